@@ -1,0 +1,87 @@
+package session
+
+import "time"
+
+// CardKind is what a card proposes.
+type CardKind string
+
+const (
+	CardChanges     CardKind = "changes"      // open a pull request
+	CardPullRequest CardKind = "pull_request" // review it
+)
+
+// CardState is what became of a card.
+type CardState string
+
+const (
+	CardOpen    CardState = "open"
+	CardOpening CardState = "opening" // an approval is being carried out
+	CardDone    CardState = "done"    // opened as a pull request; merged or closed
+	CardStale   CardState = "stale"   // a newer commit exists
+)
+
+// Card is a bot message bound for life to one kind and one commit.
+type Card struct {
+	ID           string       `json:"id"` // c1, c2, …: unique in its session
+	Kind         CardKind     `json:"kind"`
+	State        CardState    `json:"state"`
+	PromptID     string       `json:"prompt_id"` // the turn that made it
+	Commit       string       `json:"commit"`    // full hash
+	Repo         Repo         `json:"repo"`
+	Base         string       `json:"base"`
+	Branch       string       `json:"branch"`
+	Title        string       `json:"title"`
+	Body         string       `json:"body,omitempty"`
+	Commits      int          `json:"commits"`
+	Files        []FileChange `json:"files,omitempty"`
+	Attention    []string     `json:"attention,omitempty"` // paths that want a second look
+	Contributors []Person     `json:"contributors,omitempty"`
+	Outcome      string       `json:"outcome,omitempty"` // one line, once it is not open any more
+	PullRequest  *PullRequest `json:"pull_request,omitempty"`
+	At           time.Time    `json:"at"`
+}
+
+// ApprovalState is how far an approval is.
+type ApprovalState string
+
+const (
+	ApprovalLinking  ApprovalState = "linking"  // waits for the person to link a GitHub account
+	ApprovalAccepted ApprovalState = "accepted" // being carried out
+	ApprovalDone     ApprovalState = "done"
+	ApprovalRefused  ApprovalState = "refused"
+	ApprovalFailed   ApprovalState = "failed"
+)
+
+// Approval is a participant's ✅ on a card. Reason is a sentence for that person alone, when refused or failed.
+type Approval struct {
+	ID       string        `json:"id"` // a1, a2, …: unique in its session
+	Card     string        `json:"card"`
+	By       Person        `json:"by"`
+	State    ApprovalState `json:"state"`
+	Reason   string        `json:"reason,omitempty"`
+	At       time.Time     `json:"at"`
+	Deadline time.Time     `json:"deadline,omitzero"` // while linking: 15 minutes
+}
+
+// PullRequestState is what GitHub says of a pull request.
+type PullRequestState string
+
+const (
+	PullOpen   PullRequestState = "open"
+	PullMerged PullRequestState = "merged"
+	PullClosed PullRequestState = "closed"
+)
+
+// PullRequest is one that came from a session.
+type PullRequest struct {
+	Number   int              `json:"number"`
+	URL      string           `json:"url"`
+	Title    string           `json:"title"`
+	Repo     Repo             `json:"repo"`
+	Branch   string           `json:"branch"`
+	Base     string           `json:"base"`
+	Commit   string           `json:"commit"` // head
+	State    PullRequestState `json:"state"`
+	OpenedBy Person           `json:"opened_by"`
+	Adopted  bool             `json:"adopted,omitempty"` // it was there already
+}

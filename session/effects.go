@@ -1,0 +1,86 @@
+package session
+
+import (
+	"context"
+	"io"
+	"time"
+)
+
+// startTries is how often an effect that nobody else can bring forward is tried while the world is Unavailable, before it fails.
+const startTries = 5
+
+// perform carries one effect out and returns the input that tells the outcome; nil when ctx ended first. It may have been done before a
+// crash: each call is idempotent by the ids in it.
+func (a *actor) perform(ctx context.Context, e Effect) Input {
+	world := a.hub.sandboxes
+	// A link outlives this effect and, when the session rests, this actor.
+	send := func(ctx context.Context, in Input) error { return a.hub.Send(ctx, a.id, in) }
+	switch e.Kind {
+	case EffectStart:
+		var h Handle
+		err := a.try(ctx, e, startTries, func() (err error) { h, err = world.Start(ctx, *e.Boot); return err })
+		return outcome(ctx, err, Started{Effect: e.ID, Start: e.Start, Handle: h}, func(f Failure) Input {
+			return StartFailed{Effect: e.ID, Start: e.Start, Err: f}
+		})
+	case EffectAttach:
+		err := a.try(ctx, e, 0, func() error { return world.Attach(ctx, *e.Attach, send) })
+		return outcome(ctx, err, Attached{Effect: e.ID, Start: e.Start}, func(f Failure) Input {
+			return Lost{Start: e.Start, Reason: f.Message}
+		})
+	case EffectPrompt:
+		err := a.try(ctx, e, 0, func() error { return world.Prompt(ctx, a.id, *e.Prompt) })
+		return outcome(ctx, err, Delivered{Effect: e.ID, PromptID: e.PromptID}, func(f Failure) Input {
+			return DeliveryFailed{Effect: e.ID, PromptID: e.PromptID, Err: f}
+		})
+	case EffectStop:
+		err := a.try(ctx, e, 0, func() error { return world.Stop(ctx, a.id, e.PromptID) })
+		return outcome(ctx, err, Confirmed{Effect: e.ID}, func(Failure) Input { return Confirmed{Effect: e.ID} })
+	case EffectSuspend:
+		var image string
+		err := a.try(ctx, e, 0, func() (err error) { image, err = world.Suspend(ctx, a.id, *e.Suspend); return err })
+		return outcome(ctx, err, Suspended{Effect: e.ID, Image: image}, func(Failure) Input { return Suspended{Effect: e.ID} })
+	case EffectCollect:
+		var c *Changes
+		bundle := func(ctx context.Context, have []string) (io.ReadCloser, error) { return world.Bundle(ctx, a.id, have) }
+		err := a.try(ctx, e, 0, func() (err error) { c, err = a.hub.forge.Collect(ctx, *e.Collect, bundle); return err })
+		return outcome(ctx, err, Collected{Effect: e.ID, Changes: c}, func(f Failure) Input {
+			return CollectFailed{Effect: e.ID, Err: f}
+		})
+	case EffectOpen:
+		var pr PullRequest
+		err := a.try(ctx, e, startTries, func() (err error) { pr, err = a.hub.forge.Open(ctx, *e.Open); return err })
+		return outcome(ctx, err, PullRequestOpened{Effect: e.ID, PullRequest: pr}, func(f Failure) Input {
+			return OpenFailed{Effect: e.ID, Err: f}
+		})
+	}
+	a.hub.report(a.id, "effect "+e.ID, Errorf(Internal, "unknown effect %q", e.Kind))
+	return nil
+}
+
+// outcome picks the input for err; nil when ctx ended, because then nothing is known.
+func outcome(ctx context.Context, err error, done Input, failed func(Failure) Input) Input {
+	switch {
+	case err == nil:
+		return done
+	case ctx.Err() != nil:
+		return nil
+	}
+	return failed(Failure{Code: CodeOf(err), Message: Sentence(err)})
+}
+
+// try calls f until it returns anything but Unavailable, with growing pauses; tries bounds the calls, 0 does not.
+// An effect without a bound ends otherwise: the machine drops it when it makes no sense any more, which cancels ctx.
+func (a *actor) try(ctx context.Context, e Effect, tries int, f func() error) error {
+	pause := time.Second
+	for n := 1; ; n++ {
+		err := f()
+		if err == nil || ctx.Err() != nil {
+			return err
+		}
+		a.hub.report(a.id, string(e.Kind)+" "+e.ID, err)
+		if CodeOf(err) != Unavailable || n == tries || !a.hub.pause(ctx, pause) {
+			return err
+		}
+		pause = min(2*pause, 30*time.Second)
+	}
+}

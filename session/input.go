@@ -1,0 +1,172 @@
+package session
+
+// Input is something that happened to a session. The set is closed; Machine.Step handles each.
+type Input interface{ input() }
+
+type (
+	// Opened is the first input of a session. Prompted follows.
+	Opened struct{ Opening Opening }
+
+	// Prompted is a message for the agent. Known ids are ignored. Refused with Invalid (empty, too long) or Conflict (queue full).
+	Prompted struct{ Prompt Prompt }
+
+	// RepositoryChosen answers what a session with AwaitRepository waits for. Refused with Conflict if nothing waits.
+	RepositoryChosen struct {
+		By   Person
+		Repo Repo
+		Base string // branch
+	}
+
+	// StopAsked stops the turn of PromptID; empty means the one that runs. It never stops another. Refused with NotFound if that one does not run.
+	StopAsked struct {
+		By       Person
+		PromptID string
+	}
+
+	// Approved is a ✅ on a card, by somebody who may act. By.GitHub is nil when they have not linked an account.
+	Approved struct {
+		By   Person
+		Card string
+	}
+
+	// Linked tells that a person now has a GitHub account linked: their waiting approvals go on.
+	Linked struct{ By Person }
+
+	// LinkFailed tells that a person's linking came to nothing: their waiting approvals end.
+	LinkFailed struct {
+		By     Person
+		Reason string
+	}
+
+	// Started confirms a start effect: the provider has the sandbox.
+	Started struct {
+		Effect string
+		Start  string // the start id it is about
+		Handle Handle
+	}
+
+	// StartFailed tells that a start effect failed for good.
+	StartFailed struct {
+		Effect string
+		Start  string
+		Err    Failure
+	}
+
+	// Attached confirms an attach effect: the link is up.
+	Attached struct {
+		Effect string
+		Start  string
+	}
+
+	// Lost tells that the sandbox of that start is gone, or its runner is.
+	Lost struct {
+		Start  string
+		Reason string
+	}
+
+	// Journaled is one batch of a runner's journal, redacted: its events, and the cursor after them.
+	Journaled struct {
+		Start  string
+		Cursor Cursor
+		Events []Event
+	}
+
+	// Delivered confirms a prompt effect: the runner has the prompt.
+	Delivered struct {
+		Effect   string
+		PromptID string
+	}
+
+	// DeliveryFailed tells that the runner refused the prompt.
+	DeliveryFailed struct {
+		Effect   string
+		PromptID string
+		Err      Failure
+	}
+
+	// Confirmed confirms an effect that has no other outcome (stop, suspend of a sandbox that was gone).
+	Confirmed struct{ Effect string }
+
+	// ModelCalled is a model call that the gateway counted.
+	ModelCalled struct{ Call ModelCall }
+
+	// Proposed, Updated and Asked are the agent's tools.
+	Proposed struct{ Proposal Proposal }
+	Updated  struct{ Text string }
+	Asked    struct {
+		Question string
+		Options  []string
+	}
+
+	// Collected confirms a collect effect. Changes is nil when there was nothing new.
+	Collected struct {
+		Effect  string
+		Changes *Changes
+	}
+
+	// CollectFailed tells that the commits could not be collected or were refused.
+	CollectFailed struct {
+		Effect string
+		Err    Failure
+	}
+
+	// PullRequestOpened confirms an open effect.
+	PullRequestOpened struct {
+		Effect      string
+		PullRequest PullRequest
+	}
+
+	// OpenFailed tells that an open effect failed: the card is open again and the reason is for the person who approved.
+	OpenFailed struct {
+		Effect string
+		Err    Failure
+	}
+
+	// Suspended confirms a suspend effect: the sandbox has ended. Image brings it back.
+	Suspended struct {
+		Effect string
+		Image  string
+	}
+
+	// Tick tells that a deadline of the machine has come.
+	Tick struct{}
+)
+
+func (Opened) input()            {}
+func (Prompted) input()          {}
+func (RepositoryChosen) input()  {}
+func (StopAsked) input()         {}
+func (Approved) input()          {}
+func (Linked) input()            {}
+func (LinkFailed) input()        {}
+func (Started) input()           {}
+func (StartFailed) input()       {}
+func (Attached) input()          {}
+func (Lost) input()              {}
+func (Journaled) input()         {}
+func (Delivered) input()         {}
+func (DeliveryFailed) input()    {}
+func (Confirmed) input()         {}
+func (ModelCalled) input()       {}
+func (Proposed) input()          {}
+func (Updated) input()           {}
+func (Asked) input()             {}
+func (Collected) input()         {}
+func (CollectFailed) input()     {}
+func (PullRequestOpened) input() {}
+func (OpenFailed) input()        {}
+func (Suspended) input()         {}
+func (Tick) input()              {}
+
+// Opening is what a session begins with.
+type Opening struct {
+	ID        ID     `json:"id"`
+	Thread    Thread `json:"thread"`
+	Rooted    bool   `json:"rooted"`
+	Requester Person `json:"requester"`
+	Repo      Repo   `json:"repo,omitzero"` // zero with Await repository
+	Base      string `json:"base,omitempty"`
+	Model     string `json:"model"`
+	Effort    string `json:"effort,omitempty"`
+	Await     Await  `json:"await,omitempty"`
+}

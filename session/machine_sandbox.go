@@ -1,0 +1,225 @@
+package session
+
+import (
+	"fmt"
+	"time"
+)
+
+// start asks for a sandbox. The name and the start id are in the record that is committed before the provider is called.
+func (m *Machine) start() {
+	b := &m.s.Sandbox
+	again := b.State == SandboxLost && b.Name != ""
+	b.Starts++
+	if !again {
+		b.Name = fmt.Sprintf("inspect-%s-%d", m.s.ID, b.Starts)
+	}
+	b.Start = fmt.Sprintf("%s-%d", m.s.ID, b.Starts)
+	switch {
+	case b.Image != "":
+		b.Mode = BootSnapshot
+	case again && b.Handle != (Handle{}):
+		b.Mode = BootSnapshot // the directory is still there
+	default:
+		b.Mode = BootFresh
+	}
+	b.State, b.Handle = SandboxSpawning, Handle{}
+	m.tell(Event{Kind: KindSandbox, Sandbox: &SandboxChange{State: SandboxSpawning, Name: b.Name}})
+	m.ask(Effect{Kind: EffectStart, Start: b.Start, Boot: &StartRequest{
+		Session: m.s.ID, Name: b.Name, Start: b.Start, Mode: b.Mode, Image: b.Image, Repo: m.s.Repo, Base: m.s.Base, Model: m.s.Model,
+	}})
+}
+
+func (m *Machine) started(in Started) {
+	if _, ok := m.confirm(in.Effect); !ok || in.Start != m.s.Sandbox.Start {
+		return
+	}
+	m.s.Sandbox.Handle = in.Handle
+	m.s.Sandbox.State = SandboxBooting
+	m.tell(Event{Kind: KindSandbox, Sandbox: &SandboxChange{State: SandboxBooting, Name: m.s.Sandbox.Name}})
+	m.ask(m.attachment())
+}
+
+func (m *Machine) attachment() Effect {
+	return Effect{Kind: EffectAttach, Start: m.s.Sandbox.Start, Attach: &AttachRequest{
+		Session: m.s.ID, Repo: m.s.Repo, Start: m.s.Sandbox.Start, Handle: m.s.Sandbox.Handle, Cursor: m.s.Cursor,
+	}}
+}
+
+func (m *Machine) startFailed(in StartFailed) {
+	if _, ok := m.confirm(in.Effect); !ok || in.Start != m.s.Sandbox.Start {
+		return
+	}
+	m.bootFailed(in.Err.Message)
+}
+
+// bootFailed ends what waited for the sandbox. One that exists is ended too; nothing is restored from it.
+func (m *Machine) bootFailed(reason string) {
+	b := &m.s.Sandbox
+	b.State = SandboxFailed
+	m.tell(Event{Kind: KindSandbox, Sandbox: &SandboxChange{State: SandboxFailed, Name: b.Name, Reason: reason}})
+	m.drop(EffectAttach, EffectPrompt)
+	if b.Handle != (Handle{}) {
+		h := b.Handle
+		m.ask(Effect{Kind: EffectSuspend, Start: b.Start, Suspend: &h})
+	}
+	if m.s.Turn != nil {
+		m.endTurn(PromptFailed, reason, "")
+	}
+}
+
+// journaled takes a batch of the runner's events. Only kinds that are the runner's to tell, and only of the turn that goes on, are
+// believed to that extent; the rest is dropped.
+func (m *Machine) journaled(in Journaled) error {
+	if in.Start != m.s.Sandbox.Start {
+		return Errorf(Conflict, "That runner is not this session's any more.")
+	}
+	m.s.Cursor = in.Cursor
+	for _, e := range in.Events {
+		if e.Kind == KindBoot && e.Boot != nil {
+			e.PromptID = ""
+			m.boot(e)
+			continue
+		}
+		if m.s.Turn == nil || e.PromptID != m.s.Turn.PromptID || m.s.Turn.State == TurnAnswered {
+			continue
+		}
+		switch e.Kind {
+		case KindText, KindReasoning, KindTool, KindTodo, KindRetry, KindError:
+			if e.valid() {
+				m.working(m.turnPrompt())
+				m.tell(e)
+			}
+		case KindTurn:
+			if e.Turn != nil && e.Turn.State == TurnAnswered {
+				m.answered(e)
+			}
+		case KindBoot, KindPrompt, KindModel, KindCommits, KindCard, KindApproval, KindPullRequest, KindSandbox, KindNote:
+			// Not the runner's to tell.
+		}
+	}
+	return nil
+}
+
+// valid reports whether the payload that belongs to the kind is there, and strips every other.
+func (e *Event) valid() bool {
+	c := Event{Seq: e.Seq, At: e.At, Kind: e.Kind, PromptID: e.PromptID}
+	ok := false
+	switch e.Kind {
+	case KindText, KindReasoning:
+		c.Text, ok = e.Text, e.Text != nil
+	case KindTool:
+		c.Tool, ok = e.Tool, e.Tool != nil
+	case KindTodo:
+		c.Todo, ok = e.Todo, true
+	case KindRetry:
+		c.Retry, ok = e.Retry, e.Retry != nil
+	case KindError:
+		c.Error, ok = e.Error, e.Error != nil
+	case KindBoot, KindTurn, KindPrompt, KindModel, KindCommits, KindCard, KindApproval, KindPullRequest, KindSandbox, KindNote:
+	}
+	*e = c
+	return ok
+}
+
+func (m *Machine) boot(e Event) {
+	if m.s.Sandbox.State != SandboxBooting {
+		return
+	}
+	m.tell(Event{At: e.At, Kind: KindBoot, Boot: e.Boot})
+	switch {
+	case e.Boot.State == StepFailed:
+		reason := e.Boot.Detail
+		if reason == "" {
+			reason = "exit unknown"
+		}
+		m.bootFailed(bootSentence(e.Boot.Phase, reason))
+	case e.Boot.Phase == PhaseReady && e.Boot.State == StepDone:
+		m.s.Sandbox.State = SandboxReady
+		m.tell(Event{Kind: KindSandbox, Sandbox: &SandboxChange{State: SandboxReady, Name: m.s.Sandbox.Name}})
+		if m.s.Turn != nil && m.s.Turn.State == TurnStarted {
+			m.deliver()
+		} else if m.s.Turn == nil {
+			m.s.IdleAt = m.at.Add(IdleAfter)
+		}
+	}
+}
+
+func bootSentence(p Phase, detail string) string {
+	detail = OneLine(detail, 300)
+	switch p {
+	case PhaseSync:
+		return "The repository could not be checked out: " + detail + ". Nothing ran. Check that the branch exists and that the GitHub App may read the repository, then send your message again."
+	case PhaseSetup:
+		return "`.openinspect/setup.sh` failed: " + detail + ". Fix the script, then send your message again."
+	case PhaseStart:
+		return "`.openinspect/start.sh` failed: " + detail + ". Nothing ran. Fix the script, then send your message again; its last lines are in the log."
+	case PhaseAgent:
+		return "The agent did not start: " + detail + ". Please send your message again; if it happens again, the operator's log has the details."
+	case PhaseReady:
+		return "The sandbox did not become ready: " + detail + ". Please send your message again."
+	}
+	return "The sandbox did not start: " + detail + ". Please send your message again."
+}
+
+// lost takes word that the sandbox or its runner is gone. A turn is run once more; then it has failed.
+func (m *Machine) lost(in Lost) {
+	b := &m.s.Sandbox
+	if in.Start != b.Start || !b.State.Live() {
+		return
+	}
+	was := b.State
+	b.State = SandboxLost
+	m.drop(EffectAttach, EffectPrompt, EffectStop, EffectSuspend)
+	m.tell(Event{Kind: KindSandbox, Sandbox: &SandboxChange{State: SandboxLost, Name: b.Name, Reason: OneLine(in.Reason, 300)}})
+	if was == SandboxSnapshotting {
+		b.State = SandboxStopped
+	}
+	t := m.s.Turn
+	if t == nil {
+		m.s.IdleAt = time.Time{}
+		return
+	}
+	p := m.turnPrompt()
+	switch {
+	case t.State == TurnAnswered:
+		m.start() // to collect from
+	case t.Stopping:
+		m.endTurn(PromptStopped, "Stopped by "+t.StopBy.Name+".", "")
+	case p == nil || p.Attempt+1 >= maxAttempts:
+		m.endTurn(PromptFailed, "The sandbox was lost twice while the agent worked. What it had not committed is gone. Please send your message again.", "")
+	default:
+		p.Attempt++
+		m.dirty.prompts[p.ID] = true
+		p.State = PromptQueued
+		m.s.Turn = &Turn{PromptID: t.PromptID, State: TurnStarted}
+		m.tell(Event{Kind: KindTurn, Turn: &TurnChange{State: TurnStarted, Reason: "The sandbox was lost; the turn starts again in a new one."}})
+		m.start()
+	}
+}
+
+// putAway snapshots and ends the sandbox.
+func (m *Machine) putAway(reason string) {
+	h := m.s.Sandbox.Handle
+	m.s.Sandbox.State = SandboxSnapshotting
+	m.tell(Event{Kind: KindSandbox, Sandbox: &SandboxChange{State: SandboxSnapshotting, Name: m.s.Sandbox.Name, Reason: reason}})
+	m.ask(Effect{Kind: EffectSuspend, Start: m.s.Sandbox.Start, Suspend: &h})
+}
+
+func (m *Machine) suspended(in Suspended) {
+	e, ok := m.confirm(in.Effect)
+	b := &m.s.Sandbox
+	if !ok || e.Start != b.Start {
+		return
+	}
+	if b.State == SandboxFailed && b.Mode == BootSnapshot && in.Image != "" {
+		b.Image = in.Image // what was restored is not lost because its boot failed
+	}
+	if b.State != SandboxSnapshotting {
+		return
+	}
+	b.State, b.Handle, b.Image = SandboxStopped, Handle{}, in.Image
+	m.tell(Event{Kind: KindSandbox, Sandbox: &SandboxChange{State: SandboxStopped, Name: b.Name}})
+	if m.s.Turn != nil {
+		m.start()
+	}
+}

@@ -1,0 +1,9 @@
+package session_test
+
+import (
+	"testing"
+
+	"openinspect/session/sessiontest"
+)
+
+func TestDialogues(t *testing.T) { sessiontest.Dialogues(t, "testdata") }

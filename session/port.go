@@ -1,0 +1,114 @@
+package session
+
+import (
+	"context"
+	"io"
+)
+
+// Sandboxes is what a session asks of the place where agents work. Every method is idempotent by the ids in its request.
+type Sandboxes interface {
+	// Start makes the sandbox r.Name, or finds it, and starts runner r.Start in it. Unavailable may be tried again; other codes are final.
+	Start(ctx context.Context, r StartRequest) (Handle, error)
+	// Attach keeps a link to a runner, redialling as long as its sandbox lives, and sends its journal and its tools' calls as inputs.
+	// It returns when the link is first up; the link's life is not bound to ctx. A second Attach of the same start is no second link. A sandbox that is gone is told by a Lost input and a NotFound error.
+	Attach(ctx context.Context, r AttachRequest, send Send) error
+	// Prompt hands a prompt to the session's runner. Conflict while another runs; Unavailable while there is no link.
+	Prompt(ctx context.Context, id ID, d Delivery) error
+	// Stop stops the run of one prompt. A prompt that does not run is not an error.
+	Stop(ctx context.Context, id ID, promptID string) error
+	// Bundle returns a git bundle of what the checkout's HEAD has beyond have; nil when there is nothing. The caller closes it.
+	Bundle(ctx context.Context, id ID, have []string) (io.ReadCloser, error)
+	// Suspend snapshots the sandbox, ends it, and returns the image that brings it back, "" if it was gone already.
+	Suspend(ctx context.Context, id ID, h Handle) (image string, err error)
+}
+
+// Send hands an input to the session a link belongs to and returns when what it led to is committed, with the machine's refusal if it refused.
+type Send func(ctx context.Context, in Input) error
+
+// StartRequest asks for a sandbox with a runner.
+type StartRequest struct {
+	Session ID       `json:"session"`
+	Name    string   `json:"name"`  // of the sandbox, unique in the installation, stored before the provider is called
+	Start   string   `json:"start"` // of the runner: new for each start
+	Mode    BootMode `json:"mode"`
+	Image   string   `json:"image,omitempty"` // with snapshot_restore
+	Repo    Repo     `json:"repo,omitzero"`   // zero: an empty checkout
+	Base    string   `json:"base,omitempty"`
+	Model   string   `json:"model,omitempty"`
+}
+
+// AttachRequest asks for a link to a runner that was started.
+type AttachRequest struct {
+	Session ID     `json:"session"`
+	Repo    Repo   `json:"repo,omitzero"`
+	Start   string `json:"start"`
+	Handle  Handle `json:"handle"`
+	Cursor  Cursor `json:"cursor,omitzero"` // where to read on; the actor sets it to the newest when it runs the effect
+}
+
+// Delivery is a prompt on its way to a runner.
+type Delivery struct {
+	ID         string   `json:"id"`
+	Text       string   `json:"text"`  // as the agent reads it: the author's name, the context marked as data
+	Model      string   `json:"model"` // provider/model
+	Effort     string   `json:"effort,omitempty"`
+	Author     Author   `json:"author"`                // of commits made in this turn
+	PromptedBy string   `json:"prompted_by,omitempty"` // "Name (Slack U123)" when the author is not linked: a trailer
+	CoAuthors  []Author `json:"co_authors,omitempty"`  // contributors so far, without the author
+	Identities []Author `json:"identities,omitempty"`  // every author that commits of this session may have
+}
+
+// Forge is what a session asks of GitHub.
+type Forge interface {
+	// Collect fetches a bundle, checks every new commit of it and keeps them. Nil when there is nothing new.
+	// Invalid, with a sentence that names what, when a check refuses.
+	Collect(ctx context.Context, r CollectRequest, bundle Bundler) (*Changes, error)
+	// Open pushes the commit that was collected and opens a pull request as r.By, or adopts the one that is open for the branch.
+	// Forbidden when the person's account may not; Conflict when the branch or base moved; each with a sentence for that person.
+	Open(ctx context.Context, r OpenRequest) (PullRequest, error)
+}
+
+// Bundler fetches a bundle of what a sandbox has beyond have; nil when there is nothing.
+type Bundler func(ctx context.Context, have []string) (io.ReadCloser, error)
+
+// CollectRequest says what may come out of a sandbox.
+type CollectRequest struct {
+	Session    ID       `json:"session"`
+	Repo       Repo     `json:"repo"`
+	Base       string   `json:"base"`
+	Collected  string   `json:"collected,omitempty"` // what was collected before
+	Identities []Author `json:"identities"`          // who may be an author; the bot may always
+}
+
+// Changes is what the bot holds of a session: computed from the bytes it collected.
+type Changes struct {
+	Head      string       `json:"head"`
+	Commits   int          `json:"commits"`         // not on the remote
+	Subject   string       `json:"subject"`         // first line of the head's message
+	Files     []FileChange `json:"files"`           // against the merge base with the base branch
+	Patch     string       `json:"patch,omitempty"` // unified, cut at 256 KiB
+	Attention []string     `json:"attention,omitempty"`
+}
+
+// OpenRequest asks for a pull request.
+type OpenRequest struct {
+	Session      ID       `json:"session"`
+	Approval     string   `json:"approval"`
+	Card         string   `json:"card"`
+	Repo         Repo     `json:"repo"`
+	Base         string   `json:"base"`
+	Branch       string   `json:"branch"`
+	Commit       string   `json:"commit"`
+	Pushed       string   `json:"pushed,omitempty"` // what the branch must be at; empty: it must not exist
+	Title        string   `json:"title"`
+	Body         string   `json:"body,omitempty"` // the agent's words
+	By           Person   `json:"by"`
+	Asked        []Asking `json:"asked"`
+	Contributors []Person `json:"contributors"`
+}
+
+// Asking is who asked for what, for the pull request's body.
+type Asking struct {
+	By   Person `json:"by"`
+	Text string `json:"text"`
+}

@@ -1,0 +1,48 @@
+package session
+
+import "time"
+
+// Limits of a session's queue and of one prompt.
+const (
+	MaxQueued     = 10     // prompts that wait behind the one that runs; the next one is refused
+	MaxPromptText = 64_000 // characters, with quoted thread and files
+)
+
+// PromptState is where a prompt stands.
+type PromptState string
+
+const (
+	PromptQueued    PromptState = "queued"
+	PromptRunning   PromptState = "running"
+	PromptDone      PromptState = "done"
+	PromptFailed    PromptState = "failed"
+	PromptStopped   PromptState = "stopped"
+	PromptWithdrawn PromptState = "withdrawn"
+)
+
+// Finished reports whether nothing more will happen to the prompt.
+func (s PromptState) Finished() bool {
+	switch s {
+	case PromptQueued, PromptRunning:
+		return false
+	case PromptDone, PromptFailed, PromptStopped, PromptWithdrawn:
+		return true
+	}
+	return true
+}
+
+// Prompt is one message for the agent.
+type Prompt struct {
+	ID      string      `json:"id"` // the Slack message's ts: unique in its channel, so in its session
+	Author  Person      `json:"author"`
+	Text    string      `json:"text"`
+	Context string      `json:"context,omitempty"` // untrusted: thread history, quoted messages; marked as data for the agent
+	Model   string      `json:"model,omitempty"`   // provider/model; empty: the session's
+	Effort  string      `json:"effort,omitempty"`
+	Answers string      `json:"answers,omitempty"` // the question of the agent that this replies to
+	State   PromptState `json:"state"`
+	Reason  string      `json:"reason,omitempty"` // why it failed, was stopped or withdrawn: a sentence
+	Attempt int         `json:"attempt,omitempty"`
+	At      time.Time   `json:"at"`
+	Ended   time.Time   `json:"ended,omitzero"`
+}

@@ -1,0 +1,144 @@
+package session
+
+import (
+	"strings"
+	"unicode/utf8"
+)
+
+// maxHeld is how much of a part's text is held back at most. A part that would need more is not shown live any more; its finished
+// text is.
+const maxHeld = 16 << 10
+
+// maxParts bounds how many parts are followed at a time.
+const maxParts = 64
+
+// LiveRedactor redacts text that comes in pieces, where a secret may be split over several. It holds back what could still become one:
+// as a rule the word that is being written. It belongs to one goroutine.
+type LiveRedactor struct {
+	r     *Redactor
+	parts map[livePart]*liveText
+}
+
+type livePart struct {
+	prompt, part string
+	kind         Kind
+}
+
+type liveText struct {
+	in, out int    // how far the text has come, and how far it was passed on
+	held    string // not passed on yet
+	shown   bool
+	silent  bool
+}
+
+// Live returns a redactor for the deltas of one link.
+func (r *Redactor) Live() *LiveRedactor {
+	return &LiveRedactor{r: r, parts: map[livePart]*liveText{}}
+}
+
+// Delta takes the next piece of a part and returns what may be shown now; false when that is nothing. Offsets of what it returns count
+// redacted bytes.
+func (l *LiveRedactor) Delta(d Delta) (Delta, bool) {
+	if d.Kind != KindText && d.Kind != KindReasoning {
+		return Delta{}, false
+	}
+	key := livePart{d.PromptID, d.Part, d.Kind}
+	t := l.parts[key]
+	fresh := d.Offset == 0 && (t == nil || t.in > 0 || t.silent)
+	if t == nil || fresh {
+		if len(l.parts) >= maxParts {
+			clear(l.parts)
+		}
+		again := t != nil && t.shown
+		t = &liveText{shown: again}
+		l.parts[key] = t
+	}
+	if d.Offset != t.in {
+		t.silent = true // a piece is missing: what is held does not belong to what comes
+	}
+	if t.silent {
+		return Delta{}, false
+	}
+	t.in += len(d.Text)
+	t.held += d.Text
+	cut := l.r.settled(t.held)
+	if len(t.held)-cut > maxHeld {
+		t.silent, t.held = true, ""
+		return Delta{}, false
+	}
+	text := l.r.String(t.held[:cut])
+	t.held = t.held[cut:]
+	if text == "" && !(fresh && t.shown) {
+		return Delta{}, false
+	}
+	d.PromptID, d.Part = l.r.String(d.PromptID), l.r.String(d.Part)
+	d.Offset, d.Text = t.out, text
+	t.out += len(text)
+	t.shown = true
+	return d, true
+}
+
+// settled returns how many bytes of s can be judged now, whatever follows.
+func (r *Redactor) settled(s string) int {
+	cut := len(s)
+	for {
+		c := brokenOff(s, lastBreak(s[:cut]))
+		for _, secret := range r.secrets {
+			c -= overlap(s[:c], secret)
+		}
+		if c == cut {
+			return cut
+		}
+		cut = c
+	}
+}
+
+// lastBreak returns the end of the last byte or character that no token has: tokens are made of visible ASCII.
+func lastBreak(s string) int {
+	for i := len(s); i > 0; {
+		c, n := utf8.DecodeLastRuneInString(s[:i])
+		switch {
+		case c == utf8.RuneError && n == 1 && len(s)-i < utf8.UTFMax:
+			// Perhaps the beginning of a character whose rest is to come.
+		case c <= ' ' || c >= utf8.RuneSelf:
+			return i
+		}
+		i -= n
+	}
+	return 0
+}
+
+// brokenOff returns where in s[:cut] something with spaces in it begins that is not complete: a private key, an Authorization header.
+func brokenOff(s string, cut int) int {
+	for at := 0; ; {
+		i := strings.Index(s[at:cut], "-----BEGIN ")
+		if i < 0 {
+			break
+		}
+		i += at
+		_, end, ended := strings.Cut(s[i:cut], "-----END ")
+		_, rest, ended2 := strings.Cut(end, "-----")
+		if !ended || !ended2 {
+			cut = i
+			break
+		}
+		at = cut - len(rest)
+	}
+	for _, anchor := range []string{"uthorization", "UTHORIZATION"} {
+		i := strings.LastIndex(s[:cut], anchor) - 1
+		if i >= 0 && cut-i < 64 && !strings.Contains(s[i:cut], "\n") {
+			cut = i
+		}
+	}
+	return cut
+}
+
+// overlap returns the length of the longest end of s that is a beginning of secret, but not all of it.
+func overlap(s, secret string) int {
+	for n := min(len(s), len(secret)-1); n > 0; n-- {
+		if s[len(s)-n] == secret[0] && strings.HasPrefix(secret, s[len(s)-n:]) {
+			return n
+		}
+	}
+	return 0
+}

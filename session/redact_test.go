@@ -1,0 +1,278 @@
+package session
+
+import (
+	"encoding/json"
+	"reflect"
+	"strings"
+	"testing"
+)
+
+// The tokens are put together here so that no scanner takes this file for a leak.
+var tokenShapes = map[string]string{
+	"github":        "ghp" + "_0123456789abcdefghijABCDEFGHIJ012345",
+	"github server": "ghs" + "_abcdefghij0123456789",
+	"github fine":   "github" + "_pat_11ABCDE0123456789_abcdefghijk",
+	"slack bot":     "xoxb" + "-1234567890-abcdefghijkl",
+	"slack refresh": "xoxe" + ".xoxp-1-abcdefghijklmn",
+	"slack app":     "xapp" + "-1-A0123456789-abcdef",
+	"anthropic":     "sk" + "-ant-api03-abcdefgh_ijkl-mnop",
+	"openai":        "sk" + "-proj-abcdefgh1234_-xyz",
+	"openai old":    "sk" + "-abcdefghij0123456789abcdefghij",
+	"aws":           "AKIA" + "IOSFODNN7EXAMPLE",
+	"web token":     "eyJ" + "hbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0In0.abc-DEF_123",
+	"private key":   "-----BEGIN RSA " + "PRIVATE KEY-----\nMIIEow\nIBAAKC\n-----END RSA PRIVATE KEY-----",
+	"cut key":       "-----BEGIN " + "PRIVATE KEY-----\nMIIEow\nIBAAKC",
+}
+
+func TestRedactShapes(t *testing.T) {
+	var r Redactor
+	for name, token := range tokenShapes {
+		for _, around := range [][2]string{{"", ""}, {"a ", " b"}, {`x="`, ""}, {"(", ")"}, {"user:", "@host"}} {
+			if name == "cut key" && around[1] != "" {
+				continue // it goes on to the end
+			}
+			got := r.String(around[0] + token + around[1])
+			if want := around[0] + redacted + around[1]; got != want {
+				t.Errorf("%s: %q became %q, want %q", name, around[0]+token+around[1], got, want)
+			}
+		}
+	}
+}
+
+func TestRedactAuthorization(t *testing.T) {
+	var r Redactor
+	for in, want := range map[string]string{
+		"Authorization: Bearer abc.def\nHost: x":         "Authorization: Bearer [redacted]\nHost: x",
+		`curl -H 'authorization: token s3cret' url`:      `curl -H 'authorization: token [redacted]' url`,
+		`{"Authorization":"Basic dXNlcjpwYXNz","a":1}`:   `{"Authorization":"Basic [redacted]","a":1}`,
+		`{\"Authorization\": \"Bearer hidden\"}`:         `{\"Authorization\": \"Bearer [redacted]\"}`,
+		"Authorization is needed for the bearer of this": "Authorization is needed for the bearer of this",
+		"Authorization: Bearer [redacted]":               "Authorization: Bearer [redacted]",
+	} {
+		if got := r.String(in); got != want {
+			t.Errorf("%q became %q, want %q", in, got, want)
+		}
+	}
+}
+
+func TestRedactLeavesWords(t *testing.T) {
+	r := NewRedactor("", "abc", "hunter22")
+	for _, s := range []string{
+		"", "task-management-system-2024-for-everybody", "risk-adjusted", "the highest_priority thing", "ghp_short", "sk-learn and sk-image",
+		"-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----", "eyJust.kidding", "AKIARA", "abc", "hunter2", "commit 3f786850e387550fdab836ed7e6dc881de23001b",
+	} {
+		if got := r.String(s); got != s {
+			t.Errorf("%q became %q", s, got)
+		}
+	}
+}
+
+func TestRedactValues(t *testing.T) {
+	r := NewRedactor("hunter22", "hunter22-long\nsecond line", " padded-secret \n")
+	for in, want := range map[string]string{
+		"pw=hunter22;":                        "pw=[redacted];",
+		"hunter22hunter22":                    "[redacted][redacted]",
+		"x hunter22-long\nsecond line y":      "x [redacted] y",
+		"padded-secret":                       "[redacted]",
+		"hunter22" + tokenShapes["anthropic"]: "[redacted][redacted]",
+	} {
+		if got := r.String(in); got != want {
+			t.Errorf("%q became %q, want %q", in, got, want)
+		}
+	}
+}
+
+func TestRedactJSON(t *testing.T) {
+	r := NewRedactor("hunter22", "12345678")
+	for in, want := range map[string]string{
+		`{"b":"x","a":[1,2.50]}`:                   `{"b":"x","a":[1,2.50]}`,
+		`{"cmd":"echo hunter22","n":1.0}`:          `{"cmd":"echo [redacted]","n":1.0}`,
+		`{"cmd":"\u0068unter22 <b>"}`:              `{"cmd":"[redacted] <b>"}`,
+		`{"hunter22":"x"}`:                         `{"[redacted]":"x"}`,
+		`{"n":12345678}`:                           `{"n":"[redacted]"}`,
+		`{"a\n":"kept \\ as it is"}`:               `{"a\n":"kept \\ as it is"}`,
+		`{broken hunter22`:                         `"{broken [redacted]"`,
+		`["` + tokenShapes["github"] + `",[[{}]]]`: `["[redacted]",[[{}]]]`,
+	} {
+		if got := string(r.JSON(json.RawMessage(in))); got != want {
+			t.Errorf("%s became %s, want %s", in, got, want)
+		}
+	}
+}
+
+// Every string of every payload is looked at, also of those that are added later.
+func TestRedactEventWhole(t *testing.T) {
+	const secret = "hunter22"
+	var e Event
+	fill(t, reflect.ValueOf(&e).Elem(), "a "+secret+" b")
+	before, err := json.Marshal(e)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := strings.Count(string(before), secret); n < 40 {
+		t.Fatalf("only %d strings were filled: %s", n, before)
+	}
+	NewRedactor(secret).Event(&e)
+	after, err := json.Marshal(e)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if strings.Contains(string(after), secret) {
+		t.Errorf("left: %s", after)
+	}
+	if want := strings.ReplaceAll(string(before), secret, redacted); string(after) != want {
+		t.Errorf("got  %s\nwant %s", after, want)
+	}
+}
+
+// fill sets every string that can be reached from v, and fails on a kind that walk would pass over.
+func fill(t *testing.T, v reflect.Value, s string) {
+	switch v.Kind() {
+	case reflect.String:
+		v.SetString(s)
+	case reflect.Pointer:
+		v.Set(reflect.New(v.Type().Elem()))
+		fill(t, v.Elem(), s)
+	case reflect.Slice:
+		if v.Type() == rawType {
+			v.SetBytes([]byte(`{"k":["` + s + `"]}`))
+			return
+		}
+		v.Set(reflect.MakeSlice(v.Type(), 2, 2))
+		for i := range v.Len() {
+			fill(t, v.Index(i), s)
+		}
+	case reflect.Struct:
+		if v.Type() == timeType {
+			return
+		}
+		for i := range v.NumField() {
+			fill(t, v.Field(i), s)
+		}
+	case reflect.Map, reflect.Interface, reflect.Array:
+		t.Errorf("an event has a %s, which is not redacted", v.Type())
+	}
+}
+
+func TestRedactLive(t *testing.T) {
+	secrets := []string{"hunter22", "two words here"}
+	for name, s := range tokenShapes {
+		secrets = append(secrets, s)
+		for _, text := range []string{"see " + s + " there\n", "wörter " + s + " \nend. "} {
+			if name == "cut key" {
+				continue
+			}
+			for step := 1; step < 9; step++ {
+				got, _ := live(t, NewRedactor("hunter22", "two words here"), text, step)
+				if whole := (&Redactor{}).String(text); got != whole {
+					t.Errorf("%s in steps of %d: %q, want %q", name, step, got, whole)
+				}
+			}
+		}
+	}
+	text := "a hunter22 b two words her two words here c Authorization: Bearer abcdef d\ne "
+	for step := 1; step < len(text); step++ {
+		got, _ := live(t, NewRedactor(secrets[:2]...), text, step)
+		if want := "a [redacted] b two words her [redacted] c Authorization: Bearer [redacted] d\ne "; got != want {
+			t.Errorf("steps of %d: %q", step, got)
+		}
+	}
+}
+
+// live sends text in pieces and puts together what is shown, checking the offsets.
+func live(t *testing.T, r *Redactor, text string, step int) (shown string, deltas int) {
+	t.Helper()
+	l := r.Live()
+	for at := 0; at < len(text); at += step {
+		end := min(at+step, len(text))
+		d, ok := l.Delta(Delta{PromptID: "1.2", Kind: KindText, Part: "p", Offset: at, Text: text[at:end]})
+		if !ok {
+			continue
+		}
+		deltas++
+		if d.Offset != len(shown) {
+			t.Fatalf("offset %d after %q", d.Offset, shown)
+		}
+		shown += d.Text
+	}
+	return shown, deltas
+}
+
+func TestRedactLiveHoldsLittle(t *testing.T) {
+	l := NewRedactor().Live()
+	delta := func(offset int, text string) string {
+		d, ok := l.Delta(Delta{Kind: KindText, Part: "p", Offset: offset, Text: text})
+		if !ok {
+			return "nothing"
+		}
+		return d.Text
+	}
+	if got := delta(0, "Hello wor"); got != "Hello " {
+		t.Errorf("got %q", got)
+	}
+	if got := delta(9, "ld. 你好"); got != "world. 你好" {
+		t.Errorf("got %q", got)
+	}
+	if got := delta(0, "Again"); got != "" { // the part starts anew: what was shown goes away at once
+		t.Errorf("got %q", got)
+	}
+	if got := delta(5, " "); got != "Again " {
+		t.Errorf("got %q", got)
+	}
+	if got := delta(99, "after a gap "); got != "nothing" {
+		t.Errorf("got %q", got)
+	}
+	if got := delta(0, strings.Repeat("x", maxHeld+1)); got != "nothing" {
+		t.Errorf("got %d bytes", len(got))
+	}
+	if got := delta(maxHeld+1, " more "); got != "nothing" {
+		t.Errorf("got %q", got)
+	}
+	if got := delta(0, "new "); got != "new " {
+		t.Errorf("got %q", got)
+	}
+}
+
+func FuzzRedact(f *testing.F) {
+	const secret = "correct horse\nbattery-42"
+	for _, s := range tokenShapes {
+		f.Add("x "+s+" y", 3)
+	}
+	f.Add("Authorization: Bearer "+secret+"\xc3\x28é", 1)
+	f.Add(`{"a":"`+secret+`"}`, 5)
+	r := NewRedactor(secret, "hunter22")
+	f.Fuzz(func(t *testing.T, s string, step int) {
+		marked := s + " " + secret + "\n" + tokenShapes["anthropic"] + " " + s
+		out := r.String(marked)
+		for _, leak := range []string{secret, tokenShapes["anthropic"]} {
+			if strings.Contains(out, leak) {
+				t.Errorf("%q left in %q", leak, out)
+			}
+		}
+		shown, _ := live(t, r, marked, 1+(step&0xff))
+		if strings.Contains(shown, secret) || strings.Contains(shown, tokenShapes["anthropic"]) {
+			t.Errorf("live: %q", shown)
+		}
+		raw, err := json.Marshal(map[string]any{s: []any{marked, 1}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if clean := r.JSON(raw); !json.Valid(clean) {
+			t.Errorf("not JSON any more: %q", clean)
+		}
+		if clean := r.JSON(json.RawMessage(s)); len(s) > 0 && !json.Valid(clean) {
+			t.Errorf("not JSON: %q", clean)
+		}
+	})
+}
+
+func BenchmarkRedactClean(b *testing.B) {
+	r := NewRedactor("hunter22", "another-secret-value", "and-a-third-one")
+	s := strings.Repeat("ok  \topeninspect/session\t0.012s through the highest eye-level risk assessment\n", 14)
+	b.SetBytes(int64(len(s)))
+	for b.Loop() {
+		if r.String(s) != s {
+			b.Fatal("changed")
+		}
+	}
+}

@@ -1,0 +1,183 @@
+package session
+
+import (
+	"crypto/rand"
+	"encoding/base32"
+	"strings"
+	"time"
+)
+
+// ID names a session: 10 lower-case base32 characters, used in its URL, branch and commit trailer.
+type ID string
+
+// NewID makes one at random (50 bits).
+func NewID() ID {
+	var b [7]byte
+	_, _ = rand.Read(b[:]) // never fails: crypto/rand
+	return ID(strings.ToLower(base32.StdEncoding.EncodeToString(b[:]))[:10])
+}
+
+// Valid reports whether id has the form of one.
+func (id ID) Valid() bool {
+	return len(id) == 10 && strings.Trim(string(id), "abcdefghijklmnopqrstuvwxyz234567") == ""
+}
+
+// Thread is a Slack thread. TS is its root message's.
+type Thread struct {
+	Team    string `json:"team"`
+	Channel string `json:"channel"`
+	TS      string `json:"ts"`
+}
+
+// Repo is a GitHub repository; the zero Repo is none.
+type Repo struct {
+	Owner string `json:"owner"`
+	Name  string `json:"name"`
+}
+
+func (r Repo) String() string {
+	if r == (Repo{}) {
+		return ""
+	}
+	return r.Owner + "/" + r.Name
+}
+
+// ParseRepo reads owner/name.
+func ParseRepo(s string) (Repo, bool) {
+	owner, name, ok := strings.Cut(s, "/")
+	if !ok || !slug(owner) || !slug(name) || strings.Trim(name, ".") == "" {
+		return Repo{}, false
+	}
+	return Repo{owner, name}, true
+}
+
+func slug(s string) bool {
+	if s == "" || len(s) > 100 || s[0] == '-' {
+		return false
+	}
+	for _, r := range s {
+		switch {
+		case 'a' <= r && r <= 'z', 'A' <= r && r <= 'Z', '0' <= r && r <= '9', r == '-', r == '_', r == '.':
+		default:
+			return false
+		}
+	}
+	return true
+}
+
+// SandboxState is where a sandbox stands.
+type SandboxState string
+
+const (
+	SandboxNone         SandboxState = ""
+	SandboxPending      SandboxState = "pending"  // waits for room
+	SandboxSpawning     SandboxState = "spawning" // the provider was asked
+	SandboxBooting      SandboxState = "booting"  // the link is up or being dialled; phases come as events
+	SandboxReady        SandboxState = "ready"
+	SandboxRunning      SandboxState = "running" // a turn
+	SandboxSnapshotting SandboxState = "snapshotting"
+	SandboxStopped      SandboxState = "stopped" // it can be brought back from its image
+	SandboxFailed       SandboxState = "failed"
+	SandboxLost         SandboxState = "lost"
+)
+
+// Live reports whether there is, or soon will be, something to talk to.
+func (s SandboxState) Live() bool {
+	switch s {
+	case SandboxSpawning, SandboxBooting, SandboxReady, SandboxRunning, SandboxSnapshotting:
+		return true
+	case SandboxNone, SandboxPending, SandboxStopped, SandboxFailed, SandboxLost:
+		return false
+	}
+	return false
+}
+
+// Handle is how a provider's sandbox is found again: data, good across restarts.
+type Handle struct {
+	Provider string `json:"provider"`
+	Name     string `json:"name"` // ours; unique in the installation
+	ID       string `json:"id"`   // the provider's
+	Address  string `json:"address,omitempty"`
+}
+
+// BootMode is what a sandbox starts from, and so which lifecycle scripts run; the runner exports it as OPENINSPECT_BOOT_MODE.
+type BootMode string
+
+const (
+	BootBuild    BootMode = "build"
+	BootFresh    BootMode = "fresh"
+	BootImage    BootMode = "repo_image"
+	BootSnapshot BootMode = "snapshot_restore"
+)
+
+// Sandbox is what a session knows of its sandbox.
+type Sandbox struct {
+	State  SandboxState `json:"state"`
+	Name   string       `json:"name,omitempty"`
+	Start  string       `json:"start,omitempty"` // start id of its runner: new for each start
+	Mode   BootMode     `json:"mode,omitempty"`
+	Handle Handle       `json:"handle,omitzero"`
+	Image  string       `json:"image,omitempty"` // the newest snapshot; what the next start begins from
+	Starts int          `json:"starts"`          // how many there were, for names
+}
+
+// Turn is the run that goes on.
+type Turn struct {
+	PromptID string      `json:"prompt_id"`
+	State    TurnState   `json:"state"`
+	Stopping bool        `json:"stopping,omitempty"`
+	StopBy   Person      `json:"stop_by,omitzero"`
+	Outcome  PromptState `json:"outcome,omitempty"` // the runner's word, once answered
+	Reason   string      `json:"reason,omitempty"`
+}
+
+// Proposal is the agent's wish for a pull request: words for the card, not facts.
+type Proposal struct {
+	Title string `json:"title"`
+	Body  string `json:"body"`
+}
+
+// Await is what a session waits for before its first turn can start.
+type Await string
+
+const (
+	AwaitNothing    Await = ""
+	AwaitRepository Await = "repository" // the requester names one
+)
+
+// Session is a thread and all that belongs to it, less its prompts, cards, approvals and log, which are stored beside it.
+type Session struct {
+	ID           ID           `json:"id"`
+	Thread       Thread       `json:"thread"`
+	Rooted       bool         `json:"rooted"` // the thread's root addressed the bot: replies need no mention
+	Requester    Person       `json:"requester"`
+	Title        string       `json:"title"`
+	Repo         Repo         `json:"repo,omitzero"`
+	Base         string       `json:"base,omitempty"` // the branch it starts from and goes back to
+	Model        string       `json:"model"`          // provider/model
+	Effort       string       `json:"effort,omitempty"`
+	Await        Await        `json:"await,omitempty"`
+	Created      time.Time    `json:"created"`
+	Updated      time.Time    `json:"updated"`
+	Contributors []Person     `json:"contributors,omitempty"` // since the base last moved
+	Asked        []Asking     `json:"asked,omitempty"`        // by the contributors, in order
+	Participants []Person     `json:"participants,omitempty"`
+	Seen         []string     `json:"seen,omitempty"` // ids of the newest prompts, so that none is taken twice
+	Turn         *Turn        `json:"turn,omitempty"`
+	Question     string       `json:"question,omitempty"` // the agent asked; the next reply answers
+	Proposal     *Proposal    `json:"proposal,omitempty"`
+	Sandbox      Sandbox      `json:"sandbox"`
+	Cursor       Cursor       `json:"cursor,omitzero"`
+	Branch       string       `json:"branch,omitempty"`    // inspect/<session>-<slug>
+	Branches     int          `json:"branches,omitempty"`  // how many there were
+	Collected    string       `json:"collected,omitempty"` // newest commit the bot holds
+	Pushed       string       `json:"pushed,omitempty"`    // newest commit on the remote's Branch
+	PullRequest  *PullRequest `json:"pull_request,omitempty"`
+	Usage        Usage        `json:"usage,omitzero"`
+	Cost         float64      `json:"cost,omitempty"` // US dollars
+	Seq          int64        `json:"seq"`            // of the newest event
+	Cards        int          `json:"cards,omitempty"`
+	Approvals    int          `json:"approvals,omitempty"`
+	Effects      int64        `json:"effects,omitempty"`
+	IdleAt       time.Time    `json:"idle_at,omitzero"` // when the sandbox is put away, unless something happens
+}

@@ -1,0 +1,346 @@
+package sessiontest
+
+import (
+	"encoding/json"
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"openinspect/session"
+)
+
+var update = flag.Bool("update", false, "rewrite the dialogues' expected output")
+
+// Epoch is the time a dialogue begins at.
+var Epoch = time.Date(2026, 11, 24, 9, 0, 0, 0, time.UTC)
+
+// People of the dialogues. Ada and Bob have linked an account, Cyd has not.
+var (
+	Ada = session.Person{Slack: "UADA", Name: "Ada", GitHub: &session.Identity{ID: 101, Login: "ada-l"}}
+	Bob = session.Person{Slack: "UBOB", Name: "Bob", GitHub: &session.Identity{ID: 102, Login: "bob"}}
+	Cyd = session.Person{Slack: "UCYD", Name: "Cyd"}
+)
+
+// Dialogues runs every file of dir: a line that begins with "> " is an input, the lines below it are what the machine decided,
+// whole. With -update the files are rewritten, to be reviewed as a diff.
+func Dialogues(t *testing.T, dir string) {
+	files, err := filepath.Glob(filepath.Join(dir, "*.txt"))
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no dialogues in %s: %v", dir, err)
+	}
+	for _, file := range files {
+		t.Run(strings.TrimSuffix(filepath.Base(file), ".txt"), func(t *testing.T) { dialogue(t, file) })
+	}
+}
+
+func dialogue(t *testing.T, file string) {
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := &speaker{machine: session.NewMachine(session.State{}), now: Epoch}
+	var got strings.Builder
+	speaking := false
+	for line := range strings.Lines(string(text)) {
+		line = strings.TrimRight(line, "\n")
+		switch {
+		case strings.HasPrefix(line, "> "):
+			speaking = true
+			got.WriteString(line + "\n")
+			got.WriteString(d.say(t, strings.TrimPrefix(line, "> ")))
+		case strings.HasPrefix(line, "#") || line == "":
+			speaking = false
+			got.WriteString(line + "\n")
+		case !speaking:
+			t.Fatalf("%s: stray line %q", file, line)
+		}
+	}
+	if *update {
+		if err := os.WriteFile(file, []byte(got.String()), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		return
+	}
+	if got.String() != string(text) {
+		t.Errorf("%s: the machine said otherwise; run with -update and review the diff.\ngot:\n%s", file, got.String())
+	}
+}
+
+// speaker turns the words of a dialogue into inputs.
+type speaker struct {
+	machine *session.Machine
+	now     time.Time
+}
+
+func (d *speaker) say(t *testing.T, line string) string {
+	words := strings.Fields(line)
+	if words[0] == "wait" {
+		by, err := time.ParseDuration(words[1])
+		if err != nil {
+			t.Fatal(err)
+		}
+		d.now = d.now.Add(by)
+		return ""
+	}
+	if words[0] == "restart" {
+		var b strings.Builder
+		d.machine = session.NewMachine(d.machine.State())
+		for _, e := range d.machine.Resume() {
+			b.WriteString(effectLine(e))
+		}
+		return b.String()
+	}
+	in, err := d.input(words, line)
+	if err != nil {
+		t.Fatalf("%q: %v", line, err)
+	}
+	ready, err := d.machine.Step(d.now, in)
+	if err != nil {
+		return fmt.Sprintf("refused %s: %s\n", session.CodeOf(err), session.Sentence(err))
+	}
+	return Render(ready)
+}
+
+func person(name string) session.Person {
+	switch name {
+	case "ada":
+		return Ada
+	case "bob":
+		return Bob
+	}
+	return Cyd
+}
+
+// rest returns what follows the first n words of line.
+func rest(line string, n int) string {
+	for range n {
+		_, line, _ = strings.Cut(strings.TrimLeft(line, " "), " ")
+	}
+	return line
+}
+
+func (d *speaker) input(w []string, line string) (session.Input, error) {
+	s := d.machine.State().Session
+	effect := func(kind session.EffectKind) string {
+		for _, e := range d.machine.State().Effects {
+			if e.Kind == kind {
+				return e.ID
+			}
+		}
+		return "none"
+	}
+	running := ""
+	if s.Turn != nil {
+		running = s.Turn.PromptID
+	}
+	journal := func(events ...session.Event) session.Input {
+		return session.Journaled{Start: s.Sandbox.Start, Cursor: session.Cursor{Journal: "j", N: s.Cursor.N + int64(len(events))}, Events: events}
+	}
+	switch w[0] {
+	case "open", "open-asking":
+		o := session.Opening{
+			ID: "abcdefghij", Thread: session.Thread{Team: "T1", Channel: "C1", TS: "1.0"}, Rooted: true, Requester: person(w[1]),
+			Repo: session.Repo{Owner: "acme", Name: "web"}, Base: "main", Model: "anthropic/claude-sonnet-4-6",
+		}
+		if w[0] == "open-asking" {
+			o.Repo, o.Base, o.Await = session.Repo{}, "", session.AwaitRepository
+		}
+		return session.Opened{Opening: o}, nil
+	case "prompt":
+		text := rest(line, 3)
+		if n, ok := strings.CutPrefix(text, "characters:"); ok {
+			count, _ := strconv.Atoi(n)
+			text = strings.Repeat("x", count)
+		}
+		return session.Prompted{Prompt: session.Prompt{ID: w[2], Author: person(w[1]), Text: text}}, nil
+	case "choose":
+		repo, _ := session.ParseRepo(w[2])
+		return session.RepositoryChosen{By: person(w[1]), Repo: repo, Base: w[3]}, nil
+	case "stop":
+		id := ""
+		if len(w) > 2 {
+			id = w[2]
+		}
+		return session.StopAsked{By: person(w[1]), PromptID: id}, nil
+	case "approve":
+		return session.Approved{By: person(w[1]), Card: w[2]}, nil
+	case "linked":
+		p := person(w[1])
+		p.GitHub = &session.Identity{ID: 103, Login: w[1]}
+		return session.Linked{By: p}, nil
+	case "link-failed":
+		return session.LinkFailed{By: person(w[1]), Reason: rest(line, 2)}, nil
+	case "started":
+		return session.Started{Effect: effect(session.EffectStart), Start: s.Sandbox.Start, Handle: session.Handle{Provider: "local", Name: s.Sandbox.Name, ID: "h1"}}, nil
+	case "start-failed":
+		return session.StartFailed{Effect: effect(session.EffectStart), Start: s.Sandbox.Start, Err: session.Failure{Code: session.Unavailable, Message: rest(line, 1)}}, nil
+	case "attached":
+		return session.Attached{Effect: effect(session.EffectAttach), Start: s.Sandbox.Start}, nil
+	case "boot":
+		detail := rest(line, 3)
+		if len(w) == 3 {
+			detail = ""
+		}
+		return journal(session.Event{Kind: session.KindBoot, Boot: &session.Boot{Phase: session.Phase(w[1]), State: session.StepState(w[2]), Detail: detail}}), nil
+	case "lost":
+		return session.Lost{Start: s.Sandbox.Start, Reason: rest(line, 1)}, nil
+	case "delivered":
+		return session.Delivered{Effect: effect(session.EffectPrompt), PromptID: running}, nil
+	case "delivery-failed":
+		return session.DeliveryFailed{Effect: effect(session.EffectPrompt), PromptID: running, Err: session.Failure{Code: session.Invalid, Message: rest(line, 1)}}, nil
+	case "confirmed":
+		return session.Confirmed{Effect: effect(session.EffectStop)}, nil
+	case "text":
+		return journal(session.Event{Kind: session.KindText, PromptID: running, Text: &session.Text{Part: "p1", Text: rest(line, 1)}}), nil
+	case "forged": // an event of a kind, or a prompt, that is not the runner's to tell
+		e := session.Event{Kind: session.Kind(w[1]), PromptID: running, Note: &session.Note{}, Card: &session.Card{}, Text: &session.Text{}}
+		if len(w) > 2 {
+			e.PromptID = w[2]
+		}
+		return journal(e), nil
+	case "answered":
+		reason := ""
+		if len(w) > 2 {
+			reason = rest(line, 2)
+		}
+		return journal(session.Event{Kind: session.KindTurn, PromptID: running,
+			Turn: &session.TurnChange{State: session.TurnAnswered, Outcome: session.PromptState(w[1]), Reason: reason}}), nil
+	case "propose":
+		title, body, _ := strings.Cut(rest(line, 1), " | ")
+		return session.Proposed{Proposal: session.Proposal{Title: title, Body: body}}, nil
+	case "update":
+		return session.Updated{Text: rest(line, 1)}, nil
+	case "ask":
+		return session.Asked{Question: rest(line, 1)}, nil
+	case "collected":
+		in := session.Collected{Effect: effect(session.EffectCollect)}
+		if w[1] != "nothing" {
+			in.Changes = &session.Changes{Head: w[1], Commits: 1, Subject: rest(line, 2), Files: []session.FileChange{{Path: "a.go", Added: 2, Deleted: 1}}}
+		}
+		return in, nil
+	case "collect-failed":
+		return session.CollectFailed{Effect: effect(session.EffectCollect), Err: session.Failure{Code: session.Invalid, Message: rest(line, 1)}}, nil
+	case "opened":
+		e, _ := effectOf(d.machine, session.EffectOpen)
+		number, _ := strconv.Atoi(w[1])
+		pr := session.PullRequest{Number: number, URL: "https://github.test/acme/web/pull/" + w[1], Repo: s.Repo, State: session.PullOpen, Adopted: len(w) > 2}
+		if e.Open != nil {
+			pr.Title, pr.Commit, pr.OpenedBy = e.Open.Title, e.Open.Commit, e.Open.By
+		}
+		return session.PullRequestOpened{Effect: e.ID, PullRequest: pr}, nil
+	case "open-failed":
+		return session.OpenFailed{Effect: effect(session.EffectOpen), Err: session.Failure{Code: session.Forbidden, Message: rest(line, 1)}}, nil
+	case "suspended":
+		return session.Suspended{Effect: effect(session.EffectSuspend), Image: w[1]}, nil
+	case "model":
+		return session.ModelCalled{Call: session.ModelCall{Model: "anthropic/claude-sonnet-4-6", Usage: session.Usage{Input: 1000, Output: 100}, Cost: 0.5}}, nil
+	case "tick":
+		return session.Tick{}, nil
+	}
+	return nil, fmt.Errorf("no such input")
+}
+
+func effectOf(m *session.Machine, kind session.EffectKind) (session.Effect, bool) {
+	for _, e := range m.State().Effects {
+		if e.Kind == kind {
+			return e, true
+		}
+	}
+	return session.Effect{}, false
+}
+
+// Render writes a Ready as people read it: one line for each event, each changed record, each effect.
+func Render(r session.Ready) string {
+	var b strings.Builder
+	for _, e := range r.Events {
+		b.WriteString(eventLine(e))
+	}
+	for _, p := range r.Record.Prompts {
+		fmt.Fprintf(&b, "  prompt   %s %s%s\n", p.ID, p.State, reason(p.Reason))
+	}
+	for _, c := range r.Record.Cards {
+		fmt.Fprintf(&b, "  card     %s %s %s%s\n", c.ID, c.Kind, c.State, reason(c.Outcome))
+	}
+	for _, a := range r.Record.Approvals {
+		fmt.Fprintf(&b, "  approval %s %s\n", a.ID, a.State)
+	}
+	for _, id := range r.Done {
+		fmt.Fprintf(&b, "  done     %s\n", id)
+	}
+	for _, e := range r.Effects {
+		b.WriteString(effectLine(e))
+	}
+	return b.String()
+}
+
+func reason(s string) string {
+	if s == "" {
+		return ""
+	}
+	return ": " + s
+}
+
+func effectLine(e session.Effect) string {
+	var v any
+	switch e.Kind {
+	case session.EffectStart:
+		v = e.Boot
+	case session.EffectAttach:
+		v = e.Attach
+	case session.EffectPrompt:
+		v = e.Prompt
+	case session.EffectCollect:
+		v = e.Collect
+	case session.EffectOpen:
+		v = e.Open
+	case session.EffectSuspend:
+		v = e.Suspend
+	case session.EffectStop:
+		v = e.PromptID
+	}
+	body, _ := json.Marshal(v)
+	return fmt.Sprintf("  effect   %s %s %s\n", e.ID, e.Kind, body)
+}
+
+func eventLine(e session.Event) string {
+	s := fmt.Sprintf("  %-3d %s", e.Seq, e.Kind)
+	if e.PromptID != "" {
+		s += " [" + e.PromptID + "]"
+	}
+	switch {
+	case e.Prompt != nil:
+		s += fmt.Sprintf(" %s %s", e.Prompt.Author.Name, e.Prompt.State)
+		if e.Prompt.Position > 0 {
+			s += fmt.Sprintf(" #%d", e.Prompt.Position)
+		}
+		s += reason(e.Prompt.Reason)
+	case e.Turn != nil:
+		s += fmt.Sprintf(" %s %s%s %s", e.Turn.State, e.Turn.Outcome, reason(e.Turn.Reason), e.Turn.Card)
+	case e.Boot != nil:
+		s += fmt.Sprintf(" %s %s%s", e.Boot.Phase, e.Boot.State, reason(e.Boot.Detail))
+	case e.Sandbox != nil:
+		s += fmt.Sprintf(" %s %s%s", e.Sandbox.State, e.Sandbox.Name, reason(e.Sandbox.Reason))
+	case e.Text != nil:
+		s += " " + e.Text.Text
+	case e.Note != nil:
+		s += fmt.Sprintf(" %s %s", e.Note.Kind, e.Note.Text)
+	case e.Commits != nil:
+		s += fmt.Sprintf(" %s (%d)", e.Commits.Head, e.Commits.Count)
+	case e.Card != nil:
+		s += fmt.Sprintf(" %s %s %s %q%s", e.Card.ID, e.Card.Kind, e.Card.State, e.Card.Title, reason(e.Card.Outcome))
+	case e.Approval != nil:
+		s += fmt.Sprintf(" %s by %s on %s: %s%s", e.Approval.ID, e.Approval.By.Name, e.Approval.Card, e.Approval.State, reason(e.Approval.Reason))
+	case e.PullRequest != nil:
+		s += fmt.Sprintf(" #%d %s", e.PullRequest.Number, e.PullRequest.State)
+	case e.Model != nil:
+		s += fmt.Sprintf(" %s $%.2f", e.Model.Model, e.Model.Cost)
+	case e.Error != nil:
+		s += " " + e.Error.Message
+	}
+	return strings.TrimRight(s, " ") + "\n"
+}

@@ -1,0 +1,84 @@
+package session
+
+import (
+	"encoding/json"
+	"time"
+)
+
+// What the bot keeps about Slack. These are data; what they mean is package bot's business.
+
+// Received is a Slack event in the inbox: stored before it is acknowledged, kept for a day against duplicates.
+type Received struct {
+	Key     string          `json:"key"`            // event id, or another identity of the payload
+	Also    string          `json:"also,omitempty"` // a second identity: channel and ts of the message, which two events may share
+	Kind    string          `json:"kind"`           // of envelope: events_api, slash_commands, interactive
+	Payload json.RawMessage `json:"payload"`        // as received
+	At      time.Time       `json:"at"`
+	Handled bool            `json:"handled,omitempty"`
+}
+
+// MessageOp is how a message reaches people.
+type MessageOp string
+
+const (
+	MessagePost      MessageOp = "post"      // a message, edited in place when it changes
+	MessageEphemeral MessageOp = "ephemeral" // for User alone; at least once
+	MessageDirect    MessageOp = "direct"    // in the direct conversation with User
+	MessageReact     MessageOp = "react"     // Emoji on TS
+	MessageUnreact   MessageOp = "unreact"
+	MessageFile      MessageOp = "file" // Text as a file named Title
+)
+
+// Message is a Slack message in the outbox: stored before it is posted. It says what should be there; storing it again under
+// its Key with other content edits it, and Version grows. Sent is the version Slack has.
+type Message struct {
+	Key     string          `json:"key"`
+	Session ID              `json:"session,omitempty"`
+	Op      MessageOp       `json:"op"`
+	Team    string          `json:"team,omitempty"`
+	Channel string          `json:"channel,omitempty"`
+	Thread  string          `json:"thread,omitempty"` // thread ts
+	User    string          `json:"user,omitempty"`
+	Emoji   string          `json:"emoji,omitempty"`
+	Title   string          `json:"title,omitempty"`
+	Text    string          `json:"text,omitempty"` // fallback, or all there is
+	Blocks  json.RawMessage `json:"blocks,omitempty"`
+	Subject Subject         `json:"subject,omitzero"`
+	Urgent  bool            `json:"urgent,omitempty"` // not held back to coalesce edits
+	TS      string          `json:"ts,omitempty"`     // once posted; given for react
+	Version int64           `json:"version"`
+	Sent    int64           `json:"sent"`
+	Failed  string          `json:"failed,omitempty"` // Slack's final refusal; it is not tried again
+	Order   uint64          `json:"order"`            // of storing, set by the store
+}
+
+// Subject is what a posted message is about: what a reaction to it means.
+type Subject struct {
+	Kind     string `json:"kind,omitempty"` // status, result, card, notice
+	PromptID string `json:"prompt_id,omitempty"`
+	Card     string `json:"card,omitempty"`
+}
+
+// User is what the bot remembers of a Slack user.
+type User struct {
+	Slack    string    `json:"slack"`
+	GitHub   *Identity `json:"github,omitempty"`
+	LinkedAt time.Time `json:"linked_at,omitzero"`
+}
+
+// Channel is what the bot remembers of a Slack channel.
+type Channel struct {
+	ID   string `json:"id"`
+	Repo Repo   `json:"repo,omitzero"` // default
+}
+
+// AuditRecord is one line of the audit log.
+type AuditRecord struct {
+	At      time.Time `json:"at"`
+	Action  string    `json:"action"` // link, unlink, approve, open, stop
+	By      Person    `json:"by"`
+	Session ID        `json:"session,omitempty"`
+	Card    string    `json:"card,omitempty"`
+	Commit  string    `json:"commit,omitempty"`
+	Result  string    `json:"result"`
+}

@@ -1,0 +1,26 @@
+package session
+
+import "context"
+
+// Store keeps sessions. Package boltdb implements it; sessiontest has one in memory and the suite that both pass.
+// Errors are NotFound for an unknown session, Unavailable when the disk refuses.
+type Store interface {
+	// Commit stores r in one durable transaction: its record, events and effects, less the effects that are done. The first
+	// commit of a session also claims its thread: Conflict if another session has it.
+	Commit(ctx context.Context, r Ready) error
+	// Load returns a session with everything that is unfinished.
+	Load(ctx context.Context, id ID) (State, error)
+	// Events returns at most limit events with a number above after, in order.
+	Events(ctx context.Context, id ID, after int64, limit int) ([]Event, error)
+	// Find returns the session of a thread.
+	Find(ctx context.Context, t Thread) (ID, error)
+	// Open returns the sessions that are not at rest: a turn, a queue, a sandbox, an approval or an effect.
+	Open(ctx context.Context) ([]ID, error)
+	// List returns all sessions' records, newest activity first, at most limit.
+	List(ctx context.Context, limit int) ([]Session, error)
+}
+
+// AtRest reports whether nothing of the session needs an actor: no turn, queue, live sandbox, waiting approval or effect.
+func (s State) AtRest() bool {
+	return s.Session.Turn == nil && len(s.Prompts) == 0 && len(s.Effects) == 0 && len(s.Approvals) == 0 && !s.Session.Sandbox.State.Live()
+}
