@@ -72,17 +72,15 @@ func (r *Redactor) spans(s string) []span {
 			at += i + len(secret)
 		}
 	}
-	for _, shape := range shapes {
-		for at := 0; ; {
-			i := strings.Index(s[at:], shape.anchor)
-			if i < 0 {
-				break
+	for i := 0; i < len(s); i++ {
+		for _, shape := range shapes[s[i]] {
+			if !strings.HasPrefix(s[i:], shape.anchor) {
+				continue
 			}
-			i += at
-			at = i + len(shape.anchor)
 			if from, to := shape.match(s, i); to > from && s[from:to] != redacted {
 				found = append(found, span{from, to})
-				at = max(at, to)
+				i = max(i, to-1)
+				break
 			}
 		}
 	}
@@ -106,10 +104,10 @@ func (r *Redactor) JSON(raw json.RawMessage) json.RawMessage {
 	if len(raw) == 0 || bytes.IndexByte(raw, '\\') < 0 && len(r.spans(string(raw))) == 0 && json.Valid(raw) {
 		return raw // nothing is escaped, so nothing can hide
 	}
+	var v any
 	d := json.NewDecoder(bytes.NewReader(raw))
 	d.UseNumber()
-	var v any
-	if err := d.Decode(&v); err != nil || d.More() {
+	if !json.Valid(raw) || d.Decode(&v) != nil {
 		return encode(r.String(string(raw)))
 	}
 	v, changed := r.value(v)

@@ -9,10 +9,12 @@ type shape struct {
 	match  func(s string, i int) (from, to int)
 }
 
-// The forms are their issuers' own; none is recognised by an exact length, because those change without notice.
-var shapes = func() []shape {
+// shapes are by the first byte of their anchors. The forms are their issuers' own; none is recognised by an exact length, because those
+// change without notice.
+var shapes = func() (by [256][]shape) {
 	list := []shape{
 		{"github_pat_", prefixed("github_pat_", 10, word)},
+		{"gh", githubToken},
 		{"xox", slackToken},
 		{"xapp-", prefixed("xapp-", 10, wordDash)},
 		{"sk-", secretKey},
@@ -21,14 +23,13 @@ var shapes = func() []shape {
 		{"eyJ", webToken},
 		{"-----BEGIN ", pemBlock},
 	}
-	for c := 'a'; c <= 'z'; c++ { // ghp_, gho_, ghu_, ghs_, ghr_, and whatever comes next
-		p := "gh" + string(c) + "_"
-		list = append(list, shape{p, prefixed(p, 10, word)})
-	}
 	for _, p := range []string{"uthorization", "UTHORIZATION"} {
 		list = append(list, shape{p, authorization})
 	}
-	return list
+	for _, s := range list {
+		by[s.anchor[0]] = append(by[s.anchor[0]], s)
+	}
+	return by
 }()
 
 func lower(c byte) bool    { return 'a' <= c && c <= 'z' }
@@ -59,6 +60,14 @@ func prefixed(prefix string, least int, ok func(byte) bool) func(string, int) (i
 		}
 		return i, to
 	}
+}
+
+// githubToken matches ghp_, gho_, ghu_, ghs_, ghr_, and whatever comes next.
+func githubToken(s string, i int) (int, int) {
+	if i+4 > len(s) || !lower(s[i+2]) || s[i+3] != '_' {
+		return 0, 0
+	}
+	return prefixed(s[i:i+4], 10, word)(s, i)
 }
 
 // slackToken matches xoxb-, xoxp-, xoxe-, xoxe.xoxp-, …

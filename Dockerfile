@@ -1,0 +1,27 @@
+# syntax=docker/dockerfile:1
+FROM golang:1.26-bookworm AS build
+WORKDIR /src
+COPY go.mod go.sum ./
+RUN go mod download
+COPY . .
+RUN CGO_ENABLED=0 go build -trimpath -ldflags='-s -w' -o /openinspect .
+
+# The agent, fetched once at build time; a container then needs no npm.
+FROM node:22-bookworm-slim AS agent
+COPY --from=build /openinspect /usr/local/bin/openinspect
+RUN openinspect fetch-agent --to /opencode
+
+FROM debian:bookworm-slim
+RUN apt-get update \
+ && apt-get install -y --no-install-recommends git ca-certificates bubblewrap ripgrep \
+ && rm -rf /var/lib/apt/lists/* \
+ && useradd --create-home --uid 10001 inspect \
+ && install -d -o inspect -g inspect -m 700 /var/lib/openinspect
+COPY --from=build /openinspect /usr/local/bin/openinspect
+COPY --from=agent /opencode /usr/local/bin/opencode
+USER inspect
+ENV INSPECT_DATA_DIR=/var/lib/openinspect \
+    INSPECT_OPENCODE=/usr/local/bin/opencode
+VOLUME /var/lib/openinspect
+EXPOSE 8787
+ENTRYPOINT ["openinspect"]

@@ -1,0 +1,146 @@
+package github
+
+import (
+	"context"
+	"net/http"
+	"net/url"
+	"path/filepath"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/bradleyfalzon/ghinstallation/v2"
+	gh "github.com/google/go-github/v66/github"
+	"golang.org/x/oauth2"
+
+	"openinspect/session"
+)
+
+// Store is what the package keeps: sealed values, and who is linked to whom.
+type Store interface {
+	PutSecret(ctx context.Context, key string, value []byte) error
+	Secret(ctx context.Context, key string) ([]byte, error) // NotFound
+	DeleteSecret(ctx context.Context, key string) error
+	Secrets(ctx context.Context, prefix string) ([]string, error)
+	LinkUser(ctx context.Context, slack string, id session.Identity) error // Conflict when either is linked elsewhere
+	UnlinkUser(ctx context.Context, slack string) error
+}
+
+// Config is what a GitHub works with; all but Clock, LogURL and Report are required.
+type Config struct {
+	URL        string // https://github.com, or an Enterprise Server's base
+	AppID      int64
+	ClientID   string
+	PrivateKey []byte // PEM
+	Dir        string // for mirrors and quarantines
+	Store      Store
+	Clock      session.Clock
+	// Linked is told how a person's linking ended: with an identity, or with an error whose sentence is for them.
+	Linked func(ctx context.Context, slack string, id *session.Identity, err error)
+	// LogURL is the unsigned address of a session's page, for pull requests' bodies; "" leaves it out.
+	LogURL func(session.ID) string
+	// Report takes errors nobody else hears of, such as a token that could not be revoked.
+	Report func(op string, err error)
+}
+
+// GitHub is one GitHub as one App sees it.
+type GitHub struct {
+	c     Config
+	base  *url.URL
+	app   *ghinstallation.AppsTransport
+	oauth *oauth2.Config
+	http  *http.Client
+	git   git
+
+	mu            sync.Mutex
+	ctx           context.Context // of Run: what linking lives in
+	self          session.Author  // the bot, once asked for
+	installations map[session.Repo]int64
+	list          []session.RepositoryInfo
+	listedAt      time.Time
+	flows         map[string]*flow // by Slack user
+	repos         keyed            // one git operation per repository at a time
+	users         keyed            // one refresh per person at a time
+}
+
+var _ session.Forge = (*GitHub)(nil)
+
+// timeout is how long one call of the API may take.
+const timeout = 30 * time.Second
+
+// New makes a GitHub; it does no I/O.
+func New(c Config) (*GitHub, error) {
+	base, err := url.Parse(strings.TrimSuffix(c.URL, "/"))
+	if err != nil || base.Host == "" {
+		return nil, session.Errorf(session.Invalid, "GITHUB_URL is not a URL: %q", c.URL)
+	}
+	if c.Clock == nil {
+		c.Clock = session.SystemClock{}
+	}
+	if c.LogURL == nil {
+		c.LogURL = func(session.ID) string { return "" }
+	}
+	if c.Report == nil {
+		c.Report = func(string, error) {}
+	}
+	app, err := ghinstallation.NewAppsTransport(http.DefaultTransport, c.AppID, c.PrivateKey)
+	if err != nil {
+		return nil, &session.Error{Code: session.Invalid, Op: "github.New", Message: "GITHUB_APP_PRIVATE_KEY is not the private key of a GitHub App. Generate one on the App's page.", Err: err}
+	}
+	g := &GitHub{
+		c: c, base: base, app: app, http: &http.Client{Timeout: timeout}, ctx: context.Background(),
+		installations: map[session.Repo]int64{}, flows: map[string]*flow{},
+		git: git{dir: filepath.Join(c.Dir, "git")},
+	}
+	if g.enterprise() {
+		app.BaseURL = base.String() + "/api/v3"
+	}
+	g.oauth = &oauth2.Config{ClientID: c.ClientID, Endpoint: oauth2.Endpoint{
+		DeviceAuthURL: base.String() + "/login/device/code",
+		TokenURL:      base.String() + "/login/oauth/access_token",
+		// Finding the style out by trying would poll twice at once, which GitHub answers with slow_down.
+		AuthStyle: oauth2.AuthStyleInParams,
+	}}
+	return g, nil
+}
+
+// Run takes up linking that a restart interrupted, and blocks until ctx ends.
+func (g *GitHub) Run(ctx context.Context) error {
+	g.mu.Lock()
+	g.ctx = ctx
+	g.mu.Unlock()
+	if err := g.resumeFlows(ctx); err != nil {
+		g.c.Report("github.Run", err)
+	}
+	<-ctx.Done()
+	return nil
+}
+
+func (g *GitHub) enterprise() bool { return g.base.Host != "github.com" }
+
+// client returns an API client over a transport, or with a token.
+func (g *GitHub) client(transport http.RoundTripper, token string) (*gh.Client, error) {
+	c := gh.NewClient(&http.Client{Transport: transport, Timeout: timeout})
+	if token != "" {
+		c = c.WithAuthToken(token)
+	}
+	if !g.enterprise() {
+		return c, nil
+	}
+	c, err := c.WithEnterpriseURLs(g.base.String(), g.base.String())
+	return c, session.Wrap("github.client", err)
+}
+
+// CloneURL returns where a repository is cloned from, without credentials.
+func (g *GitHub) CloneURL(r session.Repo) string {
+	return g.base.JoinPath(r.Owner, r.Name+".git").String()
+}
+
+// keyed gives one lock per key. Keys are few (repositories, people), so they are kept.
+type keyed struct{ locks sync.Map }
+
+func (k *keyed) lock(key string) (unlock func()) {
+	m, _ := k.locks.LoadOrStore(key, &sync.Mutex{})
+	m.(*sync.Mutex).Lock()
+	return m.(*sync.Mutex).Unlock
+}

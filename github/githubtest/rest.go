@@ -1,0 +1,286 @@
+package githubtest
+
+import (
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"io"
+	"maps"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// object is a JSON object on its way out.
+type object = map[string]any
+
+// reply is the answer to a call.
+type reply struct {
+	status int
+	body   any // nil: none
+	header http.Header
+}
+
+func ok(body any) *reply { return &reply{status: http.StatusOK, body: body} }
+
+// fail is GitHub's error body. details become its errors: strings, or objects made by invalid and custom.
+func fail(status int, message string, details ...any) *reply {
+	body := object{
+		"message": message, "documentation_url": "https://docs.github.com/rest", "status": strconv.Itoa(status),
+	}
+	if len(details) > 0 {
+		body["errors"] = details
+	}
+	return &reply{status: status, body: body}
+}
+
+func notFound() *reply { return fail(http.StatusNotFound, "Not Found") }
+
+// notIntegration is what an App's token without the permission gets.
+func notIntegration() *reply {
+	return fail(http.StatusForbidden, "Resource not accessible by integration")
+}
+
+// validation is a 422 with one detail.
+func validation(detail object) *reply {
+	return fail(http.StatusUnprocessableEntity, "Validation Failed", detail)
+}
+
+func invalid(resource, field string) object {
+	return object{"resource": resource, "field": field, "code": "invalid"}
+}
+
+func missing(resource, field string) object {
+	return object{"resource": resource, "field": field, "code": "missing_field"}
+}
+
+func custom(resource, message string) object {
+	return object{"resource": resource, "code": "custom", "message": message}
+}
+
+// broken is what git's failure in a handler comes to. It can only be met when the repository's directory has been
+// tampered with.
+func broken(err error) *reply { return fail(http.StatusInternalServerError, err.Error()) }
+
+// call is one REST request on its way through.
+type call struct {
+	s       *Server
+	r       *http.Request
+	body    []byte
+	token   *token   // nil for an App's JWT and for nobody
+	account *account // who acts; nil likewise
+	repo    *repository
+	pull    *pull
+}
+
+// decode reads the body into in; no body, and null, leave it as it is.
+func (c *call) decode(in any) *reply {
+	if len(c.body) == 0 {
+		return nil
+	}
+	if err := json.Unmarshal(c.body, in); err != nil {
+		return fail(http.StatusBadRequest, "Problems parsing JSON")
+	}
+	return nil
+}
+
+// window cuts a list to the page asked for (30 entries by default, 100 at most) and makes GitHub's Link header.
+func (c *call) window(list []object) ([]object, http.Header) {
+	query := c.r.URL.Query()
+	number := func(name string, otherwise int) int {
+		if n, err := strconv.Atoi(query.Get(name)); err == nil && n > 0 {
+			return n
+		}
+		return otherwise
+	}
+	size, page := min(number("per_page", 30), 100), number("page", 1)
+	last := max((len(list)+size-1)/size, 1)
+	var links []string
+	link := func(rel string, page int) {
+		query.Set("page", strconv.Itoa(page))
+		links = append(links, fmt.Sprintf(`<%s%s?%s>; rel="%s"`, c.s.base, c.r.URL.EscapedPath(), query.Encode(), rel))
+	}
+	if page > 1 {
+		link("prev", page-1)
+	}
+	if page < last {
+		link("next", page+1)
+		link("last", last)
+	}
+	if page > 1 {
+		link("first", 1)
+	}
+	header := http.Header{}
+	if len(links) > 0 {
+		header.Set("Link", strings.Join(links, ", "))
+	}
+	start := min((page-1)*size, len(list))
+	cut := make([]object, 0, size) // an empty list is [], not null
+	return append(cut, list[start:min(start+size, len(list))]...), header
+}
+
+// page answers with one page of a list.
+func (c *call) page(list []object) *reply {
+	cut, header := c.window(list)
+	return &reply{status: http.StatusOK, body: cut, header: header}
+}
+
+// pageOf answers with one page of a list under a name, beside the list's full length.
+func (c *call) pageOf(name string, list []object) *reply {
+	cut, header := c.window(list)
+	return &reply{status: http.StatusOK, body: object{"total_count": len(list), name: cut}, header: header}
+}
+
+// api is the base of REST addresses.
+func (s *Server) api() string { return s.base + "/api/v3" }
+
+// maxBody is the largest REST body taken.
+const maxBody = 10 << 20
+
+// serve runs one route: body, fault, authentication, work, fault, conditional answer, validation.
+func (s *Server) serve(rt route) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
+		if err != nil {
+			http.Error(w, "request too large", http.StatusRequestEntityTooLarge)
+			return
+		}
+		repo := ""
+		if name := r.PathValue("repo"); name != "" {
+			repo = r.PathValue("owner") + "/" + name
+		}
+		told := s.begin(rt.pattern, r, body, repo)
+		if s.faulted(w, told) {
+			return
+		}
+		rep, header := s.work(rt, &call{s: s, r: r, body: body}, repo)
+		s.flush()
+		told.After, told.Status = true, rep.status
+		if s.faulted(w, told) {
+			return
+		}
+		answer := finish(r, rep, header)
+		if s.cfg.Validate != nil {
+			s.cfg.Validate(r, body, rep.status, header, answer)
+		}
+		maps.Copy(w.Header(), header)
+		if rep.status != http.StatusNotModified && rep.status != http.StatusNoContent {
+			w.Header().Set("Content-Length", strconv.Itoa(len(answer)))
+		}
+		w.WriteHeader(rep.status)
+		_, _ = w.Write(answer) // a client that left is its own affair; a 304 or 204 takes no body
+	}
+}
+
+// work authenticates and runs the handler with mu held, and returns its reply and the headers so far. Routes that
+// move refs first take the repository's refs lock, which pushes hold while git works.
+func (s *Server) work(rt route, c *call, repo string) (*reply, http.Header) {
+	if rt.refs {
+		s.mu.Lock()
+		r := s.repos[lower(repo)]
+		s.mu.Unlock()
+		if r != nil {
+			r.refsMu.Lock()
+			defer r.refsMu.Unlock()
+		}
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	header := http.Header{"X-Github-Api-Version-Selected": {"2022-11-28"}, "X-Github-Request-Id": {fmt.Sprintf("%X", s.id())}}
+	if rep := s.authenticate(rt, c); rep != nil {
+		return rep, header
+	}
+	limit := s.limitOf(c)
+	limit.describe(header)
+	if limit.used >= limit.max {
+		return fail(http.StatusForbidden, "API rate limit exceeded for "+limit.who+"."), header
+	}
+	rep := s.authorize(rt, c)
+	if rep == nil {
+		rep = rt.handle(s, c)
+	}
+	maps.Copy(header, rep.header)
+	if c.r.Method == http.MethodGet && rep.status == http.StatusOK {
+		tag := etag(c, rep)
+		header.Set("ETag", tag)
+		if strings.Contains(c.r.Header.Get("If-None-Match"), tag) {
+			return &reply{status: http.StatusNotModified}, header // costs nothing
+		}
+	}
+	limit.used++
+	limit.describe(header)
+	return rep, header
+}
+
+// etag names an answer; as on GitHub another token gets another one.
+func etag(c *call, rep *reply) string {
+	sum := sha256.New()
+	_, _ = io.WriteString(sum, c.r.Header.Get("Authorization")+"\n"+c.r.URL.RequestURI()+"\n") // a hash takes all
+	_, _ = sum.Write(marshal(rep.body))
+	return `W/"` + base64.RawURLEncoding.EncodeToString(sum.Sum(nil)) + `"`
+}
+
+// finish renders the body.
+func finish(r *http.Request, rep *reply, header http.Header) []byte {
+	if rep.body == nil || r.Method == http.MethodHead {
+		return nil
+	}
+	header.Set("Content-Type", "application/json; charset=utf-8")
+	return marshal(rep.body)
+}
+
+// marshal renders what the handlers build, which always can be.
+func marshal(v any) []byte {
+	b, err := json.Marshal(v)
+	if err != nil {
+		panic(err)
+	}
+	return b
+}
+
+// limit is one principal's rate limit.
+type limit struct {
+	who       string
+	max, used int
+	reset     time.Time
+}
+
+func (l *limit) describe(h http.Header) {
+	h.Set("X-Ratelimit-Limit", strconv.Itoa(l.max))
+	h.Set("X-Ratelimit-Remaining", strconv.Itoa(max(l.max-l.used, 0)))
+	h.Set("X-Ratelimit-Used", strconv.Itoa(l.used))
+	h.Set("X-Ratelimit-Reset", itoa(l.reset.Unix()))
+	h.Set("X-Ratelimit-Resource", "core")
+}
+
+// limitOf finds the limit a call counts against, and starts its next hour when the last one is over.
+func (s *Server) limitOf(c *call) *limit {
+	who, most := c.r.RemoteAddr, 60
+	switch {
+	case c.token != nil && c.token.installation != nil:
+		who, most = "installation ID "+itoa(c.token.installation.id), s.cfg.RateLimit
+	case c.token != nil:
+		who, most = "user ID "+itoa(c.account.id), s.cfg.RateLimit
+	case c.r.Header.Get("Authorization") != "":
+		who, most = "app ID "+itoa(s.cfg.App.ID), s.cfg.RateLimit
+	default:
+		who, _, _ = strings.Cut(who, ":")
+	}
+	l := s.limits[who]
+	if l == nil {
+		l = &limit{who: who, max: most}
+		s.limits[who] = l
+	}
+	if now := s.now(); !now.Before(l.reset) {
+		l.used, l.reset = 0, now.Add(time.Hour)
+	}
+	return l
+}
+
+func (s *Server) getRateLimit(c *call) *reply {
+	l := s.limitOf(c)
+	core := object{"limit": l.max, "used": l.used, "remaining": max(l.max-l.used, 0), "reset": l.reset.Unix()}
+	return ok(object{"resources": object{"core": core, "search": core}, "rate": core})
+}

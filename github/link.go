@@ -1,0 +1,152 @@
+package github
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"strings"
+	"time"
+
+	"golang.org/x/oauth2"
+
+	"openinspect/session"
+)
+
+// flow is a person's linking that goes on. It is stored sealed, so that a restart does not make their code worthless.
+type flow struct {
+	Device   string    `json:"device"` // GitHub's handle for it
+	UserCode string    `json:"user_code"`
+	URL      string    `json:"url"`
+	Expires  time.Time `json:"expires"`
+	Interval int64     `json:"interval"` // seconds between polls
+}
+
+const flowPrefix = "github/flow/"
+
+// Link starts a person's linking, or returns the code of the one that goes on. How it ends is told to Config.Linked.
+func (g *GitHub) Link(ctx context.Context, slack string) (session.LinkCode, error) {
+	defer g.users.lock(slack)()
+	g.mu.Lock()
+	f := g.flows[slack]
+	g.mu.Unlock()
+	if f != nil && g.c.Clock.Now().Before(f.Expires) {
+		return f.code(), nil
+	}
+	d, err := g.oauth.DeviceAuth(g.withHTTP(ctx))
+	if err != nil {
+		return session.LinkCode{}, linkProblem(err)
+	}
+	if d.DeviceCode == "" {
+		// GitHub says so with status 200, which oauth2 takes for an answer.
+		return session.LinkCode{}, session.Errorf(session.Forbidden, "Linking is switched off: ask the operator to tick “Enable Device Flow” on the GitHub App's page.")
+	}
+	f = &flow{Device: d.DeviceCode, UserCode: d.UserCode, URL: d.VerificationURI, Expires: d.Expiry, Interval: d.Interval}
+	b, err := json.Marshal(f)
+	if err == nil {
+		err = g.c.Store.PutSecret(ctx, flowPrefix+slack, b)
+	}
+	if err != nil {
+		return session.LinkCode{}, session.Wrap("github.Link", err)
+	}
+	g.follow(slack, f)
+	return f.code(), nil
+}
+
+func (f *flow) code() session.LinkCode {
+	return session.LinkCode{UserCode: f.UserCode, URL: f.URL, Expires: f.Expires}
+}
+
+// resumeFlows takes up the linking that a restart interrupted.
+func (g *GitHub) resumeFlows(ctx context.Context) error {
+	keys, err := g.c.Store.Secrets(ctx, flowPrefix)
+	if err != nil {
+		return session.Wrap("github.resumeFlows", err)
+	}
+	for _, key := range keys {
+		b, err := g.c.Store.Secret(ctx, key)
+		if err != nil {
+			return session.Wrap("github.resumeFlows", err)
+		}
+		f := &flow{}
+		if err := json.Unmarshal(b, f); err != nil {
+			return session.Wrap("github.resumeFlows", err)
+		}
+		g.follow(strings.TrimPrefix(key, flowPrefix), f)
+	}
+	return nil
+}
+
+// follow polls until the person has entered their code, refused, or let it expire.
+func (g *GitHub) follow(slack string, f *flow) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.flows[slack] = f
+	ctx := g.ctx
+	go func() {
+		id, err := g.await(ctx, slack, f)
+		if ctx.Err() != nil {
+			return // a restart takes it up again
+		}
+		g.mu.Lock()
+		if g.flows[slack] == f {
+			delete(g.flows, slack)
+		}
+		g.mu.Unlock()
+		if e := g.c.Store.DeleteSecret(ctx, flowPrefix+slack); e != nil {
+			g.c.Report("github.Link", e)
+		}
+		if g.c.Linked != nil {
+			g.c.Linked(ctx, slack, id, err)
+		}
+	}()
+}
+
+// await returns who the person turned out to be, after their token is stored.
+func (g *GitHub) await(ctx context.Context, slack string, f *flow) (*session.Identity, error) {
+	o, err := g.oauth.DeviceAccessToken(g.withHTTP(ctx), &oauth2.DeviceAuthResponse{
+		DeviceCode: f.Device, UserCode: f.UserCode, VerificationURI: f.URL, Expiry: f.Expires, Interval: f.Interval,
+	})
+	if err != nil {
+		return nil, linkProblem(err)
+	}
+	c, err := g.userClient(o.AccessToken)
+	if err != nil {
+		return nil, err
+	}
+	u, _, err := c.Users.Get(ctx, "")
+	if err != nil {
+		return nil, problem("github.Link", err, "")
+	}
+	id := session.Identity{ID: u.GetID(), Login: u.GetLogin()}
+	defer g.users.lock(slack)()
+	if err := g.c.Store.LinkUser(ctx, slack, id); err != nil {
+		return nil, session.Wrap("github.Link", err)
+	}
+	t := userToken{Identity: id}
+	t.set(o)
+	if err := g.storeToken(ctx, slack, t); err != nil {
+		return nil, err
+	}
+	return &id, nil
+}
+
+// linkProblem turns what the device flow says into a sentence for the person.
+func linkProblem(err error) error {
+	code, words := session.Unavailable, "GitHub does not answer, so your account could not be linked. Please try `/inspect link` again in a few minutes."
+	if e, ok := errors.AsType[*oauth2.RetrieveError](err); ok {
+		switch e.ErrorCode {
+		case "access_denied":
+			code, words = session.Forbidden, "You declined on GitHub, so your account was not linked. Use `/inspect link` if that was a mistake."
+		case "expired_token", "token_expired":
+			code, words = session.Conflict, "The code has expired, so your account was not linked. Use `/inspect link` for a new one."
+		case "device_flow_disabled":
+			code, words = session.Forbidden, "Linking is switched off: ask the operator to tick “Enable Device Flow” on the GitHub App's page."
+		case "":
+		default:
+			code, words = session.Forbidden, "GitHub refused to link your account ("+e.ErrorCode+"). Use `/inspect link` to try again."
+		}
+	} else if errors.Is(err, context.DeadlineExceeded) {
+		code, words = session.Conflict, "The code has expired, so your account was not linked. Use `/inspect link` for a new one."
+	}
+	return &session.Error{Code: code, Op: "github.Link", Message: words, Err: err}
+}

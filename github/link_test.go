@@ -1,0 +1,90 @@
+package github
+
+import (
+	"context"
+	"strings"
+	"testing"
+
+	"openinspect/session"
+)
+
+func TestLinking(t *testing.T) {
+	w := newWorld(t)
+	ctx := context.Background()
+	code, err := w.github.Link(ctx, "UADA")
+	if err != nil || code.UserCode == "" || !strings.HasPrefix(code.URL, "http") {
+		t.Fatalf("%+v %v", code, err)
+	}
+	if again, err := w.github.Link(ctx, "UADA"); err != nil || again != code {
+		t.Errorf("asking again made another code: %+v %v", again, err)
+	}
+	if err := w.server.Deny(code.UserCode); err != nil {
+		t.Fatal(err)
+	}
+	if l := <-w.linked; l.id != nil || !strings.Contains(session.Sentence(l.err), "You declined") {
+		t.Errorf("%+v", l)
+	}
+	w.link(ada)
+	// The same account for somebody else is refused.
+	code, err = w.github.Link(ctx, "UBOB")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := w.server.Approve(code.UserCode, "ada"); err != nil {
+		t.Fatal(err)
+	}
+	if l := <-w.linked; session.CodeOf(l.err) != session.Conflict {
+		t.Errorf("%+v", l)
+	}
+	if err := w.github.Unlink(ctx, "UADA"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.github.token(ctx, "UADA"); session.CodeOf(err) != session.Forbidden {
+		t.Errorf("after unlinking: %v", err)
+	}
+	w.server.DisableDeviceFlow(true)
+	if _, err := w.github.Link(ctx, "UADA"); !strings.Contains(session.Sentence(err), "Enable Device Flow") {
+		t.Errorf("device flow off: %v", err)
+	}
+}
+
+func TestLinkingSurvivesARestart(t *testing.T) {
+	w := newWorld(t)
+	code, err := w.github.Link(context.Background(), "UADA")
+	if err != nil {
+		t.Fatal(err)
+	}
+	again, err := New(w.github.c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	if err := again.resumeFlows(ctx); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := again.Link(ctx, "UADA"); err != nil || got.UserCode != code.UserCode {
+		t.Errorf("%+v %v", got, err)
+	}
+	if err := w.server.Approve(code.UserCode, "ada"); err != nil {
+		t.Fatal(err)
+	}
+	if l := <-w.linked; l.slack != "UADA" {
+		t.Errorf("%+v", l)
+	}
+}
+
+func TestRepositories(t *testing.T) {
+	w := newWorld(t)
+	list, err := w.github.Repositories(context.Background())
+	if err != nil || len(list) != 2 {
+		t.Fatalf("%+v %v", list, err)
+	}
+	r, err := w.github.Repository(context.Background(), session.Repo{Owner: "ACME", Name: "Web"})
+	if err != nil || r.Repo != web || r.DefaultBranch != "main" || r.Description != "The shop" {
+		t.Errorf("%+v %v", r, err)
+	}
+	if _, err := w.github.Repository(context.Background(), session.Repo{Owner: "acme", Name: "hidden"}); session.CodeOf(err) != session.NotFound {
+		t.Errorf("%v", err)
+	}
+}

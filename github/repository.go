@@ -1,0 +1,107 @@
+package github
+
+import (
+	"context"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/bradleyfalzon/ghinstallation/v2"
+	gh "github.com/google/go-github/v66/github"
+
+	"openinspect/session"
+)
+
+// listFor is how long the list of repositories is good.
+const listFor = time.Minute
+
+// Repositories returns every repository the App is installed on, in GitHub's order.
+func (g *GitHub) Repositories(ctx context.Context) ([]session.RepositoryInfo, error) {
+	g.mu.Lock()
+	list, at := g.list, g.listedAt
+	g.mu.Unlock()
+	if now := g.c.Clock.Now(); !at.IsZero() && now.Sub(at) < listFor {
+		return list, nil
+	}
+	app, err := g.client(g.app, "")
+	if err != nil {
+		return nil, err
+	}
+	list = nil
+	found := map[session.Repo]int64{}
+	options := &gh.ListOptions{PerPage: 100}
+	for {
+		installations, resp, err := app.Apps.ListInstallations(ctx, options)
+		if err != nil {
+			return nil, problem("github.Repositories", err, "GitHub does not accept the App's key. Check GITHUB_APP_ID and GITHUB_APP_PRIVATE_KEY.")
+		}
+		for _, i := range installations {
+			repos, err := g.installed(ctx, i.GetID())
+			if err != nil {
+				return nil, err
+			}
+			for _, r := range repos {
+				list = append(list, r)
+				found[r.Repo] = i.GetID()
+			}
+		}
+		if resp.NextPage == 0 {
+			break
+		}
+		options.Page = resp.NextPage
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.list, g.listedAt, g.installations = list, g.c.Clock.Now(), found
+	return list, nil
+}
+
+func (g *GitHub) installed(ctx context.Context, id int64) ([]session.RepositoryInfo, error) {
+	t := ghinstallation.NewFromAppsTransport(g.app, id)
+	t.InstallationTokenOptions = &gh.InstallationTokenOptions{Permissions: &gh.InstallationPermissions{Metadata: gh.String("read")}}
+	c, err := g.client(t, "")
+	if err != nil {
+		return nil, err
+	}
+	var list []session.RepositoryInfo
+	options := &gh.ListOptions{PerPage: 100}
+	for {
+		page, resp, err := c.Apps.ListRepos(ctx, options)
+		if err != nil {
+			return nil, problem("github.Repositories", err, "")
+		}
+		for _, r := range page.Repositories {
+			list = append(list, info(r))
+		}
+		if resp.NextPage == 0 {
+			return list, nil
+		}
+		options.Page = resp.NextPage
+	}
+}
+
+func info(r *gh.Repository) session.RepositoryInfo {
+	return session.RepositoryInfo{
+		Repo:          session.Repo{Owner: r.GetOwner().GetLogin(), Name: r.GetName()},
+		DefaultBranch: r.GetDefaultBranch(), Description: r.GetDescription(), Archived: r.GetArchived(),
+	}
+}
+
+// Repository returns one repository, as GitHub spells it. NotFound if the App cannot see it.
+func (g *GitHub) Repository(ctx context.Context, r session.Repo) (session.RepositoryInfo, error) {
+	list, err := g.Repositories(ctx)
+	if err != nil {
+		return session.RepositoryInfo{}, err
+	}
+	for _, i := range list {
+		if strings.EqualFold(i.Repo.String(), r.String()) {
+			return i, nil
+		}
+	}
+	return session.RepositoryInfo{}, session.Errorf(session.NotFound, "The GitHub App is not installed on %s, or the repository does not exist.", r)
+}
+
+// userClient returns a client that acts as a person.
+func (g *GitHub) userClient(token string) (*gh.Client, error) {
+	return g.client(http.DefaultTransport, token)
+}

@@ -1,0 +1,108 @@
+package github
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"time"
+
+	"golang.org/x/oauth2"
+
+	"openinspect/session"
+)
+
+// userToken is what we hold of a person who linked an account; it is stored sealed, under userKey.
+type userToken struct {
+	Identity session.Identity `json:"identity"`
+	Access   string           `json:"access"`
+	Refresh  string           `json:"refresh"`
+	Expires  time.Time        `json:"expires"`
+}
+
+func userKey(slack string) string { return "github/user/" + slack }
+
+// refreshBefore is how long before its end a token is renewed.
+const refreshBefore = 5 * time.Minute
+
+var errUnlinked = session.Errorf(session.Forbidden, "Your GitHub account is not linked any more. Link it with `/inspect link`, then react again.")
+
+// token returns a person's access token, renewed if need be. A refresh token works once, so one goroutine at a time uses it, and what comes of
+// it is stored before it is used. Forbidden when the person is not linked or has taken the authorisation back.
+func (g *GitHub) token(ctx context.Context, slack string) (userToken, error) {
+	defer g.users.lock(slack)()
+	t, err := g.loadToken(ctx, slack)
+	if err != nil {
+		return t, err
+	}
+	if t.Expires.IsZero() || g.c.Clock.Now().Before(t.Expires.Add(-refreshBefore)) {
+		return t, nil
+	}
+	fresh, err := g.oauth.TokenSource(g.withHTTP(ctx), &oauth2.Token{RefreshToken: t.Refresh}).Token()
+	if e, ok := errors.AsType[*oauth2.RetrieveError](err); ok && e.ErrorCode != "" {
+		// GitHub's word that this refresh token is dead: used before by somebody else, expired, or the person took it back.
+		if err := g.Unlink(ctx, slack); err != nil {
+			return t, err
+		}
+		return t, errUnlinked
+	}
+	if err != nil {
+		return t, &session.Error{Code: session.Unavailable, Op: "github.token", Message: "GitHub does not answer. Please try again in a few minutes.", Err: err}
+	}
+	t.set(fresh)
+	return t, g.storeToken(ctx, slack, t)
+}
+
+func (t *userToken) set(o *oauth2.Token) {
+	t.Access, t.Expires = o.AccessToken, o.Expiry
+	if o.RefreshToken != "" {
+		t.Refresh = o.RefreshToken
+	}
+}
+
+func (g *GitHub) loadToken(ctx context.Context, slack string) (t userToken, err error) {
+	b, err := g.c.Store.Secret(ctx, userKey(slack))
+	if session.CodeOf(err) == session.NotFound {
+		return t, errUnlinked
+	}
+	if err == nil {
+		err = json.Unmarshal(b, &t)
+	}
+	return t, session.Wrap("github.token", err)
+}
+
+func (g *GitHub) storeToken(ctx context.Context, slack string, t userToken) error {
+	b, err := json.Marshal(t)
+	if err == nil {
+		err = g.c.Store.PutSecret(ctx, userKey(slack), b)
+	}
+	return session.Wrap("github.storeToken", err)
+}
+
+// Unlink forgets a person's account and token. Somebody who is not linked is no error.
+func (g *GitHub) Unlink(ctx context.Context, slack string) error {
+	if err := g.c.Store.UnlinkUser(ctx, slack); err != nil && session.CodeOf(err) != session.NotFound {
+		return session.Wrap("github.Unlink", err)
+	}
+	err := g.c.Store.DeleteSecret(ctx, userKey(slack))
+	if session.CodeOf(err) == session.NotFound {
+		return nil
+	}
+	return session.Wrap("github.Unlink", err)
+}
+
+// revoked takes GitHub's 401 for a person's token as word that they took the authorisation back.
+func (g *GitHub) revoked(ctx context.Context, slack string, err error) error {
+	if status, _ := answer(err); status != http.StatusUnauthorized {
+		return nil
+	}
+	if err := g.Unlink(ctx, slack); err != nil {
+		return err
+	}
+	return errUnlinked
+}
+
+// withHTTP makes oauth2 use a client that gives up: its device calls take no context of their own.
+func (g *GitHub) withHTTP(ctx context.Context) context.Context {
+	return context.WithValue(ctx, oauth2.HTTPClient, g.http)
+}

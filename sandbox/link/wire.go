@@ -1,0 +1,136 @@
+package link
+
+import (
+	"time"
+
+	"openinspect/session"
+)
+
+// Version is the runner's: the bot refuses to talk to another major one. It is stamped on snapshots.
+const Version = 1
+
+// Limits on what a sandbox may send; the bot's side enforces them.
+const (
+	MaxLine     = 1 << 20  // bytes of one journal line
+	MaxToolBody = 1 << 20  // bytes of a tool call's body
+	MaxUpload   = 10 << 20 // bytes of an uploaded file
+	MaxBundle   = 100 << 20
+	Heartbeat   = 15 * time.Second // between lines of GET /events when nothing happens
+)
+
+// Boot is what a runner is told at its start, as one JSON object on its standard input. There is no secret in it: TokenHash is the SHA-256 of
+// the link's token.
+type Boot struct {
+	Session      session.ID       `json:"session"`
+	Start        string           `json:"start"`            // start id; with the kernel's boot id it makes the journal's id
+	TokenHash    string           `json:"token_hash"`       // hex
+	Socket       string           `json:"socket,omitempty"` // path to listen on; empty: Listen
+	Listen       string           `json:"listen,omitempty"` // TCP address to listen on
+	Dir          string           `json:"dir"`              // the sandbox's directory: checkout/, home/ and run/ are below it
+	Mode         session.BootMode `json:"mode"`
+	Repo         session.Repo     `json:"repo,omitzero"`
+	CloneURL     string           `json:"clone_url,omitempty"` // without credentials
+	Base         string           `json:"base,omitempty"`      // branch
+	Bot          session.Author   `json:"bot"`                 // committer
+	Agent        string           `json:"agent"`               // path of the agent's binary; "script" for agenttest's
+	Catalogue    []byte           `json:"catalogue,omitempty"` // models in models.dev form
+	Providers    []string         `json:"providers"`           // model providers that the gateway serves
+	SetupTimeout time.Duration    `json:"setup_timeout"`
+	StartTimeout time.Duration    `json:"start_timeout"`
+	LogURL       string           `json:"log_url,omitempty"` // unsigned, for the Inspect-Session trailer; empty: the id alone
+}
+
+// Line is one line of GET /events. A numbered line has an Event; a line with Delta has no number and is not in the journal; one with neither is a heartbeat.
+type Line struct {
+	N     int64          `json:"n,omitempty"`
+	Event *session.Event `json:"event,omitempty"`
+	Delta *session.Delta `json:"delta,omitempty"`
+}
+
+// Headers of the answer to GET /events?journal=J&after=N: which journal it is, and after which number it begins: 0 if the caller named another journal.
+const (
+	HeaderJournal = "Inspect-Journal"
+	HeaderAfter   = "Inspect-After"
+)
+
+// Status is the answer to GET /status.
+type Status struct {
+	Version  int           `json:"version"`
+	Start    string        `json:"start"`
+	Journal  string        `json:"journal"`
+	N        int64         `json:"n"` // newest number
+	Phase    session.Phase `json:"phase"`
+	PromptID string        `json:"prompt_id,omitempty"` // that runs
+	Agent    string        `json:"agent"`               // name and version
+	Head     string        `json:"head,omitempty"`
+	Branch   string        `json:"branch,omitempty"`
+}
+
+// Stop is the body of POST /stop.
+type Stop struct {
+	PromptID string `json:"prompt_id"`
+}
+
+// The body of POST /prompts is a session.Delivery: 202 when accepted, also for one that was accepted before; 409 while another runs;
+// 425 (Too Early) before the runner is ready.
+
+// CredentialRequest is the body of POST /git/credential, as git asks its helper.
+type CredentialRequest struct {
+	Protocol string `json:"protocol"`
+	Host     string `json:"host"`
+	Path     string `json:"path"`
+}
+
+// Credential is the answer: a read token for the session's own repository. 403 for any other.
+type Credential struct {
+	Username string    `json:"username"`
+	Password string    `json:"password"`
+	Expires  time.Time `json:"expires"`
+}
+
+// ProposeRequest is the body of POST /tools/propose_pull_request.
+type ProposeRequest struct {
+	Title string `json:"title"`
+	Body  string `json:"body"`
+}
+
+// UpdateRequest is the body of POST /tools/post_update.
+type UpdateRequest struct {
+	Text string `json:"text"`
+}
+
+// AskRequest is the body of POST /tools/ask.
+type AskRequest struct {
+	Question string   `json:"question"`
+	Options  []string `json:"options,omitempty"`
+}
+
+// ToolAnswer is the answer to a tool call: words for the agent.
+type ToolAnswer struct {
+	Text string `json:"text"`
+}
+
+// Problem is the body of every refusal on the link, with the status that suits its code.
+type Problem struct {
+	Code    session.Code `json:"code"`
+	Message string       `json:"message"`
+}
+
+// StatusOf returns the HTTP status for an error code.
+func StatusOf(c session.Code) int {
+	switch c {
+	case session.Invalid:
+		return 400
+	case session.NotFound:
+		return 404
+	case session.Conflict:
+		return 409
+	case session.Forbidden:
+		return 403
+	case session.Unavailable:
+		return 503
+	case session.Internal:
+		return 500
+	}
+	return 500
+}
