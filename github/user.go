@@ -41,7 +41,7 @@ func (g *GitHub) token(ctx context.Context, slack string) (userToken, error) {
 	fresh, err := g.oauth.TokenSource(g.withHTTP(ctx), &oauth2.Token{RefreshToken: t.Refresh}).Token()
 	if e, ok := errors.AsType[*oauth2.RetrieveError](err); ok && e.ErrorCode != "" {
 		// GitHub's word that this refresh token is dead: used before by somebody else, expired, or the person took it back.
-		if err := g.Unlink(ctx, slack); err != nil {
+		if err := g.Unlink(ctx, slack); err != nil && session.CodeOf(err) != session.NotFound {
 			return t, err
 		}
 		return t, errUnlinked
@@ -79,16 +79,15 @@ func (g *GitHub) storeToken(ctx context.Context, slack string, t userToken) erro
 	return session.Wrap("github.storeToken", err)
 }
 
-// Unlink forgets a person's account and token. Somebody who is not linked is no error.
+// Unlink forgets a person's account and token. NotFound when there is none.
 func (g *GitHub) Unlink(ctx context.Context, slack string) error {
-	if err := g.c.Store.UnlinkUser(ctx, slack); err != nil && session.CodeOf(err) != session.NotFound {
+	if _, err := g.c.Store.Secret(ctx, userKey(slack)); err != nil {
 		return session.Wrap("github.Unlink", err)
 	}
-	err := g.c.Store.DeleteSecret(ctx, userKey(slack))
-	if session.CodeOf(err) == session.NotFound {
-		return nil
+	if err := g.c.Store.DeleteSecret(ctx, userKey(slack)); err != nil {
+		return session.Wrap("github.Unlink", err)
 	}
-	return session.Wrap("github.Unlink", err)
+	return session.Wrap("github.Unlink", g.c.Store.UnlinkUser(ctx, slack))
 }
 
 // revoked takes GitHub's 401 for a person's token as word that they took the authorisation back.
@@ -96,7 +95,7 @@ func (g *GitHub) revoked(ctx context.Context, slack string, err error) error {
 	if status, _ := answer(err); status != http.StatusUnauthorized {
 		return nil
 	}
-	if err := g.Unlink(ctx, slack); err != nil {
+	if err := g.Unlink(ctx, slack); err != nil && session.CodeOf(err) != session.NotFound {
 		return err
 	}
 	return errUnlinked

@@ -1,0 +1,150 @@
+package gateway
+
+import (
+	"bytes"
+	"encoding/json"
+
+	"openinspect/session/model"
+)
+
+// maxMeterLine is the longest line that is read for its usage: OpenAI's response.completed carries the whole answer in one.
+const maxMeterLine = 8 << 20
+
+// bytesPerToken is how much text an output token is taken for when an answer broke off before it told. platform.openai.com says about four
+// characters of English.
+const bytesPerToken = 4
+
+// meter reads the tokens out of an answer that passes, in all three wire formats. It keeps one line at most.
+type meter struct {
+	stream bool // server-sent events; else one JSON object
+	line   []byte
+	long   bool // the line is longer than is kept
+	seen   model.Usage
+	text   int  // bytes of text, thoughts and tool input so far
+	whole  bool // the final usage was told
+}
+
+func (m *meter) take(p []byte) {
+	for len(p) > 0 {
+		head, tail, ended := bytes.Cut(p, []byte("\n"))
+		if len(m.line)+len(head) <= maxMeterLine {
+			m.line = append(m.line, head...)
+		} else {
+			m.long = true
+		}
+		if ended && m.stream {
+			m.read()
+		}
+		p = tail
+	}
+}
+
+// reported is the usage object of all three formats.
+type reported struct {
+	Input      int64 `json:"input_tokens"`
+	Output     int64 `json:"output_tokens"`
+	CacheRead  int64 `json:"cache_read_input_tokens"`     // Anthropic: not part of the input
+	CacheWrite int64 `json:"cache_creation_input_tokens"` // Anthropic: likewise
+	Prompt     int64 `json:"prompt_tokens"`               // chat completions
+	Completion int64 `json:"completion_tokens"`
+	InputParts struct {
+		Cached int64 `json:"cached_tokens"` // OpenAI: part of the input
+	} `json:"input_tokens_details"`
+	PromptParts struct {
+		Cached int64 `json:"cached_tokens"`
+	} `json:"prompt_tokens_details"`
+}
+
+// part is as much of an event, or of a whole answer, as is read.
+type part struct {
+	Type    string    `json:"type"`
+	Usage   *reported `json:"usage"`
+	Message struct {
+		Usage *reported `json:"usage"`
+	} `json:"message"` // Anthropic's message_start
+	Response struct {
+		Usage *reported `json:"usage"`
+	} `json:"response"` // OpenAI's response.completed, .incomplete and .failed
+}
+
+// read takes one line.
+func (m *meter) read() {
+	line := bytes.TrimSpace(m.line)
+	defer func() { m.line, m.long = m.line[:0], false }()
+	if m.stream {
+		var ok bool
+		if line, ok = bytes.CutPrefix(line, []byte("data:")); !ok {
+			return
+		}
+	}
+	if m.long {
+		return
+	}
+	if !bytes.Contains(line, []byte(`"usage"`)) {
+		m.text += deltaBytes(line)
+		return
+	}
+	var p part
+	if json.Unmarshal(line, &p) != nil {
+		return
+	}
+	for _, r := range []*reported{p.Message.Usage, p.Usage, p.Response.Usage} {
+		if r == nil {
+			continue
+		}
+		cached := r.InputParts.Cached + r.PromptParts.Cached
+		m.seen.Input = max(m.seen.Input, r.Input+r.Prompt-cached)
+		m.seen.CacheRead = max(m.seen.CacheRead, r.CacheRead+cached)
+		m.seen.CacheWrite = max(m.seen.CacheWrite, r.CacheWrite)
+		m.seen.Output = max(m.seen.Output, r.Output+r.Completion) // Anthropic counts from the start each time: the last is the sum
+	}
+	// Anthropic's message_start has the input alone; everything else that carries a usage is the last word.
+	m.whole = m.whole || p.Type != "message_start"
+}
+
+// deltaBytes is how many bytes of text, thoughts or tool input a streamed line adds.
+func deltaBytes(line []byte) int {
+	var d struct {
+		Delta   json.RawMessage `json:"delta"`
+		Choices []struct {
+			Delta json.RawMessage `json:"delta"`
+		} `json:"choices"` // chat completions
+	}
+	if !bytes.Contains(line, []byte(`"delta"`)) || json.Unmarshal(line, &d) != nil {
+		return 0
+	}
+	n := textBytes(d.Delta)
+	for _, c := range d.Choices {
+		n += textBytes(c.Delta)
+	}
+	return n
+}
+
+// textBytes is the length of a delta: a string, or an object of which one field is the text.
+func textBytes(raw json.RawMessage) int {
+	var text string
+	if json.Unmarshal(raw, &text) == nil {
+		return len(text)
+	}
+	var object map[string]json.RawMessage
+	_ = json.Unmarshal(raw, &object) // anything else adds nothing
+	n := 0
+	for name, v := range object {
+		if name != "type" && name != "role" && json.Unmarshal(v, &text) == nil {
+			n += len(text)
+		}
+	}
+	return n
+}
+
+// usage returns what was counted, and whether the provider told all of it; otherwise output is an estimate.
+func (m *meter) usage() (model.Usage, bool) {
+	if len(m.line) > 0 {
+		m.read()
+	}
+	u := m.seen
+	if !m.whole {
+		u.Output = max(u.Output, int64((m.text+bytesPerToken-1)/bytesPerToken))
+	}
+	return u, m.whole
+}

@@ -1,0 +1,124 @@
+package modeltest
+
+import (
+	"encoding/json"
+	"net/http"
+	"strconv"
+
+	"openinspect/session/model"
+)
+
+// Fault is a way for an answer to go wrong. A request with a wrong key, or one that cannot be understood, is refused before any fault.
+type Fault struct {
+	Status  int         // answer with this status instead of an answer
+	Header  http.Header // headers of that answer
+	Body    []byte      // its body; if nil, an error in the provider's own shape
+	Message string      // what that error says; if empty, what the provider would say
+
+	CutAfterEvents int  // cut the connection after that many events of the stream
+	CutAfterTool   bool // cut it as soon as the first tool call is complete
+	Stall          bool // send the head of the answer and then nothing, until the caller goes away or the Provider closes
+}
+
+// Refused is a key that the provider no longer takes.
+func Refused() Fault { return Fault{Status: http.StatusUnauthorized} }
+
+// RateLimited is too many requests, to be tried again after so many seconds.
+func RateLimited(seconds int) Fault {
+	return Fault{Status: http.StatusTooManyRequests, Header: http.Header{"Retry-After": {strconv.Itoa(seconds)}}}
+}
+
+// Broken is a defect of the provider's.
+func Broken() Fault { return Fault{Status: http.StatusInternalServerError} }
+
+// Fail makes the next requests go wrong, one for each fault, in order. It comes before Config.Fault.
+func (p *Provider) Fail(faults ...Fault) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.faults = append(p.faults, faults...)
+}
+
+func (p *Provider) fault(r *Request) Fault {
+	p.mu.Lock()
+	if len(p.faults) > 0 {
+		f := p.faults[0]
+		p.faults = p.faults[1:]
+		p.mu.Unlock()
+		return f
+	}
+	seen := *r
+	p.mu.Unlock()
+	if p.config.Fault != nil {
+		if f := p.config.Fault(seen); f != nil {
+			return *f
+		}
+	}
+	return Fault{}
+}
+
+func (f Fault) message() string {
+	if f.Message != "" {
+		return f.Message
+	}
+	switch f.Status {
+	case http.StatusUnauthorized:
+		return "invalid x-api-key"
+	case http.StatusTooManyRequests:
+		return "This request would exceed your organization's rate limit"
+	case statusOverloaded:
+		return "Overloaded"
+	case http.StatusInternalServerError:
+		return "Internal server error"
+	}
+	return http.StatusText(f.Status)
+}
+
+// statusOverloaded is what Anthropic answers when it is overloaded.
+const statusOverloaded = 529
+
+var missingKey = map[string]string{
+	model.Anthropic: "x-api-key header is required",
+	model.OpenAI:    "You didn't provide an API key.",
+}
+
+var wrongKey = map[string]string{
+	model.Anthropic: "invalid x-api-key",
+	model.OpenAI:    "Incorrect API key provided.",
+}
+
+// anthropicError answers as https://docs.anthropic.com/en/api/errors describes.
+func anthropicError(w http.ResponseWriter, status int, message string) {
+	kind := map[int]string{
+		http.StatusUnauthorized: "authentication_error", http.StatusForbidden: "permission_error", http.StatusNotFound: "not_found_error",
+		http.StatusRequestEntityTooLarge: "request_too_large", http.StatusTooManyRequests: "rate_limit_error", statusOverloaded: "overloaded_error",
+	}[status]
+	switch {
+	case kind == "" && status >= 500:
+		kind = "api_error"
+	case kind == "":
+		kind = "invalid_request_error"
+	}
+	answerJSON(w, status, map[string]any{"type": "error", "error": map[string]any{"type": kind, "message": message}})
+}
+
+// openAIError answers as https://platform.openai.com/docs/guides/error-codes describes.
+func openAIError(w http.ResponseWriter, status int, message string) {
+	kind, code := "invalid_request_error", any(nil)
+	switch {
+	case status == http.StatusUnauthorized:
+		code = "invalid_api_key"
+	case status == http.StatusTooManyRequests:
+		kind, code = "requests", "rate_limit_exceeded"
+	case status == http.StatusNotFound:
+		code = "model_not_found"
+	case status >= 500:
+		kind = "server_error"
+	}
+	answerJSON(w, status, map[string]any{"error": map[string]any{"message": message, "type": kind, "param": nil, "code": code}})
+}
+
+func answerJSON(w http.ResponseWriter, status int, v any) {
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	json.NewEncoder(w).Encode(v) // fails only when the caller has gone
+}
