@@ -1,0 +1,255 @@
+package boltdb
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+
+	"go.etcd.io/bbolt"
+
+	"openinspect/session"
+)
+
+// Names inside a session's bucket.
+var (
+	kRecord     = []byte("record")     // 8 bytes: microseconds of the last activity; then the session as JSON
+	kUnfinished = []byte("unfinished") // how many prompts and approvals are; both 8 bytes
+	kPresented  = []byte("presented")  // the newest event that messages show
+	bPrompts    = []byte("prompts")
+	bEvents     = []byte("events")
+	bEffects    = []byte("effects")
+	bCards      = []byte("cards")
+	bApprovals  = []byte("approvals")
+)
+
+// eventsFill is how full pages of a log are written: it only ever grows at its end. bbolt's default of one half makes the
+// file half as large again.
+const eventsFill = 0.9
+
+// commit is a Ready in the form in which it is stored.
+type commit struct {
+	id        []byte
+	thread    []byte
+	record    []byte
+	first     uint64 // number of the first event
+	events    [][]byte
+	prompts   []item
+	cards     []item
+	approvals []item
+	effects   []item
+	done      []string
+	busy      bool // the session itself says that it is not at rest
+}
+
+// Commit implements session.Store. Besides, a session whose log grew is unpresented until Present says otherwise.
+func (db *DB) Commit(ctx context.Context, r session.Ready) error {
+	const op = "boltdb.Commit"
+	c, err := newCommit(r)
+	if err != nil {
+		return wrap(op, err)
+	}
+	return wrap(op, db.update(ctx, c.run))
+}
+
+// newCommit encodes r, so that the writer has nothing to do but to put bytes.
+func newCommit(r session.Ready) (*commit, error) {
+	s := r.Record.Session
+	if s.ID == "" {
+		return nil, &session.Error{Code: session.Internal, Err: fmt.Errorf("a session without an id")}
+	}
+	c := &commit{
+		id:     []byte(s.ID),
+		thread: threadKey(s.Thread),
+		done:   r.Done,
+		busy:   !session.State{Session: s}.AtRest(),
+	}
+	body, err := encode(s)
+	if err != nil {
+		return nil, err
+	}
+	c.record = append(number(uint64(s.Updated.UnixMicro())), body...)
+	for i, e := range r.Events {
+		if i == 0 {
+			c.first = uint64(e.Seq)
+		}
+		if want := c.first + uint64(i); uint64(e.Seq) != want {
+			return nil, outOfOrder(want, uint64(e.Seq))
+		}
+		body, err := encode(e)
+		if err != nil {
+			return nil, err
+		}
+		c.events = append(c.events, body)
+	}
+	if c.prompts, err = items(r.Record.Prompts, func(p session.Prompt) (string, bool) { return p.ID, p.State.Finished() }); err != nil {
+		return nil, err
+	}
+	if c.cards, err = items(r.Record.Cards, func(c session.Card) (string, bool) { return c.ID, false }); err != nil {
+		return nil, err
+	}
+	if c.approvals, err = items(r.Record.Approvals, func(a session.Approval) (string, bool) { return a.ID, over(a.State) }); err != nil {
+		return nil, err
+	}
+	c.effects, err = items(r.Effects, func(e session.Effect) (string, bool) { return e.ID, false })
+	return c, err
+}
+
+func items[T any](records []T, about func(T) (id string, finished bool)) ([]item, error) {
+	out := make([]item, 0, len(records))
+	for _, r := range records {
+		body, err := encode(r)
+		if err != nil {
+			return nil, err
+		}
+		id, finished := about(r)
+		out = append(out, item{[]byte(id), finished, body})
+	}
+	return out, nil
+}
+
+// over reports whether nothing more comes of an approval.
+func over(s session.ApprovalState) bool {
+	switch s {
+	case session.ApprovalLinking, session.ApprovalAccepted:
+		return false
+	case session.ApprovalDone, session.ApprovalRefused, session.ApprovalFailed:
+		return true
+	}
+	return true
+}
+
+func outOfOrder(want, got uint64) error {
+	return &session.Error{Code: session.Internal, Err: fmt.Errorf("event %d where %d comes next", got, want)}
+}
+
+func (c *commit) run(tx *bbolt.Tx) error {
+	s := tx.Bucket(bSessions).Bucket(c.id)
+	if s == nil {
+		var err error
+		if s, err = c.claim(tx); err != nil {
+			return err
+		}
+	}
+	if err := s.Put(kRecord, c.record); err != nil {
+		return err
+	}
+	if err := c.appendEvents(tx, s.Bucket(bEvents)); err != nil {
+		return err
+	}
+	prompts, err := shelveAll(s.Bucket(bPrompts), c.prompts)
+	if err != nil {
+		return err
+	}
+	approvals, err := shelveAll(s.Bucket(bApprovals), c.approvals)
+	if err != nil {
+		return err
+	}
+	if _, err := shelveAll(s.Bucket(bCards), c.cards); err != nil {
+		return err
+	}
+	effects := s.Bucket(bEffects)
+	if _, err := shelveAll(effects, c.effects); err != nil {
+		return err
+	}
+	for _, id := range c.done {
+		if err := effects.Delete([]byte(id)); err != nil {
+			return err
+		}
+	}
+	waiting, err := count(s, prompts, approvals)
+	if err != nil {
+		return err
+	}
+	effect, _ := effects.Cursor().First()
+	return mark(tx.Bucket(bOpen), c.id, c.busy || waiting || effect != nil)
+}
+
+// claim makes the session's bucket and gives it its thread.
+func (c *commit) claim(tx *bbolt.Tx) (*bbolt.Bucket, error) {
+	threads := tx.Bucket(bThreads)
+	if threads.Get(c.thread) != nil {
+		return nil, session.Errorf(session.Conflict, "this thread already has a session; please try again")
+	}
+	if err := threads.Put(c.thread, c.id); err != nil {
+		return nil, err
+	}
+	s, err := tx.Bucket(bSessions).CreateBucket(c.id)
+	if err != nil {
+		return nil, err
+	}
+	for _, name := range [][]byte{bPrompts, bEvents, bEffects, bCards, bApprovals} {
+		if _, err := s.CreateBucket(name); err != nil {
+			return nil, err
+		}
+	}
+	return s, nil
+}
+
+func (c *commit) appendEvents(tx *bbolt.Tx, log *bbolt.Bucket) error {
+	if len(c.events) == 0 {
+		return nil
+	}
+	if want := newest(log) + 1; c.first != want {
+		return outOfOrder(want, c.first)
+	}
+	log.FillPercent = eventsFill
+	for i, body := range c.events {
+		if err := log.Put(number(c.first+uint64(i)), body); err != nil {
+			return err
+		}
+	}
+	return mark(tx.Bucket(bUnpresented), c.id, true)
+}
+
+// newest returns the number of a log's last event, 0 if it has none.
+func newest(log *bbolt.Bucket) uint64 {
+	k, _ := log.Cursor().Last()
+	return numberOf(k)
+}
+
+func shelveAll(shelf *bbolt.Bucket, all []item) (change int, err error) {
+	for _, it := range all {
+		d, err := shelve(shelf, it)
+		if err != nil {
+			return 0, err
+		}
+		change += d
+	}
+	return change, nil
+}
+
+// count adds to the numbers of unfinished prompts and approvals and reports whether there are any.
+func count(s *bbolt.Bucket, prompts, approvals int) (bool, error) {
+	var p, a uint64
+	if old := s.Get(kUnfinished); old != nil {
+		p, a = numberOf(old), numberOf(old[8:])
+	}
+	p, a = p+uint64(prompts), a+uint64(approvals)
+	if prompts == 0 && approvals == 0 {
+		return p+a > 0, nil
+	}
+	return p+a > 0, s.Put(kUnfinished, append(number(p), number(a)...))
+}
+
+// mark puts a key without a value into a set, or takes it out; what is right already is not written again.
+func mark(set *bbolt.Bucket, key []byte, in bool) error {
+	switch was := set.Get(key) != nil; {
+	case in && !was:
+		return set.Put(key, []byte{})
+	case !in && was:
+		return set.Delete(key)
+	}
+	return nil
+}
+
+func threadKey(t session.Thread) []byte { return join(t.Team, t.Channel, t.TS) }
+
+// keysOf copies the keys of a set.
+func keysOf(set *bbolt.Bucket) [][]byte {
+	var keys [][]byte
+	c := set.Cursor()
+	for k, _ := c.First(); k != nil; k, _ = c.Next() {
+		keys = append(keys, bytes.Clone(k))
+	}
+	return keys
+}

@@ -1,0 +1,252 @@
+package boltdb
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+
+	"go.etcd.io/bbolt"
+
+	"openinspect/session"
+	"openinspect/session/sessiontest"
+)
+
+// newSession returns the n-th session of a test.
+func newSession(n int) session.Session {
+	id := session.ID(fmt.Sprintf("session%03d", n))
+	return session.Session{ID: id, Thread: session.Thread{Team: "T", Channel: "C", TS: string(id)}, Updated: sessiontest.Epoch}
+}
+
+// step returns a Ready with n events, a card for each, and one effect in the place of the one before.
+func step(ss *session.Session, n int) session.Ready {
+	var r session.Ready
+	for range n {
+		ss.Seq++
+		ss.Cards++
+		r.Events = append(r.Events, session.Event{
+			Seq: ss.Seq, At: sessiontest.Epoch, Kind: session.KindText, Text: &session.Text{Part: "p", Text: strings.Repeat("word ", 100)},
+		})
+		r.Record.Cards = append(r.Record.Cards, session.Card{ID: fmt.Sprint("c", ss.Cards)})
+	}
+	r.Done = []string{fmt.Sprint("e", ss.Effects)}
+	ss.Effects++
+	r.Effects = []session.Effect{{ID: fmt.Sprint("e", ss.Effects), Kind: session.EffectStop}}
+	r.Record.Session = *ss
+	return r
+}
+
+// whole checks that a session written by step is as some commit left it, with at least so many events, and returns how many it has.
+func whole(t *testing.T, db *DB, id session.ID, atLeast int64) int64 {
+	t.Helper()
+	st, err := db.Load(t.Context(), id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := st.Session.Seq
+	if n < atLeast {
+		t.Errorf("session %s has %d events; %d were acknowledged", id, n, atLeast)
+	}
+	events, err := db.Events(t.Context(), id, 0, int(n)+10)
+	if err != nil || int64(len(events)) != n {
+		t.Errorf("session %s counts %d events and has %d, %v", id, n, len(events), err)
+	}
+	for i, e := range events {
+		if e.Seq != int64(i+1) {
+			t.Fatalf("session %s: event %d in place %d", id, e.Seq, i+1)
+		}
+	}
+	if int64(len(st.Cards)) != n || len(st.Effects) != 1 || st.Effects[0].ID != fmt.Sprint("e", st.Session.Effects) {
+		t.Errorf("session %s: %d cards and effects %+v do not fit %d events", id, len(st.Cards), st.Effects, n)
+	}
+	if ids, err := db.Open(t.Context()); err != nil || !strings.Contains(fmt.Sprint(ids), string(id)) {
+		t.Errorf("open is %v, %v; it lacks %s", ids, err, id)
+	}
+	return n
+}
+
+// TestCopyWhileWriting opens what a reader copied while writers wrote: every session in it is whole.
+func TestCopyWhileWriting(t *testing.T) {
+	db := open(t, file(t), nil)
+	const sessions = 4
+	var wg sync.WaitGroup
+	begun, stop := make(chan bool, sessions), make(chan bool)
+	for n := range sessions {
+		wg.Go(func() {
+			ss := newSession(n)
+			for i := 0; ; i++ {
+				if err := db.Commit(t.Context(), step(&ss, 2)); err != nil {
+					t.Error(err)
+					return
+				}
+				if i == 10 {
+					begun <- true
+				}
+				select {
+				case <-stop:
+					return
+				default:
+				}
+			}
+		})
+	}
+	for range sessions {
+		<-begun
+	}
+	copied := filepath.Join(t.TempDir(), "copy.db")
+	err := db.bolt.View(func(tx *bbolt.Tx) error { return tx.CopyFile(copied, 0o600) })
+	close(stop)
+	wg.Wait()
+	if err != nil {
+		t.Fatal(err)
+	}
+	again := open(t, copied, nil)
+	for n := range sessions {
+		whole(t, again, newSession(n).ID, 20)
+	}
+}
+
+// TestTornCommit opens files as a computer leaves them that loses power inside a commit: pages written, the meta page that makes them
+// true not, or only a part of it. They are as the commit before left them.
+func TestTornCommit(t *testing.T) {
+	path := file(t)
+	db := open(t, path, nil)
+	ss := newSession(1)
+	image := func() []byte {
+		t.Helper()
+		if err := db.Commit(t.Context(), step(&ss, 5)); err != nil {
+			t.Fatal(err)
+		}
+		b, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return b
+	}
+	for range 20 {
+		image()
+	}
+	before, after := image(), image()
+	page := db.bolt.Info().PageSize
+	meta := 0
+	if !bytes.Equal(before[page:2*page], after[page:2*page]) {
+		meta = 1
+	}
+	at := meta * page
+	lost := bytes.Clone(after)
+	copy(lost[at:at+page], before[at:at+page])
+	torn := bytes.Clone(after)
+	copy(torn[at+32:at+page], before[at+32:at+page])
+	for name, c := range map[string]struct {
+		image []byte
+		want  int64
+	}{"meta page lost": {lost, 105}, "meta page torn": {torn, 105}, "commit complete": {after, 110}} {
+		t.Run(name, func(t *testing.T) {
+			path := filepath.Join(t.TempDir(), "inspect.db")
+			if err := os.WriteFile(path, c.image, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			db := open(t, path, nil)
+			if n := whole(t, db, ss.ID, 1); n != c.want {
+				t.Errorf("%d events are there, want %d", n, c.want)
+			}
+			next := newSession(1)
+			st, err := db.Load(t.Context(), next.ID)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := db.Commit(t.Context(), step(&st.Session, 5)); err != nil {
+				t.Fatal(err)
+			}
+			whole(t, db, ss.ID, c.want+5)
+		})
+	}
+}
+
+// writerEnv tells the test binary to be the process that TestKilled kills: it writes to the store named, and tells of each commit.
+const writerEnv = "BOLTDB_TEST_WRITER"
+
+func TestMain(m *testing.M) {
+	if path := os.Getenv(writerEnv); path != "" {
+		writeForever(path)
+	}
+	os.Exit(m.Run())
+}
+
+func writeForever(path string) {
+	db, err := Open(path, Options{MasterKey: testKey})
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	var out sync.Mutex
+	for n := range 3 {
+		go func() {
+			ss := newSession(n)
+			for {
+				if err := db.Commit(context.Background(), step(&ss, 4)); err != nil {
+					fmt.Fprintln(os.Stderr, err)
+					os.Exit(1)
+				}
+				out.Lock()
+				fmt.Println(n, ss.Seq)
+				out.Unlock()
+			}
+		}()
+	}
+	select {}
+}
+
+// TestKilled kills a process that writes: what it was told is stored is there, and nothing is there by half.
+func TestKilled(t *testing.T) {
+	path := file(t)
+	cmd := exec.Command(os.Args[0])
+	cmd.Env = append(os.Environ(), writerEnv+"="+path)
+	cmd.Stderr = os.Stderr
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	acked := map[int]int64{}
+	lines := bufio.NewReader(out)
+	for i := 0; ; i++ {
+		if i == 200 {
+			if err := cmd.Process.Kill(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		line, err := lines.ReadString('\n')
+		if err == io.EOF {
+			break
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		n, seq, _ := strings.Cut(strings.TrimSpace(line), " ")
+		session, _ := strconv.Atoi(n)
+		if acked[session], err = strconv.ParseInt(seq, 10, 64); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := cmd.Wait(); err == nil {
+		t.Error("the writer ended by itself")
+	}
+	if len(acked) == 0 {
+		t.Fatal("the writer wrote nothing")
+	}
+	db := open(t, path, nil)
+	for n, seq := range acked {
+		whole(t, db, newSession(n).ID, seq)
+	}
+}

@@ -1,0 +1,123 @@
+package boltdb
+
+import (
+	"bytes"
+	"context"
+	"time"
+
+	"go.etcd.io/bbolt"
+
+	"openinspect/session"
+)
+
+// User returns what is remembered of a Slack user.
+func (db *DB) User(ctx context.Context, slack string) (u session.User, err error) {
+	err = db.view(ctx, func(tx *bbolt.Tx) error {
+		u, err = user(tx, slack)
+		return err
+	})
+	return u, wrap("boltdb.User", err)
+}
+
+// PutUser stores what is remembered of a Slack user. Conflict if the GitHub account is linked to another.
+func (db *DB) PutUser(ctx context.Context, u session.User) error {
+	return wrap("boltdb.PutUser", db.update(ctx, func(tx *bbolt.Tx) error { return putUser(tx, u) }))
+}
+
+// LinkUser links a GitHub account to a Slack user, each to one of the other. Linking the same account again takes over its
+// login. Conflict, with a sentence for that user, if either is linked to another.
+func (db *DB) LinkUser(ctx context.Context, slack string, id session.Identity) error {
+	now := db.clock.Now()
+	return wrap("boltdb.LinkUser", db.update(ctx, func(tx *bbolt.Tx) error {
+		u, err := user(tx, slack)
+		if err != nil && session.CodeOf(err) != session.NotFound {
+			return err
+		}
+		if u.GitHub != nil && u.GitHub.ID != id.ID {
+			return session.Errorf(session.Conflict, "You have linked the GitHub account %s already; unlink it first to link %s.", u.GitHub.Login, id.Login)
+		}
+		if u.GitHub == nil {
+			u.LinkedAt = now
+		}
+		u.Slack, u.GitHub = slack, &id
+		return putUser(tx, u)
+	}))
+}
+
+// UnlinkUser forgets a Slack user's GitHub account, if there is one.
+func (db *DB) UnlinkUser(ctx context.Context, slack string) error {
+	return wrap("boltdb.UnlinkUser", db.update(ctx, func(tx *bbolt.Tx) error {
+		u, err := user(tx, slack)
+		if session.CodeOf(err) == session.NotFound {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		u.GitHub, u.LinkedAt = nil, time.Time{}
+		return putUser(tx, u)
+	}))
+}
+
+func user(tx *bbolt.Tx, slack string) (session.User, error) {
+	v := tx.Bucket(bUsers).Get([]byte(slack))
+	if v == nil {
+		return session.User{}, session.Errorf(session.NotFound, "nothing is known of the Slack user %s", slack)
+	}
+	return decode[session.User](v)
+}
+
+// putUser stores u and keeps the index by GitHub account.
+func putUser(tx *bbolt.Tx, u session.User) error {
+	old, err := user(tx, u.Slack)
+	if err != nil && session.CodeOf(err) != session.NotFound {
+		return err
+	}
+	body, err := encode(u)
+	if err != nil {
+		return err
+	}
+	identities := tx.Bucket(bIdentities)
+	if u.GitHub != nil {
+		key := number(uint64(u.GitHub.ID))
+		if other := identities.Get(key); other != nil && !bytes.Equal(other, []byte(u.Slack)) {
+			return session.Errorf(session.Conflict, "The GitHub account %s is linked to another Slack user, who has to unlink it first.", u.GitHub.Login)
+		}
+		if err := identities.Put(key, []byte(u.Slack)); err != nil {
+			return err
+		}
+	}
+	if old.GitHub != nil && (u.GitHub == nil || u.GitHub.ID != old.GitHub.ID) {
+		if err := identities.Delete(number(uint64(old.GitHub.ID))); err != nil {
+			return err
+		}
+	}
+	return tx.Bucket(bUsers).Put([]byte(u.Slack), body)
+}
+
+// Channel returns what is remembered of a Slack channel.
+func (db *DB) Channel(ctx context.Context, id string) (session.Channel, error) {
+	var body []byte
+	err := db.view(ctx, func(tx *bbolt.Tx) error {
+		if body = bytes.Clone(tx.Bucket(bChannels).Get([]byte(id))); body == nil {
+			return session.Errorf(session.NotFound, "nothing is known of the channel %s", id)
+		}
+		return nil
+	})
+	if err != nil {
+		return session.Channel{}, wrap("boltdb.Channel", err)
+	}
+	c, err := decode[session.Channel](body)
+	return c, wrap("boltdb.Channel", err)
+}
+
+// PutChannel stores what is remembered of a Slack channel.
+func (db *DB) PutChannel(ctx context.Context, c session.Channel) error {
+	body, err := encode(c)
+	if err == nil {
+		err = db.update(ctx, func(tx *bbolt.Tx) error {
+			return tx.Bucket(bChannels).Put([]byte(c.ID), body)
+		})
+	}
+	return wrap("boltdb.PutChannel", err)
+}

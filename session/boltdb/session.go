@@ -1,0 +1,161 @@
+package boltdb
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"slices"
+
+	"go.etcd.io/bbolt"
+
+	"openinspect/session"
+)
+
+func unknown(id session.ID) error {
+	return session.Errorf(session.NotFound, "there is no session %q", string(id))
+}
+
+// bucketOf returns a session's bucket; NotFound if there is none.
+func bucketOf(tx *bbolt.Tx, id session.ID) (*bbolt.Bucket, error) {
+	if s := tx.Bucket(bSessions).Bucket([]byte(id)); s != nil {
+		return s, nil
+	}
+	return nil, unknown(id)
+}
+
+// Load implements session.Store.
+func (db *DB) Load(ctx context.Context, id session.ID) (session.State, error) {
+	st, err := db.load(ctx, id)
+	return st, wrap("boltdb.Load", err)
+}
+
+func (db *DB) load(ctx context.Context, id session.ID) (st session.State, err error) {
+	var record []byte
+	var prompts, cards, approvals, effects [][]byte
+	err = db.view(ctx, func(tx *bbolt.Tx) error {
+		s, err := bucketOf(tx, id)
+		if err != nil {
+			return err
+		}
+		record = bytes.Clone(s.Get(kRecord)[8:])
+		for _, shelf := range []struct {
+			name []byte
+			all  bool
+			into *[][]byte
+		}{
+			{bPrompts, false, &prompts}, {bCards, true, &cards}, {bApprovals, false, &approvals}, {bEffects, true, &effects},
+		} {
+			if *shelf.into, err = read(s.Bucket(shelf.name), shelf.all); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return session.State{}, err
+	}
+	if st.Session, err = decode[session.Session](record); err != nil {
+		return session.State{}, err
+	}
+	if st.Prompts, err = decodeAll[session.Prompt](prompts); err != nil {
+		return session.State{}, err
+	}
+	if st.Cards, err = decodeAll[session.Card](cards); err != nil {
+		return session.State{}, err
+	}
+	if st.Approvals, err = decodeAll[session.Approval](approvals); err != nil {
+		return session.State{}, err
+	}
+	if st.Effects, err = decodeAll[session.Effect](effects); err != nil {
+		return session.State{}, err
+	}
+	return st, nil
+}
+
+// Events implements session.Store.
+func (db *DB) Events(ctx context.Context, id session.ID, after int64, limit int) ([]session.Event, error) {
+	const op = "boltdb.Events"
+	var bodies [][]byte
+	err := db.view(ctx, func(tx *bbolt.Tx) error {
+		s, err := bucketOf(tx, id)
+		if err != nil {
+			return err
+		}
+		c := s.Bucket(bEvents).Cursor()
+		for k, v := c.Seek(number(uint64(max(after, 0)) + 1)); k != nil && len(bodies) < limit; k, v = c.Next() {
+			bodies = append(bodies, bytes.Clone(v))
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, wrap(op, err)
+	}
+	events, err := decodeAll[session.Event](bodies)
+	return events, wrap(op, err)
+}
+
+// Find implements session.Store.
+func (db *DB) Find(ctx context.Context, t session.Thread) (session.ID, error) {
+	var id session.ID
+	err := db.view(ctx, func(tx *bbolt.Tx) error {
+		v := tx.Bucket(bThreads).Get(threadKey(t))
+		if v == nil {
+			return session.Errorf(session.NotFound, "this thread has no session")
+		}
+		id = session.ID(v)
+		return nil
+	})
+	return id, wrap("boltdb.Find", err)
+}
+
+// Open implements session.Store.
+func (db *DB) Open(ctx context.Context) ([]session.ID, error) {
+	ids, err := db.ids(ctx, bOpen)
+	return ids, wrap("boltdb.Open", err)
+}
+
+func (db *DB) ids(ctx context.Context, set []byte) ([]session.ID, error) {
+	var ids []session.ID
+	err := db.view(ctx, func(tx *bbolt.Tx) error {
+		for _, k := range keysOf(tx.Bucket(set)) {
+			ids = append(ids, session.ID(k))
+		}
+		return nil
+	})
+	return ids, err
+}
+
+// List implements session.Store. Only the records it returns are decoded.
+func (db *DB) List(ctx context.Context, limit int) ([]session.Session, error) {
+	const op = "boltdb.List"
+	type entry struct {
+		at   int64
+		id   []byte
+		body []byte
+	}
+	var bodies [][]byte
+	err := db.view(ctx, func(tx *bbolt.Tx) error {
+		var entries []entry
+		sessions := tx.Bucket(bSessions)
+		err := sessions.ForEachBucket(func(id []byte) error {
+			v := sessions.Bucket(id).Get(kRecord)
+			entries = append(entries, entry{int64(numberOf(v)), id, v[8:]})
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+		slices.SortFunc(entries, func(a, b entry) int {
+			return cmp.Or(cmp.Compare(b.at, a.at), bytes.Compare(a.id, b.id))
+		})
+		for _, e := range entries[:min(len(entries), max(limit, 0))] {
+			bodies = append(bodies, bytes.Clone(e.body))
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, wrap(op, err)
+	}
+	all, err := decodeAll[session.Session](bodies)
+	return all, wrap(op, err)
+}

@@ -1,0 +1,182 @@
+package sessiontest
+
+import (
+	"bytes"
+	"context"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"openinspect/session"
+)
+
+// User implements People.
+func (m *Memory) User(ctx context.Context, slack string) (session.User, error) {
+	end, err := m.begin(ctx, "User")
+	if err != nil {
+		return session.User{}, err
+	}
+	defer end()
+	u, ok := m.users[slack]
+	if !ok {
+		return session.User{}, session.Errorf(session.NotFound, "nothing is known of the Slack user %s", slack)
+	}
+	return clone(u), nil
+}
+
+// PutUser implements People.
+func (m *Memory) PutUser(ctx context.Context, u session.User) error {
+	end, err := m.begin(ctx, "PutUser")
+	if err != nil {
+		return err
+	}
+	defer end()
+	return m.putUser(u)
+}
+
+func (m *Memory) putUser(u session.User) error {
+	if u.GitHub != nil {
+		for _, other := range m.users {
+			if other.Slack != u.Slack && other.GitHub != nil && other.GitHub.ID == u.GitHub.ID {
+				return session.Errorf(session.Conflict, "The GitHub account %s is linked to another Slack user, who has to unlink it first.", u.GitHub.Login)
+			}
+		}
+	}
+	m.users[u.Slack] = clone(u)
+	return nil
+}
+
+// LinkUser implements People.
+func (m *Memory) LinkUser(ctx context.Context, slack string, id session.Identity) error {
+	end, err := m.begin(ctx, "LinkUser")
+	if err != nil {
+		return err
+	}
+	defer end()
+	u := m.users[slack]
+	if u.GitHub != nil && u.GitHub.ID != id.ID {
+		return session.Errorf(session.Conflict, "You have linked the GitHub account %s already; unlink it first to link %s.", u.GitHub.Login, id.Login)
+	}
+	if u.GitHub == nil {
+		u.LinkedAt = m.Clock.Now()
+	}
+	u.Slack, u.GitHub = slack, &id
+	return m.putUser(u)
+}
+
+// UnlinkUser implements People.
+func (m *Memory) UnlinkUser(ctx context.Context, slack string) error {
+	end, err := m.begin(ctx, "UnlinkUser")
+	if err != nil {
+		return err
+	}
+	defer end()
+	if u, ok := m.users[slack]; ok {
+		u.GitHub, u.LinkedAt = nil, time.Time{}
+		m.users[slack] = u
+	}
+	return nil
+}
+
+// Channel implements People.
+func (m *Memory) Channel(ctx context.Context, id string) (session.Channel, error) {
+	end, err := m.begin(ctx, "Channel")
+	if err != nil {
+		return session.Channel{}, err
+	}
+	defer end()
+	c, ok := m.channels[id]
+	if !ok {
+		return session.Channel{}, session.Errorf(session.NotFound, "nothing is known of the channel %s", id)
+	}
+	return c, nil
+}
+
+// PutChannel implements People.
+func (m *Memory) PutChannel(ctx context.Context, c session.Channel) error {
+	end, err := m.begin(ctx, "PutChannel")
+	if err != nil {
+		return err
+	}
+	defer end()
+	m.channels[c.ID] = c
+	return nil
+}
+
+// PutSecret implements Secrets. Nothing is sealed in memory.
+func (m *Memory) PutSecret(ctx context.Context, key string, value []byte) error {
+	end, err := m.begin(ctx, "PutSecret")
+	if err != nil {
+		return err
+	}
+	defer end()
+	m.secrets[key] = bytes.Clone(value)
+	return nil
+}
+
+// Secret implements Secrets.
+func (m *Memory) Secret(ctx context.Context, key string) ([]byte, error) {
+	end, err := m.begin(ctx, "Secret")
+	if err != nil {
+		return nil, err
+	}
+	defer end()
+	v, ok := m.secrets[key]
+	if !ok {
+		return nil, session.Errorf(session.NotFound, "there is no secret %q", key)
+	}
+	return bytes.Clone(v), nil
+}
+
+// DeleteSecret implements Secrets.
+func (m *Memory) DeleteSecret(ctx context.Context, key string) error {
+	end, err := m.begin(ctx, "DeleteSecret")
+	if err != nil {
+		return err
+	}
+	defer end()
+	delete(m.secrets, key)
+	return nil
+}
+
+// Secrets implements Secrets.
+func (m *Memory) Secrets(ctx context.Context, prefix string) ([]string, error) {
+	end, err := m.begin(ctx, "Secrets")
+	if err != nil {
+		return nil, err
+	}
+	defer end()
+	return slices.DeleteFunc(slices.Sorted(maps.Keys(m.secrets)), func(k string) bool { return !strings.HasPrefix(k, prefix) }), nil
+}
+
+// Audit implements Audit.
+func (m *Memory) Audit(ctx context.Context, r session.AuditRecord) error {
+	end, err := m.begin(ctx, "Audit")
+	if err != nil {
+		return err
+	}
+	defer end()
+	m.audit = append(m.audit, clone(r))
+	return nil
+}
+
+// AuditLog implements Audit.
+func (m *Memory) AuditLog(ctx context.Context) ([]session.AuditRecord, error) {
+	end, err := m.begin(ctx, "AuditLog")
+	if err != nil {
+		return nil, err
+	}
+	defer end()
+	return cloneAll(m.audit), nil
+}
+
+// VerifyAudit implements Audit: nobody can reach into this log from outside.
+func (m *Memory) VerifyAudit(ctx context.Context) error {
+	end, err := m.begin(ctx, "VerifyAudit")
+	if err != nil {
+		return err
+	}
+	end()
+	return nil
+}

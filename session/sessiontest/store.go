@@ -1,0 +1,93 @@
+// Package sessiontest has what tests of sessions need: a clock that moves when told, a store in memory, and the suite that every
+// store has to pass.
+package sessiontest
+
+import (
+	"context"
+	"time"
+
+	"openinspect/session"
+)
+
+// Store is everything the bot keeps, as its packages see it together. Each of them declares the few methods it calls.
+// Errors are NotFound for what is not there, Unavailable when the disk refuses or the context has ended; a write that returned
+// an error has changed nothing.
+type Store interface {
+	session.Store
+	Log
+	Inbox
+	Outbox
+	People
+	Secrets
+	Audit
+}
+
+// Log is how far a session's log is shown in its thread.
+type Log interface {
+	// Present stores messages as Put does and moves the presented cursor on to seq, in one transaction. Invalid for an event that does not exist.
+	Present(ctx context.Context, id session.ID, seq int64, messages []session.Message) error
+	// Presented returns the cursor, 0 at first.
+	Presented(ctx context.Context, id session.ID) (int64, error)
+	// Unpresented returns the sessions with events beyond their cursor.
+	Unpresented(ctx context.Context) ([]session.ID, error)
+}
+
+// Inbox is what came from Slack.
+type Inbox interface {
+	// Receive stores an event unless its Key or Also was seen within a day, and reports whether it was fresh.
+	Receive(ctx context.Context, r session.Received) (bool, error)
+	// Inbox returns what is not handled, in order of arrival.
+	Inbox(ctx context.Context) ([]session.Received, error)
+	// Handled takes an event out of the inbox; its identities stay known.
+	Handled(ctx context.Context, key string) error
+	// Once reports true the first time, then false until the time given then has come.
+	Once(ctx context.Context, key string, until time.Time) (bool, error)
+	// Prune forgets what is over a day old and what has expired.
+	Prune(ctx context.Context) error
+}
+
+// Outbox is what is to be in Slack.
+type Outbox interface {
+	// Put stores messages by key: other content than the known one is a new version, the same is nothing.
+	Put(ctx context.Context, messages ...session.Message) error
+	// Pending returns what Slack does not have in its newest version, less what it refused, in order.
+	Pending(ctx context.Context) ([]session.Message, error)
+	// Sent records that Slack has a version, at ts unless empty, or refused it for good.
+	Sent(ctx context.Context, key string, version int64, ts, failed string) error
+	// Message returns a message by its key.
+	Message(ctx context.Context, key string) (session.Message, error)
+	// MessageAt returns the message posted in a channel at ts.
+	MessageAt(ctx context.Context, channel, ts string) (session.Message, error)
+}
+
+// People is what is remembered of people and channels.
+type People interface {
+	User(ctx context.Context, slack string) (session.User, error)
+	// PutUser stores a user. Conflict if the GitHub account is another's.
+	PutUser(ctx context.Context, u session.User) error
+	// LinkUser links one to one. Conflict, with a sentence for the user, if either has another link.
+	LinkUser(ctx context.Context, slack string, id session.Identity) error
+	// UnlinkUser takes the link away, if there is one.
+	UnlinkUser(ctx context.Context, slack string) error
+	Channel(ctx context.Context, id string) (session.Channel, error)
+	PutChannel(ctx context.Context, c session.Channel) error
+}
+
+// Secrets are values nobody may read on the disk.
+type Secrets interface {
+	PutSecret(ctx context.Context, key string, value []byte) error
+	Secret(ctx context.Context, key string) ([]byte, error)
+	// DeleteSecret forgets a secret, if it is there.
+	DeleteSecret(ctx context.Context, key string) error
+	// Secrets returns the keys with a prefix, sorted.
+	Secrets(ctx context.Context, prefix string) ([]string, error)
+}
+
+// Audit is who did what, for good.
+type Audit interface {
+	Audit(ctx context.Context, r session.AuditRecord) error
+	// AuditLog returns all records, oldest first.
+	AuditLog(ctx context.Context) ([]session.AuditRecord, error)
+	// VerifyAudit returns Internal if the log was changed from outside.
+	VerifyAudit(ctx context.Context) error
+}
