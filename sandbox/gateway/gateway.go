@@ -12,6 +12,7 @@ import (
 	"sync"
 	"time"
 
+	"openinspect/sandbox/link"
 	"openinspect/session"
 	"openinspect/session/model"
 )
@@ -100,6 +101,7 @@ func (g *Gateway) Handler(_ session.ID, record func(context.Context, session.Mod
 		}
 		if !g.enter() {
 			w.Header().Set("Retry-After", retryAfter)
+			w.Header().Set(link.HeaderRestarting, "1")
 			refuse(w, provider, http.StatusServiceUnavailable, "overloaded_error", "The bot is restarting.")
 			return
 		}

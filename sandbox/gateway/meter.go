@@ -41,18 +41,20 @@ func (m *meter) take(p []byte) {
 
 // reported is the usage object of all three formats.
 type reported struct {
-	Input      int64 `json:"input_tokens"`
-	Output     int64 `json:"output_tokens"`
-	CacheRead  int64 `json:"cache_read_input_tokens"`     // Anthropic: not part of the input
-	CacheWrite int64 `json:"cache_creation_input_tokens"` // Anthropic: likewise
-	Prompt     int64 `json:"prompt_tokens"`               // chat completions
-	Completion int64 `json:"completion_tokens"`
-	InputParts struct {
-		Cached int64 `json:"cached_tokens"` // OpenAI: part of the input
-	} `json:"input_tokens_details"`
-	PromptParts struct {
-		Cached int64 `json:"cached_tokens"`
-	} `json:"prompt_tokens_details"`
+	Input       int64      `json:"input_tokens"`
+	Output      int64      `json:"output_tokens"`
+	CacheRead   int64      `json:"cache_read_input_tokens"`     // Anthropic: not part of the input
+	CacheWrite  int64      `json:"cache_creation_input_tokens"` // Anthropic: likewise
+	Prompt      int64      `json:"prompt_tokens"`               // chat completions
+	Completion  int64      `json:"completion_tokens"`
+	InputParts  inputParts `json:"input_tokens_details"`
+	PromptParts inputParts `json:"prompt_tokens_details"`
+}
+
+// inputParts are the parts of OpenAI's input that have prices of their own.
+type inputParts struct {
+	Cached  int64 `json:"cached_tokens"`
+	Written int64 `json:"cache_write_tokens"`
 }
 
 // part is as much of an event, or of a whole answer, as is read.
@@ -92,10 +94,10 @@ func (m *meter) read() {
 		if r == nil {
 			continue
 		}
-		cached := r.InputParts.Cached + r.PromptParts.Cached
-		m.seen.Input = max(m.seen.Input, r.Input+r.Prompt-cached)
+		cached, written := r.InputParts.Cached+r.PromptParts.Cached, r.InputParts.Written+r.PromptParts.Written
+		m.seen.Input = max(m.seen.Input, r.Input+r.Prompt-cached-written)
 		m.seen.CacheRead = max(m.seen.CacheRead, r.CacheRead+cached)
-		m.seen.CacheWrite = max(m.seen.CacheWrite, r.CacheWrite)
+		m.seen.CacheWrite = max(m.seen.CacheWrite, r.CacheWrite+written)
 		m.seen.Output = max(m.seen.Output, r.Output+r.Completion) // Anthropic counts from the start each time: the last is the sum
 	}
 	// Anthropic's message_start has the input alone; everything else that carries a usage is the last word.

@@ -184,6 +184,7 @@ func TestLossEndsHandlers(t *testing.T) {
 	<-arrived
 	runner.Close()
 	<-ended
+	feed.Close() // net/http waits for a body that it is still reading
 	if err := <-failed; err == nil {
 		t.Error("a call over a lost link succeeded")
 	}
@@ -290,13 +291,23 @@ func BenchmarkSmallRequest(b *testing.B) {
 	}
 }
 
-// One event is a line of 1 KiB, flushed by itself, as the runner sends them.
+// An event is a line of 1 KiB. While nothing else is there each is flushed by itself; in a burst they go together.
 func BenchmarkEvents(b *testing.B) {
+	for name, burst := range map[string]int{"Single": 1, "Bursts": 100} {
+		b.Run(name, func(b *testing.B) { benchmarkEvents(b, burst) })
+	}
+}
+
+func benchmarkEvents(b *testing.B, burst int) {
 	line := []byte(strings.Repeat("x", 1023) + "\n")
 	bot, _ := pair(b, nil, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		rc := http.NewResponseController(w)
+		buffered := bufio.NewWriterSize(w, 64<<10)
 		for {
-			if _, err := w.Write(line); err != nil || rc.Flush() != nil {
+			for range burst {
+				buffered.Write(line) // keeps its error
+			}
+			if buffered.Flush() != nil || rc.Flush() != nil {
 				return
 			}
 		}

@@ -53,6 +53,9 @@ const (
 	HeaderAfter   = "Inspect-After"
 )
 
+// HeaderRestarting marks a refusal of a bot that is stopping in good order: whoever asked holds the request for the next one.
+const HeaderRestarting = "Inspect-Restarting"
+
 // Status is the answer to GET /status.
 type Status struct {
 	Version  int           `json:"version"`

@@ -1,0 +1,269 @@
+package sandbox_test
+
+import (
+	"context"
+	"io"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"openinspect/sandbox"
+	"openinspect/sandbox/sandboxtest"
+	"openinspect/session"
+)
+
+const id session.ID = "abcdefghij"
+
+var repo = session.Repo{Owner: "acme", Name: "web"}
+
+// vault is a sandbox.Store in memory.
+type vault struct {
+	mu     sync.Mutex
+	values map[string]string
+}
+
+func (v *vault) PutSecret(_ context.Context, key string, value []byte) error {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if v.values == nil {
+		v.values = map[string]string{}
+	}
+	v.values[key] = string(value)
+	return nil
+}
+
+func (v *vault) Secret(_ context.Context, key string) ([]byte, error) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	s, ok := v.values[key]
+	if !ok {
+		return nil, session.Errorf(session.NotFound, "no %s", key)
+	}
+	return []byte(s), nil
+}
+
+func (v *vault) DeleteSecret(_ context.Context, key string) error {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	delete(v.values, key)
+	return nil
+}
+
+func (v *vault) len() int {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return len(v.values)
+}
+
+// clock is set by hand; its timers fire in goroutines of their own, as Clock demands.
+type clock struct {
+	mu     sync.Mutex
+	now    time.Time
+	timers map[*timer]bool
+}
+
+type timer struct {
+	at time.Time
+	f  func()
+}
+
+func (c *clock) Now() time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.now
+}
+
+func (c *clock) AfterFunc(d time.Duration, f func()) func() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	t := &timer{c.now.Add(d), f}
+	if c.timers == nil {
+		c.timers = map[*timer]bool{}
+	}
+	c.timers[t] = true
+	return func() bool {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		had := c.timers[t]
+		delete(c.timers, t)
+		return had
+	}
+}
+
+func (c *clock) advance(d time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.now = c.now.Add(d)
+	for t := range c.timers {
+		if !t.at.After(c.now) {
+			delete(c.timers, t)
+			go t.f()
+		}
+	}
+}
+
+// git and models are the Manager's other neighbours.
+type git struct{}
+
+func (git) Clone(_ context.Context, r session.Repo) (string, string, time.Time, error) {
+	return "x-access-token", "read-" + r.String(), time.Unix(1000, 0).UTC(), nil
+}
+
+type models struct{}
+
+func (models) Handler(id session.ID, record func(context.Context, session.ModelCall)) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		record(r.Context(), session.ModelCall{Model: strings.TrimPrefix(r.URL.Path, "/model/"), Cost: 0.5})
+		_, _ = io.WriteString(w, string(id))
+	})
+}
+
+// bench is a Manager with a provider in this process, one scripted runner, and a session that takes everything.
+type bench struct {
+	*sandbox.Manager
+	t        *testing.T
+	ctx      context.Context
+	provider *sandboxtest.Provider
+	runner   *sandboxtest.Script
+	vault    *vault
+	clock    *clock
+	inputs   chan session.Input
+	deltas   chan session.Delta
+	handle   session.Handle
+
+	mu     sync.Mutex
+	refuse func(session.Input) error
+}
+
+func newBench(t *testing.T) *bench {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute) // ends a failing test
+	b := &bench{t: t, ctx: ctx, runner: &sandboxtest.Script{}, vault: &vault{}, clock: &clock{now: time.Unix(1_800_000_000, 0)},
+		inputs: make(chan session.Input, 10_000), deltas: make(chan session.Delta, 1000)}
+	b.provider = &sandboxtest.Provider{Runner: b.runner.Run}
+	b.Manager = b.manager()
+	t.Cleanup(func() {
+		if err := b.Close(ctx); err != nil {
+			t.Error(err)
+		}
+		if err := b.provider.Close(); err != nil {
+			t.Error(err)
+		}
+		cancel()
+	})
+	return b
+}
+
+// manager makes one more Manager over the same store and provider, as a restarted bot does.
+func (b *bench) manager() *sandbox.Manager {
+	b.t.Helper()
+	m, err := sandbox.New(sandbox.Config{
+		Provider: b.provider, Store: b.vault, Credentials: git{}, Models: models{}, Clock: b.clock,
+		Live:     func(_ session.ID, d session.Delta) { b.deltas <- d },
+		Redactor: session.NewRedactor("hunter22"),
+		CloneURL: func(r session.Repo) string { return "https://github.example/" + r.String() + ".git" },
+	})
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	return m
+}
+
+// send is the session.
+func (b *bench) send(ctx context.Context, in session.Input) error {
+	b.mu.Lock()
+	refuse := b.refuse
+	b.mu.Unlock()
+	if refuse != nil {
+		if err := refuse(in); err != nil {
+			return err
+		}
+	}
+	select {
+	case b.inputs <- in:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func (b *bench) refusing(f func(session.Input) error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.refuse = f
+}
+
+func (b *bench) start(start string) {
+	b.t.Helper()
+	h, err := b.Start(b.ctx, session.StartRequest{Session: id, Name: "inspect-1", Start: start, Mode: session.BootFresh, Repo: repo, Base: "main"})
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	b.handle = h
+}
+
+func (b *bench) request(start string, at session.Cursor) session.AttachRequest {
+	return session.AttachRequest{Session: id, Repo: repo, Start: start, Handle: b.handle, Cursor: at}
+}
+
+// attached starts a runner and attaches to it.
+func attached(t *testing.T) *bench {
+	t.Helper()
+	b := newBench(t)
+	b.start("s1")
+	if err := b.Attach(b.ctx, b.request("s1", session.Cursor{}), b.send); err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+func next[T session.Input](b *bench) T {
+	b.t.Helper()
+	select {
+	case in := <-b.inputs:
+		got, ok := in.(T)
+		if !ok {
+			b.t.Fatalf("got %#v, want %T", in, got)
+		}
+		return got
+	case <-b.ctx.Done():
+		var want T
+		b.t.Fatalf("no %T came", want)
+		return want
+	}
+}
+
+// texts reads batches until n events have come, and checks that cursors go up by what they hold.
+func (b *bench) texts(n int) (all []string, at session.Cursor) {
+	b.t.Helper()
+	for len(all) < n {
+		j := next[session.Journaled](b)
+		if len(j.Events) == 0 || len(j.Events) > 500 {
+			b.t.Fatalf("a batch of %d", len(j.Events))
+		}
+		for _, e := range j.Events {
+			all = append(all, e.Text.Text)
+		}
+		at = j.Cursor
+	}
+	return all, at
+}
+
+func text(s string) session.Event {
+	return session.Event{Kind: session.KindText, PromptID: "1.1", Text: &session.Text{Part: "p", Text: s}}
+}
+
+func eventually(b *bench, what string, ok func() bool) {
+	b.t.Helper()
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for !ok() {
+		select {
+		case <-tick.C:
+		case <-b.ctx.Done():
+			b.t.Fatalf("never came true: %s", what)
+		}
+	}
+}

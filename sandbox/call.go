@@ -1,0 +1,185 @@
+package sandbox
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"openinspect/sandbox/link"
+	"openinspect/session"
+)
+
+// Limits on a call to a runner, in real time: waiting for a link, and for the whole answer.
+const (
+	linkLimit = 5 * time.Second
+	callLimit = 30 * time.Second
+)
+
+// maxAnswer is how many bytes of an answer are read where only a few are expected.
+const maxAnswer = 64 << 10
+
+// up waits shortly for the session's link.
+func (m *Manager) up(ctx context.Context, id session.ID) (*attachment, *link.Link, error) {
+	a := m.attached(id)
+	if a == nil {
+		return nil, nil, session.Errorf(session.Unavailable, "The sandbox is not connected.")
+	}
+	ctx, cancel := context.WithTimeout(ctx, linkLimit)
+	defer cancel()
+	var l *link.Link
+	if err := a.until(ctx, func() bool { l = a.cur; return l != nil }); err != nil {
+		return nil, nil, err
+	}
+	return a, l, nil
+}
+
+// Prompt implements session.Sandboxes.
+func (m *Manager) Prompt(ctx context.Context, id session.ID, d session.Delivery) error {
+	const op = "sandbox.Prompt"
+	a, l, err := m.up(ctx, id)
+	if err != nil {
+		return session.Wrap(op, err)
+	}
+	a.mu.Lock()
+	a.prompt = d.ID
+	a.mu.Unlock()
+	return session.Wrap(op, a.post(ctx, l, "http://runner/prompts", d))
+}
+
+// Stop implements session.Sandboxes.
+func (m *Manager) Stop(ctx context.Context, id session.ID, promptID string) error {
+	const op = "sandbox.Stop"
+	a, l, err := m.up(ctx, id)
+	if err != nil {
+		return session.Wrap(op, err)
+	}
+	err = a.post(ctx, l, "http://runner/stop", link.Stop{PromptID: promptID})
+	switch session.CodeOf(err) {
+	case session.NotFound, session.Conflict: // that one does not run
+		return nil
+	case "", session.Invalid, session.Forbidden, session.Unavailable, session.Internal:
+	}
+	return session.Wrap(op, err)
+}
+
+// Bundle implements session.Sandboxes. The reader fails with Invalid when the bundle has more than 100 MiB; ctx bounds reading too.
+func (m *Manager) Bundle(ctx context.Context, id session.ID, have []string) (io.ReadCloser, error) {
+	const op = "sandbox.Bundle"
+	a, l, err := m.up(ctx, id)
+	if err != nil {
+		return nil, session.Wrap(op, err)
+	}
+	q := url.Values{"have": {strings.Join(have, ",")}}
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://runner/bundle?"+q.Encode(), nil)
+	if err != nil {
+		return nil, session.Wrap(op, err)
+	}
+	resp, err := l.Client().Do(req)
+	if err != nil {
+		return nil, &session.Error{Code: session.Unavailable, Op: op, Message: "The sandbox did not hand over its commits.", Err: err}
+	}
+	switch resp.StatusCode {
+	case http.StatusOK:
+		return &bundle{ReadCloser: resp.Body, left: link.MaxBundle}, nil
+	case http.StatusNoContent:
+		resp.Body.Close()
+		return nil, nil
+	}
+	defer resp.Body.Close()
+	return nil, session.Wrap(op, a.problem(resp))
+}
+
+// bundle reads at most left bytes, and fails when there are more.
+type bundle struct {
+	io.ReadCloser
+	left int64
+}
+
+func (b *bundle) Read(p []byte) (int, error) {
+	if int64(len(p)) > b.left+1 {
+		p = p[:b.left+1]
+	}
+	n, err := b.ReadCloser.Read(p)
+	if b.left -= int64(n); b.left < 0 {
+		return 0, session.Errorf(session.Invalid, "The commits of this session are larger than %d MiB together.", link.MaxBundle>>20)
+	}
+	if err != nil && !errors.Is(err, io.EOF) {
+		err = &session.Error{Code: session.Unavailable, Op: "sandbox.Bundle", Message: "The sandbox broke off while it handed over its commits.", Err: err}
+	}
+	return n, err
+}
+
+// status asks a runner how it is; five seconds of real time are enough for an answer.
+func (a *attachment) status(ctx context.Context, l *link.Link) (link.Status, error) {
+	ctx, cancel := context.WithTimeout(ctx, answerLimit)
+	defer cancel()
+	var st link.Status
+	err := a.do(ctx, l, http.MethodGet, "http://runner/status", nil, &st)
+	return st, err
+}
+
+func (a *attachment) post(ctx context.Context, l *link.Link, url string, body any) error {
+	b, err := json.Marshal(body)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, callLimit)
+	defer cancel()
+	return a.do(ctx, l, http.MethodPost, url, bytes.NewReader(b), nil)
+}
+
+// do makes one small call; the answer's body is decoded into answer unless that is nil.
+func (a *attachment) do(ctx context.Context, l *link.Link, method, url string, body io.Reader, answer any) error {
+	req, err := http.NewRequestWithContext(ctx, method, url, body)
+	if err != nil {
+		return err
+	}
+	if body != nil {
+		req.Header.Set("Content-Type", "application/json")
+	}
+	resp, err := l.Client().Do(req)
+	if err != nil {
+		return &session.Error{Code: session.Unavailable, Message: "The sandbox did not answer.", Err: err}
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode/100 != 2 {
+		return a.problem(resp)
+	}
+	b, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
+	if err == nil && answer != nil {
+		err = json.Unmarshal(b, answer)
+	}
+	if err != nil {
+		return &session.Error{Code: session.Unavailable, Message: "The sandbox's answer cannot be read.", Err: err}
+	}
+	return nil
+}
+
+// problem turns a refusal into an error. Its sentence is the sandbox's, so it is redacted and kept to one line.
+func (a *attachment) problem(resp *http.Response) error {
+	code := session.Internal
+	switch resp.StatusCode {
+	case http.StatusBadRequest, http.StatusRequestEntityTooLarge:
+		code = session.Invalid
+	case http.StatusForbidden, http.StatusUnauthorized:
+		code = session.Forbidden
+	case http.StatusNotFound:
+		code = session.NotFound
+	case http.StatusConflict:
+		code = session.Conflict
+	case http.StatusTooEarly, http.StatusTooManyRequests, http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
+		code = session.Unavailable
+	}
+	var p link.Problem
+	b, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
+	if err != nil || json.Unmarshal(b, &p) != nil || p.Message == "" {
+		return session.Errorf(code, "The sandbox answered with status %d.", resp.StatusCode)
+	}
+	return session.Errorf(code, "%s", session.OneLine(a.m.c.Redactor.String(p.Message), 300))
+}

@@ -1,0 +1,145 @@
+package local
+
+import (
+	"encoding/json"
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"openinspect/session"
+)
+
+// record is what the provider knows of a directory: NAME.json beside it.
+type record struct {
+	Dir       string    `json:"dir"`             // the directory's name; its id as an image
+	Name      string    `json:"name,omitempty"`  // of the sandbox that has it now
+	Start     string    `json:"start,omitempty"` // of the runner that was started last
+	Image     bool      `json:"image,omitempty"` // a snapshot was made: it outlives its sandbox
+	Isolation Isolation `json:"isolation,omitempty"`
+	process
+
+	fresh bool // the directory is new
+}
+
+func (r *record) handle() session.Handle {
+	return session.Handle{Provider: ProviderName, Name: r.Name, ID: r.Dir}
+}
+
+// path returns the sandbox's own directory.
+func (p *Provider) path(dir string) string { return filepath.Join(p.dir, dir) }
+
+// read returns the record of a directory, or fs.ErrNotExist.
+func (p *Provider) read(dir string) (*record, error) {
+	b, err := os.ReadFile(p.path(dir) + ".json")
+	if err != nil {
+		return nil, err
+	}
+	r := &record{}
+	if err := json.Unmarshal(b, r); err != nil {
+		return nil, &session.Error{Code: session.Internal, Op: "local.read", Message: "The record of sandbox " + dir + " cannot be read.", Err: err}
+	}
+	r.Dir = dir
+	return r, nil
+}
+
+// write keeps a record, durably: it is what a sandbox is found by.
+func (p *Provider) write(r *record) error {
+	b, err := json.Marshal(r)
+	if err != nil {
+		return err
+	}
+	f, err := os.CreateTemp(p.dir, ".record-*")
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(b)
+	err = errors.Join(err, f.Sync(), f.Close())
+	if err == nil {
+		err = os.Rename(f.Name(), p.path(r.Dir)+".json")
+	}
+	if err != nil {
+		_ = os.Remove(f.Name())
+	}
+	return err
+}
+
+// records returns all of them. One that cannot be read is left out: it is not touched either.
+func (p *Provider) records() ([]*record, error) {
+	entries, err := os.ReadDir(p.dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	var all []*record
+	for _, e := range entries {
+		dir, ok := strings.CutSuffix(e.Name(), ".json")
+		if !ok || !validName(dir) {
+			continue
+		}
+		if r, err := p.read(dir); err == nil {
+			all = append(all, r)
+		}
+	}
+	return all, nil
+}
+
+// named returns the record of the sandbox of that name; nil if there is none.
+func (p *Provider) named(name string) (*record, error) {
+	if validName(name) { // as a rule it has the directory of its own name
+		if r, err := p.read(name); err == nil && r.Name == name {
+			return r, nil
+		}
+	}
+	all, err := p.records()
+	if err != nil {
+		return nil, err
+	}
+	for _, r := range all {
+		if r.Name == name {
+			return r, nil
+		}
+	}
+	return nil, nil
+}
+
+// handled returns the record that a handle means; nil if that sandbox is gone, also when another has its directory now.
+func (p *Provider) handled(h session.Handle) (*record, error) {
+	if h.Provider != ProviderName || !validName(h.ID) {
+		return nil, nil
+	}
+	r, err := p.read(h.ID)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil || r.Name != h.Name {
+		return nil, err
+	}
+	return r, nil
+}
+
+// remove deletes a directory and what belongs to it. The record goes last, so that a removal that was cut short is taken up again.
+func (p *Provider) remove(dir string) error {
+	path := p.path(dir)
+	// Read-only directories, as Go's module cache has them, would keep their entries. Links are not followed.
+	err := filepath.WalkDir(path, func(path string, d fs.DirEntry, err error) error {
+		if d != nil && d.IsDir() && err == nil {
+			if info, e := d.Info(); e == nil && info.Mode()&0o700 != 0o700 {
+				err = os.Chmod(path, 0o700)
+			}
+		}
+		return err
+	})
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	for _, f := range []string{path, path + ".log", path + ".json"} {
+		if err := os.RemoveAll(f); err != nil {
+			return err
+		}
+	}
+	return nil
+}

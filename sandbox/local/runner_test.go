@@ -1,0 +1,160 @@
+package local
+
+import (
+	"context"
+	"io"
+	"net/http"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"openinspect/sandbox"
+	"openinspect/sandbox/link"
+	"openinspect/sandbox/runner"
+	"openinspect/sandbox/runner/agenttest"
+	"openinspect/session"
+	"openinspect/session/sessiontest"
+)
+
+// realSession's sandboxes have the product's own runner in them, with the scripted agent.
+const realSession session.ID = "realrunner"
+
+func realRunner(ctx context.Context, b link.Boot) error {
+	return runner.Run(ctx, runner.Config{Boot: b, Agent: &agenttest.Agent{}, Reap: true})
+}
+
+type nothing struct{}
+
+func (nothing) Clone(context.Context, session.Repo) (string, string, time.Time, error) {
+	return "", "", time.Time{}, session.Errorf(session.Forbidden, "nothing to clone")
+}
+
+func (nothing) Handler(session.ID, func(context.Context, session.ModelCall)) http.Handler {
+	return http.NotFoundHandler()
+}
+
+// The whole way: a manager starts the real runner, follows a turn, comes back as after a restart, puts the sandbox away and brings it back.
+func TestRealRunner(t *testing.T) {
+	each(t, func(t *testing.T, c Config) {
+		ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
+		defer cancel()
+		store := sessiontest.NewStore()
+		manager := func() *sandbox.Manager {
+			m, err := sandbox.New(sandbox.Config{
+				Provider: provider(t, c), Store: store, Credentials: nothing{}, Models: nothing{}, Bot: session.Author{Name: "inspect", Email: "bot@example.com"},
+				CloneURL: func(session.Repo) string { return "" }, Report: func(_ session.ID, op string, err error) { t.Log(op, err) },
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			return m
+		}
+		inputs := make(chan session.Input, 1000)
+		send := func(ctx context.Context, in session.Input) error {
+			select {
+			case inputs <- in:
+				return nil
+			case <-ctx.Done():
+				return ctx.Err()
+			}
+		}
+		var at session.Cursor
+		wait := func(what string, ok func(session.Event) bool) {
+			t.Helper()
+			for {
+				select {
+				case in := <-inputs:
+					j, is := in.(session.Journaled)
+					if !is {
+						t.Fatalf("got %#v while waiting for %s", in, what)
+					}
+					at = j.Cursor
+					for _, e := range j.Events {
+						if e.Boot != nil && e.Boot.State == session.StepFailed || e.Error != nil {
+							t.Fatalf("waiting for %s: %+v %+v", what, e.Boot, e.Error)
+						}
+						if ok(e) {
+							return
+						}
+					}
+				case <-ctx.Done():
+					log, _ := os.ReadFile(c.Dir + "/one.log") // for the message alone
+					t.Fatalf("waited in vain for %s; log: %s", what, log)
+				}
+			}
+		}
+		ready := func(e session.Event) bool {
+			return e.Boot != nil && e.Boot.Phase == session.PhaseReady && e.Boot.State == session.StepDone
+		}
+		answered := func(e session.Event) bool { return e.Turn != nil && e.Turn.State == session.TurnAnswered }
+
+		m := manager()
+		start := func(name, start, image string, mode session.BootMode) session.AttachRequest {
+			t.Helper()
+			h, err := m.Start(ctx, session.StartRequest{Session: realSession, Name: name, Start: start, Mode: mode, Image: image})
+			if err != nil {
+				t.Fatal(err)
+			}
+			return session.AttachRequest{Session: realSession, Start: start, Handle: h, Cursor: at}
+		}
+		attach := func(r session.AttachRequest) {
+			t.Helper()
+			r.Cursor = at
+			if err := m.Attach(ctx, r, send); err != nil {
+				t.Fatal(err)
+			}
+		}
+		author := session.Author{Name: "Ann", Email: "1+ann@users.noreply.github.com"}
+		prompt := func(id, text string) {
+			t.Helper()
+			if err := m.Prompt(ctx, realSession, session.Delivery{ID: id, Text: text, Author: author, Identities: []session.Author{author}}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		one := start("one", "real-1", "", session.BootFresh)
+		attach(one)
+		wait("ready", ready)
+		prompt("1.1", "!write note kept")
+		wait("the first answer", answered)
+
+		if err := m.Close(ctx); err != nil {
+			t.Fatal(err)
+		}
+		m = manager() // another bot: the sandbox lived on
+		attach(one)
+		prompt("1.2", "!run cat note")
+		wait("what was written", func(e session.Event) bool { return e.Tool != nil && strings.Contains(e.Tool.Output, "kept") })
+		wait("the second answer", answered)
+		bundle, err := m.Bundle(ctx, realSession, nil)
+		if err != nil || bundle == nil {
+			t.Fatalf("bundle %v, %v", bundle, err)
+		}
+		if b, err := io.ReadAll(bundle); err != nil || !strings.HasPrefix(string(b), "# v2 git bundle\n") {
+			t.Errorf("the bundle is %.40q, %v", b, err)
+		}
+		bundle.Close()
+
+		image, err := m.Suspend(ctx, realSession, one.Handle)
+		if err != nil || image == "" {
+			t.Fatalf("image %q, %v", image, err)
+		}
+		attach(start("two", "real-2", image, session.BootSnapshot))
+		wait("ready again", ready)
+		prompt("1.3", "!run cat note")
+		wait("what was kept", func(e session.Event) bool { return e.Tool != nil && strings.Contains(e.Tool.Output, "kept") })
+		wait("the third answer", answered)
+		if _, err := m.Suspend(ctx, realSession, session.Handle{Provider: ProviderName, Name: "two", ID: image}); err != nil {
+			t.Fatal(err)
+		}
+		if err := m.Sweep(ctx, func(string) bool { return false }); err != nil {
+			t.Fatal(err)
+		}
+		if left, err := os.ReadDir(c.Dir); err != nil || len(left) > 0 {
+			t.Errorf("left on disk: %v, %v", left, err)
+		}
+		if err := m.Close(ctx); err != nil {
+			t.Fatal(err)
+		}
+	})
+}

@@ -1,0 +1,318 @@
+package sandbox
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"sync"
+	"time"
+
+	"openinspect/sandbox/link"
+	"openinspect/session"
+)
+
+// Store keeps small secrets sealed. Secret's error is NotFound for an unknown key; deleting one is no error.
+type Store interface {
+	PutSecret(ctx context.Context, key string, value []byte) error
+	Secret(ctx context.Context, key string) ([]byte, error)
+	DeleteSecret(ctx context.Context, key string) error
+}
+
+// Credentials makes what git needs to read a repository: short-lived, and good for that repository alone.
+type Credentials interface {
+	Clone(ctx context.Context, r session.Repo) (username, password string, expires time.Time, err error)
+}
+
+// Models serves a session's model calls. Paths are /model/PROVIDER/…; record is told of every call, after its answer.
+type Models interface {
+	Handler(id session.ID, record func(context.Context, session.ModelCall)) http.Handler
+}
+
+// Config is what a Manager works with. Provider, Store, Credentials, Models and CloneURL are required.
+type Config struct {
+	Provider    Provider
+	Store       Store
+	Credentials Credentials
+	Models      Models
+	Live        func(session.ID, session.Delta)           // shows a delta, at once
+	Clock       session.Clock                             // default: the computer's
+	Report      func(id session.ID, op string, err error) // takes errors that nobody waits for
+	Redactor    *session.Redactor                         // default: token shapes alone
+	Bot         session.Author                            // committer of what a sandbox commits
+	CloneURL    func(session.Repo) string                 // without credentials
+	LogURL      func(session.ID) string                   // of a session's log, unsigned
+	Catalogue   []byte                                    // models, in models.dev form
+	Providers   []string                                  // model providers that Models serves
+	Setup       time.Duration                             // a setup script may take; default 300 s
+	StartScript time.Duration                             // a start script may take; default 120 s
+}
+
+// Manager implements session.Sandboxes.
+type Manager struct {
+	c       Config
+	ctx     context.Context // of everything that outlives a call
+	cancel  context.CancelFunc
+	breaker breaker
+
+	mu     sync.Mutex
+	links  map[session.ID]*attachment
+	closed bool
+}
+
+var _ session.Sandboxes = (*Manager)(nil)
+
+// New makes a manager. It starts nothing.
+func New(c Config) (*Manager, error) {
+	if c.Provider == nil || c.Store == nil || c.Credentials == nil || c.Models == nil || c.CloneURL == nil {
+		return nil, session.Errorf(session.Internal, "a sandbox manager needs a provider, a store, credentials, models and clone URLs")
+	}
+	if c.Clock == nil {
+		c.Clock = session.SystemClock{}
+	}
+	if c.Live == nil {
+		c.Live = func(session.ID, session.Delta) {}
+	}
+	if c.Report == nil {
+		c.Report = func(session.ID, string, error) {}
+	}
+	if c.Redactor == nil {
+		c.Redactor = session.NewRedactor()
+	}
+	if c.LogURL == nil {
+		c.LogURL = func(session.ID) string { return "" }
+	}
+	if c.Setup == 0 {
+		c.Setup = 300 * time.Second
+	}
+	if c.StartScript == 0 {
+		c.StartScript = 120 * time.Second
+	}
+	m := &Manager{c: c, links: map[session.ID]*attachment{}, breaker: breaker{clock: c.Clock}}
+	m.ctx, m.cancel = context.WithCancel(context.Background())
+	return m, nil
+}
+
+// tokenKey is where the token of a runner's link is kept.
+func tokenKey(id session.ID, start string) string { return "link/" + string(id) + "/" + start }
+
+// imageKey is where the image of a sandbox that is being put away is kept until the session has it.
+func imageKey(id session.ID) string { return "image/" + string(id) }
+
+// Start implements session.Sandboxes. A retry with the same start id uses the same token, which the runner of the first try knows.
+func (m *Manager) Start(ctx context.Context, r session.StartRequest) (session.Handle, error) {
+	const op = "sandbox.Start"
+	if err := m.breaker.check(); err != nil {
+		return session.Handle{}, session.Wrap(op, err)
+	}
+	token, err := m.token(ctx, r.Session, r.Start)
+	if err != nil {
+		return session.Handle{}, session.Wrap(op, err)
+	}
+	boot := link.Boot{
+		Session: r.Session, Start: r.Start, TokenHash: link.HashToken(token), Mode: r.Mode, Repo: r.Repo, Base: r.Base, Bot: m.c.Bot,
+		Catalogue: m.c.Catalogue, Providers: m.c.Providers, SetupTimeout: m.c.Setup, StartTimeout: m.c.StartScript, LogURL: m.c.LogURL(r.Session),
+	}
+	if r.Repo != (session.Repo{}) {
+		boot.CloneURL = m.c.CloneURL(r.Repo)
+	}
+	h, err := m.c.Provider.Create(ctx, Spec{Name: r.Name, Image: r.Image, Boot: boot})
+	if ctx.Err() == nil {
+		m.breaker.note(err)
+		if code := session.CodeOf(err); err != nil && code != session.Unavailable { // final: no runner has this token
+			err = errors.Join(err, m.c.Store.DeleteSecret(ctx, tokenKey(r.Session, r.Start)))
+		}
+	}
+	return h, session.Wrap(op, err)
+}
+
+// token returns the token of a start, made at the first call.
+func (m *Manager) token(ctx context.Context, id session.ID, start string) (string, error) {
+	b, err := m.c.Store.Secret(ctx, tokenKey(id, start))
+	if err == nil {
+		return string(b), nil
+	}
+	if session.CodeOf(err) != session.NotFound {
+		return "", err
+	}
+	var raw [32]byte
+	_, _ = rand.Read(raw[:]) // never fails: crypto/rand
+	token := base64.RawURLEncoding.EncodeToString(raw[:])
+	return token, m.c.Store.PutSecret(ctx, tokenKey(id, start), []byte(token))
+}
+
+// Attach implements session.Sandboxes.
+func (m *Manager) Attach(ctx context.Context, r session.AttachRequest, send session.Send) error {
+	const op = "sandbox.Attach"
+	for {
+		a, joined, err := m.attachment(r, send)
+		if err != nil {
+			return session.Wrap(op, err)
+		}
+		err = a.until(ctx, func() bool { return a.cur != nil })
+		switch {
+		case err == nil:
+			return nil
+		case !a.ended():
+			return session.Wrap(op, err)
+		case joined && ctx.Err() == nil && session.CodeOf(a.err) != session.NotFound:
+			continue // it was about to end, for a reason of before this call
+		}
+		return session.Wrap(op, a.err)
+	}
+}
+
+// attachment returns the session's attachment to that start: the one it has, or a new one in place of any other.
+func (m *Manager) attachment(r session.AttachRequest, send session.Send) (a *attachment, joined bool, err error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.closed {
+		return nil, false, session.ErrStopped
+	}
+	old := m.links[r.Session]
+	if old != nil && old.req.Start == r.Start && !old.ended() {
+		return old, true, nil
+	}
+	a = newAttachment(m, r, send, old)
+	m.links[r.Session] = a
+	go a.run()
+	return a, false, nil
+}
+
+func (m *Manager) stopping() bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.closed
+}
+
+// forget drops an attachment that has ended.
+func (m *Manager) forget(a *attachment) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.links[a.req.Session] == a {
+		delete(m.links, a.req.Session)
+	}
+}
+
+func (m *Manager) attached(id session.ID) *attachment {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.links[id]
+}
+
+// drainLimit is how long the rest of a journal may take before a sandbox is put away without it.
+const drainLimit = 10 * time.Second
+
+// Suspend implements session.Sandboxes: what is left of the journal is read, as far as it comes within ten seconds; then the snapshot is
+// made and the sandbox destroyed. The image is kept in the store before that, for a bot that is killed in between and asked again.
+func (m *Manager) Suspend(ctx context.Context, id session.ID, h session.Handle) (string, error) {
+	const op = "sandbox.Suspend"
+	start := ""
+	if a := m.attached(id); a != nil && a.req.Handle.Name == h.Name {
+		start = a.req.Start
+		drain, cancel := context.WithTimeout(ctx, drainLimit)
+		if err := a.drain(drain); err != nil {
+			m.c.Report(id, "drain", err)
+		}
+		cancel()
+		a.stop()
+	} else if f, err := m.c.Provider.Find(ctx, h.Name); err == nil {
+		start = f.Start
+	}
+	image, err := m.c.Provider.Snapshot(ctx, h)
+	switch code := session.CodeOf(err); {
+	case err == nil:
+		if err := m.c.Store.PutSecret(ctx, imageKey(id), []byte(h.Name+"\n"+image)); err != nil {
+			return "", session.Wrap(op, err)
+		}
+	case code == session.NotFound:
+		if image, err = m.putAway(ctx, id, h); err != nil {
+			return "", session.Wrap(op, err)
+		}
+	default:
+		return "", session.Wrap(op, err)
+	}
+	if err := m.c.Provider.Destroy(ctx, h); err != nil {
+		return "", session.Wrap(op, err)
+	}
+	if start != "" {
+		if err := m.c.Store.DeleteSecret(ctx, tokenKey(id, start)); err != nil {
+			m.c.Report(id, "forget token", err)
+		}
+	}
+	return image, nil
+}
+
+// putAway returns the image that an earlier call for the same sandbox made, "" if there is none.
+func (m *Manager) putAway(ctx context.Context, id session.ID, h session.Handle) (string, error) {
+	b, err := m.c.Store.Secret(ctx, imageKey(id))
+	if session.CodeOf(err) == session.NotFound {
+		return "", nil
+	}
+	if err != nil {
+		return "", err
+	}
+	if name, image, _ := strings.Cut(string(b), "\n"); name == h.Name {
+		return image, nil
+	}
+	return "", nil
+}
+
+// Sweep destroys this installation's sandboxes whose names are not known, and deletes such images; known is asked for both, and must know
+// every session's. It goes on after a failure and returns all of them.
+func (m *Manager) Sweep(ctx context.Context, known func(name string) bool) error {
+	list, err := m.c.Provider.List(ctx)
+	if err != nil {
+		return session.Wrap("sandbox.Sweep", err)
+	}
+	var all []error
+	for _, h := range list {
+		if !known(h.Name) {
+			all = append(all, m.c.Provider.Destroy(ctx, h))
+		}
+	}
+	if d, ok := m.c.Provider.(ImageDeleter); ok {
+		images, err := d.Images(ctx)
+		all = append(all, err)
+		for _, image := range images {
+			if known(image) {
+				continue
+			}
+			if err := d.DeleteImage(ctx, image); session.CodeOf(err) != session.Conflict { // in use by a known sandbox
+				all = append(all, err)
+			}
+		}
+	}
+	return session.Wrap("sandbox.Sweep", errors.Join(all...))
+}
+
+// Close ends every link in good order and returns when none is left or ctx has ended. Call it before the hub stops, which takes the
+// last inputs, and after the gateway was told to drain. Sandboxes live on.
+func (m *Manager) Close(ctx context.Context) error {
+	m.mu.Lock()
+	m.closed = true
+	var all []*attachment
+	for _, a := range m.links {
+		all = append(all, a)
+	}
+	m.mu.Unlock()
+	var wg sync.WaitGroup
+	errs := make([]error, len(all))
+	for i, a := range all {
+		wg.Go(func() {
+			if l := a.link(); l != nil {
+				errs[i] = l.Shutdown(ctx)
+			}
+			a.stop()
+		})
+	}
+	wg.Wait()
+	m.cancel()
+	if err := errors.Join(errs...); err != nil {
+		return session.Wrap("sandbox.Close", fmt.Errorf("links were cut: %w", err))
+	}
+	return nil
+}

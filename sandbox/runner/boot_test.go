@@ -1,0 +1,206 @@
+package runner_test
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"openinspect/session"
+)
+
+const (
+	setup = ".openinspect/setup.sh"
+	start = ".openinspect/start.sh"
+)
+
+func TestBootModes(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		mode   session.BootMode
+		files  []string
+		again  session.BootMode // a first boot in this mode has made the checkout
+		phases string
+	}{
+		{name: "fresh without scripts", mode: session.BootFresh, phases: "sync:done setup:skipped start:skipped agent:done ready:done"},
+		{name: "fresh", mode: session.BootFresh, files: []string{setup, "exit 0", start, "exit 0"}, phases: "sync:done setup:done start:done agent:done ready:done"},
+		{name: "fresh, setup fails", mode: session.BootFresh, files: []string{setup, "exit 3"}, phases: "sync:done setup:warning start:skipped agent:done ready:done"},
+		{name: "fresh, start fails", mode: session.BootFresh, files: []string{start, "exit 3"}, phases: "sync:done setup:skipped start:failed"},
+		{name: "build", mode: session.BootBuild, files: []string{setup, "exit 0", start, "exit 1"}, phases: "sync:done setup:done start:skipped agent:skipped ready:done"},
+		{name: "build, setup fails", mode: session.BootBuild, files: []string{setup, "exit 3"}, phases: "sync:done setup:failed"},
+		{name: "image", mode: session.BootImage, again: session.BootBuild, files: []string{setup, "test ! -e once && touch once", start, "exit 0"}, phases: "sync:done setup:skipped start:done agent:done ready:done"},
+		{name: "snapshot", mode: session.BootSnapshot, again: session.BootFresh, files: []string{start, "exit 0"}, phases: "sync:done setup:skipped start:done agent:done ready:done"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			b := newBox(t, c.mode, newRemote(t, c.files...))
+			if c.again != "" {
+				b.boot.Mode, b.boot.Start = c.again, "start0"
+				b.start().ready()
+				b.stop()
+				b.boot.Mode, b.boot.Start, b.events = c.mode, "start1", nil
+			}
+			b.start()
+			b.until(func(e session.Event) bool {
+				return e.Kind == session.KindError || e.Boot != nil && e.Boot.Phase == session.PhaseReady
+			})
+			equal(t, "phases", b.phases(), c.phases)
+		})
+	}
+}
+
+func TestFailedStartScriptIsToldAndRefusesPrompts(t *testing.T) {
+	b := newBox(t, session.BootFresh, newRemote(t, start, "for i in $(seq 60); do echo line $i; done; echo oh no >&2; exit 7")).start()
+	failure := b.until(func(e session.Event) bool { return e.Kind == session.KindError })
+	equal(t, "sentence", failure.Error.Message, "The sandbox did not start: .openinspect/start.sh ended with exit code 7. Mend the script in the repository and try again.")
+	step := b.events[len(b.events)-2].Boot
+	lines := strings.Split(step.Output, "\n")
+	equal(t, "kept lines", len(lines), 50)
+	equal(t, "first", lines[0], "line 12")
+	equal(t, "last", lines[49], "oh no")
+	equal(t, "status of a prompt", b.prompt(session.Delivery{ID: "1", Text: "!say hello"}), 425)
+	equal(t, "phase", b.status().Phase, session.PhaseStart)
+}
+
+func TestScriptsEnvironment(t *testing.T) {
+	t.Setenv("SLACK_BOT_TOKEN", "xoxb-secret")
+	script := `env > "$HOME/seen"; pwd >> "$HOME/seen"`
+	b := newBox(t, session.BootFresh, newRemote(t, setup, script)).start().ready()
+	seen, err := os.ReadFile(filepath.Join(b.home(), "seen"))
+	check(t, err)
+	for _, want := range []string{"OPENINSPECT_BOOT_MODE=fresh\n", "HOME=" + b.home() + "\n", "\n" + b.checkout() + "\n"} {
+		if !strings.Contains(string(seen), want) {
+			t.Errorf("%q is not in\n%s", want, seen)
+		}
+	}
+	if strings.Contains(string(seen), "secret") {
+		t.Errorf("the runner's own environment was passed on:\n%s", seen)
+	}
+}
+
+// handClock fires when told to.
+type handClock struct {
+	mu    sync.Mutex
+	calls map[time.Duration]func()
+}
+
+func (c *handClock) Now() time.Time { return time.Unix(1_700_000_000, 0) }
+
+func (c *handClock) AfterFunc(d time.Duration, f func()) func() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.calls == nil {
+		c.calls = map[time.Duration]func(){}
+	}
+	c.calls[d] = f
+	return func() bool { return true }
+}
+
+func (c *handClock) fire(d time.Duration) {
+	c.mu.Lock()
+	f := c.calls[d]
+	c.mu.Unlock()
+	f()
+}
+
+// A script that is too late is killed with what it started, also with what left its group and what holds its output.
+func TestScriptTimeout(t *testing.T) {
+	script := `echo before; setsid sleep 1000 & sleep 1000 & echo $$ $! > "$HOME/fifo"; wait`
+	b := newBox(t, session.BootFresh, newRemote(t, setup, script))
+	clock := &handClock{}
+	b.clock, b.boot.SetupTimeout = clock, 77*time.Second
+	check(t, os.MkdirAll(b.home(), 0o755))
+	fifo := filepath.Join(b.home(), "fifo")
+	mkfifo(t, fifo)
+	b.start()
+	pids, err := os.ReadFile(fifo) // ends when the script has written
+	check(t, err)
+	clock.fire(77 * time.Second)
+	b.ready()
+	equal(t, "phases", b.phases(), "sync:done setup:warning start:skipped agent:done ready:done")
+	for _, e := range b.events {
+		if e.Boot != nil && e.Boot.State == session.StepWarning {
+			equal(t, "detail", e.Boot.Detail, ".openinspect/setup.sh did not end within 1m17s and was killed")
+			equal(t, "output", e.Boot.Output, "before")
+		}
+	}
+	for _, pid := range strings.Fields(string(pids)) {
+		gone(t, pid)
+	}
+}
+
+// What start.sh leaves running lives on and holds nobody up.
+func TestServiceOfStartScript(t *testing.T) {
+	b := newBox(t, session.BootFresh, newRemote(t, start, `sleep 1000 & echo $! > "$HOME/pid"`)).start().ready()
+	pid, err := os.ReadFile(filepath.Join(b.home(), "pid"))
+	check(t, err)
+	alive(t, strings.TrimSpace(string(pid)))
+	kill(t, strings.TrimSpace(string(pid)))
+}
+
+func TestSync(t *testing.T) {
+	t.Run("no repository", func(t *testing.T) {
+		b := newBox(t, session.BootFresh, "").start().ready()
+		equal(t, "detail", b.events[1].Boot.Detail, "no repository: an empty checkout")
+		equal(t, "turn", b.turn(session.Delivery{ID: "1", Text: "!write a.txt one", Author: ana}).Outcome, session.PromptDone)
+		equal(t, "author", b.git("log", "--format=%an"), "Ana")
+	})
+	t.Run("empty repository", func(t *testing.T) {
+		remote := filepath.Join(t.TempDir(), "empty.git")
+		check(t, os.MkdirAll(remote, 0o755))
+		git(t, remote, "init", "--quiet", "--bare", "-b", "main")
+		b := newBox(t, session.BootFresh, remote).start().ready()
+		equal(t, "detail", b.events[1].Boot.Detail, "acme/web is empty: no branch, no commit")
+		equal(t, "remote", b.git("remote", "get-url", "origin"), "file://"+remote)
+	})
+	t.Run("missing branch", func(t *testing.T) {
+		b := newBox(t, session.BootFresh, newRemote(t))
+		b.boot.Base = "develop"
+		b.start()
+		e := b.until(func(e session.Event) bool { return e.Kind == session.KindError })
+		equal(t, "sentence", e.Error.Message, "The repository acme/web has no branch develop.")
+	})
+	t.Run("snapshot keeps work", func(t *testing.T) {
+		remote := newRemote(t)
+		b := newBox(t, session.BootFresh, remote).start().ready()
+		check(t, os.WriteFile(filepath.Join(b.checkout(), "wip.txt"), []byte("half"), 0o644))
+		head := b.git("rev-parse", "HEAD")
+		b.stop()
+		tip := pushed(t, remote, "b.txt", "b")
+		b.boot.Mode, b.boot.Start = session.BootSnapshot, "start2"
+		b.start().ready()
+		equal(t, "HEAD", b.git("rev-parse", "HEAD"), head)
+		equal(t, "remote branch", b.git("rev-parse", "origin/main"), tip)
+		equal(t, "status", b.git("status", "--short"), "?? wip.txt")
+	})
+	t.Run("image moves to the newest commit", func(t *testing.T) {
+		remote := newRemote(t)
+		b := newBox(t, session.BootBuild, remote).start().ready()
+		equal(t, "prompt in a build", b.prompt(session.Delivery{ID: "1", Text: "x"}), 409)
+		b.stop()
+		tip := pushed(t, remote, "b.txt", "b")
+		b.boot.Mode, b.boot.Start = session.BootImage, "start2"
+		b.start().ready()
+		equal(t, "HEAD", b.git("rev-parse", "HEAD"), tip)
+	})
+	t.Run("remote gone", func(t *testing.T) {
+		remote := newRemote(t)
+		b := newBox(t, session.BootFresh, remote).start().ready()
+		b.stop()
+		check(t, os.Rename(remote, remote+".away"))
+		b.boot.Mode, b.boot.Start, b.events = session.BootSnapshot, "start2", nil
+		b.start().ready()
+		equal(t, "phases", b.phases(), "sync:warning setup:skipped start:skipped agent:done ready:done")
+	})
+	t.Run("half a clone", func(t *testing.T) {
+		remote := newRemote(t)
+		b := newBox(t, session.BootFresh, remote)
+		check(t, os.MkdirAll(b.checkout(), 0o755))
+		b.git("init", "--quiet")
+		check(t, os.WriteFile(filepath.Join(b.checkout(), "rest"), nil, 0o644))
+		b.start().ready()
+		equal(t, "status", b.git("status", "--short"), "")
+	})
+}

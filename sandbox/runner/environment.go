@@ -1,0 +1,71 @@
+package runner
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+
+	"openinspect/sandbox/link"
+)
+
+// inherited are the variables of the runner's own environment that others in the sandbox get; nothing else of it is passed on.
+var inherited = []string{"PATH", "LANG", "LC_ALL", "TZ", "TMPDIR", "USER", "TERM", "SSL_CERT_FILE", "SSL_CERT_DIR", "OPENINSPECT_SANDBOX", "http_proxy", "https_proxy", "no_proxy"}
+
+// paths are the places in a sandbox's directory.
+type paths struct {
+	dir, checkout, home, run string
+	journal, inside          string
+	gitconfig, models        string
+}
+
+func pathsOf(b link.Boot) paths {
+	p := paths{dir: b.Dir, checkout: filepath.Join(b.Dir, "checkout"), home: filepath.Join(b.Dir, "home"), run: filepath.Join(b.Dir, "run")}
+	p.journal = filepath.Join(p.run, "journal-"+b.Start+".jsonl")
+	p.inside = filepath.Join(p.run, "inside.sock")
+	p.gitconfig = filepath.Join(p.home, ".gitconfig")
+	p.models = filepath.Join(p.run, "models.json")
+	return p
+}
+
+// make makes the directories. run holds sockets and journals and is for this user alone.
+func (p paths) make() error {
+	for _, dir := range []string{p.checkout, p.home} {
+		if err := os.MkdirAll(dir, 0o755); err != nil {
+			return err
+		}
+	}
+	if err := os.MkdirAll(p.run, 0o700); err != nil {
+		return err
+	}
+	return os.Chmod(p.run, 0o700)
+}
+
+// environment is what the agent and the scripts run with: a few inherited words, the sandbox's home, and who they work for.
+func environment(b link.Boot, p paths) []string {
+	var env []string
+	for _, name := range inherited {
+		if v, ok := os.LookupEnv(name); ok {
+			env = append(env, name+"="+v)
+		}
+	}
+	add := func(name, value string) {
+		for _, kv := range env {
+			if strings.HasPrefix(kv, name+"=") {
+				return
+			}
+		}
+		env = append(env, name+"="+value)
+	}
+	add("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
+	add("LANG", "C.UTF-8")
+	add("TMPDIR", "/tmp")
+	return append(env,
+		"HOME="+p.home,
+		"PAGER=cat",
+		"GIT_TERMINAL_PROMPT=0",
+		"OPENINSPECT_SESSION="+string(b.Session),
+		"OPENINSPECT_REPOSITORY="+b.Repo.String(),
+		"OPENINSPECT_BRANCH="+b.Base,
+		"OPENINSPECT_BOOT_MODE="+string(b.Mode),
+	)
+}

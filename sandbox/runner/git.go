@@ -1,0 +1,172 @@
+package runner
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+
+	"openinspect/session"
+)
+
+// How long git may take.
+const (
+	cloneTimeout = 5 * time.Minute
+	fetchTimeout = 2 * time.Minute
+	gitTimeout   = time.Minute // for what touches no network
+)
+
+// gitFlags go before every command of ours. The checkout belongs to the agent, its configuration too: these keep git from
+// running its hooks and from waiting for a person. What it may still do is lie to us, and the bot checks what it collects.
+var gitFlags = []string{
+	"-c", "core.hooksPath=/dev/null", "-c", "core.fsmonitor=false", "-c", "core.pager=cat", "-c", "core.editor=true",
+	"-c", "commit.gpgsign=false", "-c", "tag.gpgsign=false", "-c", "log.showSignature=false", "-c", "gc.auto=0", "-c", "maintenance.auto=false",
+	"-c", "submodule.recurse=false", "-c", "fetch.recurseSubmodules=false", "-c", "color.ui=false", "-c", "protocol.ext.allow=never",
+	"-c", "core.quotePath=false", "-c", "rebase.autoStash=false",
+}
+
+// git runs our git commands in a checkout.
+type git struct {
+	dir string
+	env []string
+}
+
+// newGit takes the environment of the agent and takes everything interactive out of it.
+func newGit(dir string, env []string) git {
+	env = append(append([]string(nil), env...),
+		"GIT_CONFIG_NOSYSTEM=1", "GIT_TERMINAL_PROMPT=0", "GIT_ASKPASS=", "SSH_ASKPASS=", "GIT_SSH_COMMAND=ssh -oBatchMode=yes",
+		"GIT_EDITOR=true", "GIT_SEQUENCE_EDITOR=true", "GIT_PAGER=cat", "GIT_NO_REPLACE_OBJECTS=1",
+		"GIT_CEILING_DIRECTORIES="+filepath.Dir(dir), "LC_ALL=C.UTF-8")
+	return git{dir: dir, env: env}
+}
+
+// gitCall is one command; the zero values of all but args are good.
+type gitCall struct {
+	args    []string
+	env     []string // added
+	in      string
+	out     io.Writer // instead of the returned output
+	timeout time.Duration
+}
+
+// gitError is a git command that failed. Its text is git's own, on one line.
+type gitError struct {
+	command string
+	exit    int
+	stderr  string
+	err     error
+}
+
+func (e *gitError) Error() string {
+	if e.stderr == "" {
+		return "git " + e.command + ": " + e.err.Error()
+	}
+	return "git " + e.command + ": " + e.stderr
+}
+
+func (e *gitError) Unwrap() error { return e.err }
+
+// exitOf returns the exit code of a failed command, -1 if it had none.
+func exitOf(err error) int {
+	if e, ok := errors.AsType[*gitError](err); ok {
+		return e.exit
+	}
+	return -1
+}
+
+// run runs a command and returns its output without the last newline.
+func (g git) run(ctx context.Context, args ...string) (string, error) {
+	return g.call(ctx, gitCall{args: args})
+}
+
+func (g git) call(ctx context.Context, c gitCall) (string, error) {
+	if c.timeout == 0 {
+		c.timeout = gitTimeout
+	}
+	ctx, cancel := context.WithTimeout(ctx, c.timeout)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, "git", append(append([]string(nil), gitFlags...), c.args...)...)
+	cmd.Dir = g.dir
+	cmd.Env = append(append([]string(nil), g.env...), c.env...)
+	cmd.Stdin = strings.NewReader(c.in)
+	// A group of its own, so that a filter or a credential helper that hangs ends with it.
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
+	cmd.WaitDelay = time.Second
+	var out bytes.Buffer
+	var stderr tail
+	cmd.Stdout, cmd.Stderr = &out, &stderr
+	if c.out != nil {
+		cmd.Stdout = c.out
+	}
+	err := cmd.Run()
+	if errors.Is(err, exec.ErrWaitDelay) {
+		err = nil // git itself ended well; something it started keeps the pipe
+	}
+	if err == nil {
+		return strings.TrimSuffix(out.String(), "\n"), nil
+	}
+	e := &gitError{command: c.args[0], exit: cmd.ProcessState.ExitCode(), err: err}
+	e.stderr = strings.Join(strings.Fields(strings.ToValidUTF8(lastLines(string(stderr), 5), "\uFFFD")), " ")
+	if ctx.Err() != nil {
+		e.err, e.stderr = ctx.Err(), fmt.Sprintf("it did not end within %s", c.timeout)
+		if errors.Is(ctx.Err(), context.Canceled) {
+			e.stderr = ""
+		}
+	}
+	return out.String(), e
+}
+
+// tail keeps the last bytes that are written to it.
+type tail []byte
+
+func (t *tail) Write(p []byte) (int, error) {
+	const keep = 8 << 10
+	*t = append(*t, p...)
+	if len(*t) > 2*keep {
+		*t = append(tail(nil), (*t)[len(*t)-keep:]...)
+	}
+	return len(p), nil
+}
+
+// resolve returns the commit that a name stands for, "" if none.
+func (g git) resolve(ctx context.Context, name string) string {
+	hash, err := g.run(ctx, "rev-parse", "--verify", "--quiet", "--end-of-options", name+"^{commit}")
+	if err != nil {
+		return ""
+	}
+	return hash
+}
+
+// gitDir returns the absolute path of the repository's directory, "" if there is none.
+func (g git) gitDir(ctx context.Context) string {
+	dir, err := g.run(ctx, "rev-parse", "--absolute-git-dir")
+	if err != nil {
+		return ""
+	}
+	return dir
+}
+
+// identity is how git takes an author, or a committer, from the environment.
+func identity(role string, a session.Author, date string) []string {
+	env := []string{"GIT_" + role + "_NAME=" + a.Name, "GIT_" + role + "_EMAIL=" + a.Email}
+	if date != "" {
+		env = append(env, "GIT_"+role+"_DATE="+date)
+	}
+	return env
+}
+
+// writeFile writes a small file of ours whole or not at all.
+func writeFile(path string, content []byte, mode os.FileMode) error {
+	if err := os.WriteFile(path+".new", content, mode); err != nil {
+		return err
+	}
+	return os.Rename(path+".new", path)
+}

@@ -1,0 +1,135 @@
+package runner
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"openinspect/sandbox/link"
+	"openinspect/session"
+)
+
+// How long a call of the sandbox's own programs may wait for the bot.
+const (
+	toolTimeout       = 50 * time.Second // the agent's client gives a tool up after 60
+	credentialTimeout = 2 * time.Minute  // a clone may begin before the bot has dialled
+)
+
+// insideHandler serves the inside socket: what the sandbox's own programs may ask of the bot.
+func (r *runner) insideHandler() http.Handler {
+	mux := http.NewServeMux()
+	for _, t := range toolNames {
+		mux.HandleFunc("POST /tools/"+t, func(w http.ResponseWriter, q *http.Request) { r.forward(w, q, "/tools/"+t, toolTimeout) })
+	}
+	mux.HandleFunc("POST /git/credential", r.credential)
+	return mux
+}
+
+// credential asks the bot for a read token, for the session's repository alone. The bot checks that again.
+func (r *runner) credential(w http.ResponseWriter, q *http.Request) {
+	var c link.CredentialRequest
+	if err := readBody(w, q, link.MaxToolBody, &c); err != nil {
+		refuse(w, http.StatusBadRequest, err)
+		return
+	}
+	u, err := url.Parse(r.cfg.Boot.CloneURL)
+	if err != nil || u.Host == "" || c.Protocol != u.Scheme || !strings.EqualFold(c.Host, u.Host) {
+		refuse(w, http.StatusForbidden, session.Errorf(session.Forbidden, "There is no credential for %s://%s in this sandbox.", c.Protocol, c.Host))
+		return
+	}
+	if c.Path == "" {
+		c.Path = strings.TrimPrefix(u.Path, "/")
+	}
+	if !strings.EqualFold(repoPath(c.Path), repoPath(u.Path)) {
+		refuse(w, http.StatusForbidden, session.Errorf(session.Forbidden, "This sandbox may read %s, not %s.", repoPath(u.Path), repoPath(c.Path)))
+		return
+	}
+	b, err := json.Marshal(c)
+	if err != nil {
+		refuse(w, http.StatusInternalServerError, err)
+		return
+	}
+	q.Body = io.NopCloser(bytes.NewReader(b))
+	r.forward(w, q, "/git/credential", credentialTimeout)
+}
+
+// repoPath is owner/name of a repository's path in a URL.
+func repoPath(path string) string { return strings.TrimSuffix(strings.Trim(path, "/"), ".git") }
+
+// forward passes a request to the bot and its answer back.
+func (r *runner) forward(w http.ResponseWriter, q *http.Request, path string, timeout time.Duration) {
+	body, err := io.ReadAll(http.MaxBytesReader(w, q.Body, link.MaxToolBody))
+	if err != nil {
+		refuse(w, http.StatusBadRequest, session.Errorf(session.Invalid, "This is too long: at most %d bytes are taken.", link.MaxToolBody))
+		return
+	}
+	ctx, cancel := context.WithTimeout(q.Context(), timeout)
+	defer cancel()
+	answer, status, err := r.ask(ctx, path, body)
+	if err != nil {
+		refuse(w, link.StatusOf(session.CodeOf(err)), err)
+		return
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	_, _ = w.Write(answer) // the caller may be gone
+}
+
+// ask calls the bot over the link that is up, or comes up in time.
+func (r *runner) ask(ctx context.Context, path string, body []byte) ([]byte, int, error) {
+	rt, err := r.bot.Link(ctx)
+	if err != nil {
+		return nil, 0, err
+	}
+	return post(ctx, rt, "http://bot"+path, body)
+}
+
+func post(ctx context.Context, rt http.RoundTripper, to string, body []byte) ([]byte, int, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, to, bytes.NewReader(body))
+	if err != nil {
+		return nil, 0, err
+	}
+	req.Header.Set("Content-Type", "application/json")
+	resp, err := rt.RoundTrip(req)
+	if err == nil {
+		defer resp.Body.Close()
+		var answer []byte
+		if answer, err = io.ReadAll(io.LimitReader(resp.Body, link.MaxToolBody)); err == nil {
+			return answer, resp.StatusCode, nil
+		}
+	}
+	return nil, 0, &session.Error{Code: session.Unavailable, Op: "runner.post", Message: "The bot did not answer; try again in a minute.", Err: err}
+}
+
+// callInside makes a call on the inside socket, from another process of the sandbox, and decodes the answer.
+func callInside(ctx context.Context, socket, path string, in, out any) error {
+	body, err := json.Marshal(in)
+	if err != nil {
+		return err
+	}
+	transport := &http.Transport{
+		DialContext:       func(ctx context.Context, _, _ string) (net.Conn, error) { return dialUnix(ctx, socket) },
+		DisableKeepAlives: true,
+	}
+	answer, status, err := post(ctx, transport, "http://runner"+path, body)
+	if err != nil {
+		return err
+	}
+	if status/100 != 2 {
+		var p link.Problem
+		if json.Unmarshal(answer, &p) != nil || p.Message == "" {
+			return session.Errorf(session.Unavailable, "The bot refused with status %d.", status)
+		}
+		return &session.Error{Code: p.Code, Message: p.Message}
+	}
+	if err := json.Unmarshal(answer, out); err != nil {
+		return &session.Error{Code: session.Unavailable, Op: "runner.callInside", Message: "The bot's answer cannot be read.", Err: err}
+	}
+	return nil
+}

@@ -1,0 +1,284 @@
+package runner
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"sync"
+	"time"
+
+	"openinspect/sandbox/link"
+	"openinspect/session"
+)
+
+// readerBuffer is how many bytes may wait for one reader; beyond that it reads on from the file and misses deltas.
+const readerBuffer = 1 << 20
+
+// journal is the log of one runner start: a file of link.Line, numbered from 1 without gaps, so that line i has number i.
+// An event is on the file (write(2)) before any reader sees it; no fsync is needed, because a crash of the machine makes
+// another journal id. Deltas pass live readers by and are never written.
+type journal struct {
+	id    string
+	path  string
+	clock session.Clock
+	seen  map[string]bool // prompts that the journal already held when it was opened
+
+	mu      sync.Mutex
+	f       *os.File
+	n       int64
+	size    int64
+	err     error
+	broken  chan struct{} // closed with err set: nothing can be told any more
+	readers map[*reader]bool
+}
+
+// kernelBootID names this run of the kernel.
+func kernelBootID() (string, error) {
+	b, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
+	if err != nil {
+		return "", err
+	}
+	return strings.TrimSpace(string(b)), nil
+}
+
+// openJournal opens or makes the journal at path. A last line without its newline was torn by a crash; nobody has seen it, and it is dropped.
+func openJournal(path, id string, clock session.Clock) (*journal, error) {
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_APPEND, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	j := &journal{id: id, path: path, clock: clock, f: f, seen: map[string]bool{}, broken: make(chan struct{}), readers: map[*reader]bool{}}
+	old, err := io.ReadAll(f)
+	if err != nil {
+		_ = f.Close() // nothing was written
+		return nil, err
+	}
+	whole := old[:bytes.LastIndexByte(old, '\n')+1]
+	if len(whole) != len(old) {
+		if err := f.Truncate(int64(len(whole))); err != nil {
+			_ = f.Close() // nothing was written
+			return nil, err
+		}
+	}
+	for line := range bytes.Lines(whole) {
+		var l link.Line
+		if json.Unmarshal(line, &l) == nil && l.Event != nil && l.Event.PromptID != "" {
+			j.seen[l.Event.PromptID] = true
+		}
+		j.n++
+	}
+	j.size = int64(len(whole))
+	return j, nil
+}
+
+// append numbers an event, writes it and shows it to the readers.
+func (j *journal) append(e session.Event) error {
+	if e.At.IsZero() {
+		e.At = j.clock.Now()
+	}
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if j.err != nil {
+		return j.err
+	}
+	line, err := encodeLine(j.n+1, e)
+	if err != nil {
+		return fmt.Errorf("journal: %w", err)
+	}
+	if _, err := j.f.Write(line); err != nil {
+		_ = j.f.Truncate(j.size) // a torn line must not be followed by another; opening drops it otherwise
+		j.fail(fmt.Errorf("journal: %w", err))
+		return j.err
+	}
+	j.n++
+	j.size += int64(len(line))
+	for r := range j.readers {
+		r.offer(line, true)
+	}
+	return nil
+}
+
+// delta shows a delta to the readers that are live.
+func (j *journal) delta(d session.Delta) {
+	line, err := json.Marshal(link.Line{Delta: &d})
+	if err != nil || len(line) >= link.MaxLine {
+		return // the finished part follows anyway
+	}
+	line = append(line, '\n')
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	for r := range j.readers {
+		r.offer(line, false)
+	}
+}
+
+// newest returns the number of the last event.
+func (j *journal) newest() int64 {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.n
+}
+
+func (j *journal) fail(err error) {
+	if j.err == nil {
+		j.err = err
+		close(j.broken)
+		for r := range j.readers {
+			r.wake()
+		}
+	}
+}
+
+// errClosed ends the readers of a journal that was closed.
+var errClosed = errors.New("journal: closed")
+
+func (j *journal) close() error {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.fail(errClosed)
+	return j.f.Close()
+}
+
+// reader is one GET /events. It is behind, and reads the file, or live, and gets lines through its queue.
+type reader struct {
+	offset int64 // bytes of the file served
+	behind bool
+	queue  []queued
+	bytes  int
+	beat   bool // a heartbeat is due
+	woken  chan struct{}
+}
+
+type queued struct {
+	line     []byte
+	numbered bool
+}
+
+func (r *reader) wake() {
+	select {
+	case r.woken <- struct{}{}:
+	default:
+	}
+}
+
+// offer is called with the journal locked.
+func (r *reader) offer(line []byte, numbered bool) {
+	switch {
+	case r.behind:
+	case r.bytes+len(line) > readerBuffer:
+		r.behind, r.queue, r.bytes = true, nil, 0
+	default:
+		r.queue = append(r.queue, queued{line, numbered})
+		r.bytes += len(line)
+	}
+	r.wake()
+}
+
+// follow writes every line after a number, first from the file, then as they come, and a heartbeat when nothing came for
+// link.Heartbeat. It flushes whenever it has caught up. It returns ctx's error, w's, or the journal's.
+func (j *journal) follow(ctx context.Context, after int64, w io.Writer, flush func()) error {
+	f, err := os.Open(j.path)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	r := &reader{behind: true, woken: make(chan struct{}, 1)}
+	if r.offset, err = skipLines(f, after); err != nil {
+		return err
+	}
+	j.mu.Lock()
+	j.readers[r] = true
+	j.mu.Unlock()
+	defer func() {
+		j.mu.Lock()
+		delete(j.readers, r)
+		j.mu.Unlock()
+	}()
+	for {
+		stop := j.clock.AfterFunc(link.Heartbeat, func() {
+			j.mu.Lock()
+			r.beat = true
+			j.mu.Unlock()
+			r.wake()
+		})
+		err := j.serve(ctx, r, f, w)
+		stop()
+		if err != nil {
+			return err
+		}
+		flush()
+	}
+}
+
+// serve waits until there is something for r and writes it.
+func (j *journal) serve(ctx context.Context, r *reader, f io.ReaderAt, w io.Writer) error {
+	for {
+		j.mu.Lock()
+		size, broken, queue, beat := j.size, j.err, r.queue, r.beat
+		lagging := r.behind && size > r.offset
+		if !lagging {
+			r.behind = false
+		}
+		r.queue, r.bytes, r.beat = nil, 0, false
+		j.mu.Unlock()
+		switch {
+		case lagging:
+			n, err := io.Copy(w, io.NewSectionReader(f, r.offset, size-r.offset))
+			r.offset += n
+			return err
+		case len(queue) > 0:
+			for _, q := range queue {
+				if _, err := w.Write(q.line); err != nil {
+					return err
+				}
+				if q.numbered {
+					r.offset += int64(len(q.line))
+				}
+			}
+			return nil
+		case broken != nil:
+			return broken
+		case beat:
+			_, err := w.Write([]byte("{}\n"))
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-r.woken:
+		}
+	}
+}
+
+// skipLines returns how many bytes the first n lines of f take.
+func skipLines(f io.ReaderAt, n int64) (int64, error) {
+	var offset int64
+	buffer := make([]byte, 64<<10)
+	for n > 0 {
+		got, err := f.ReadAt(buffer, offset)
+		for i, c := range buffer[:got] {
+			if c != '\n' {
+				continue
+			}
+			if n--; n == 0 {
+				return offset + int64(i) + 1, nil
+			}
+		}
+		offset += int64(got)
+		if err == io.EOF {
+			return offset, nil
+		}
+		if err != nil {
+			return 0, err
+		}
+	}
+	return offset, nil
+}
+
+// millis is how long something took, at least 1, because 0 means unknown.
+func millis(d time.Duration) int64 { return max(1, d.Milliseconds()) }

@@ -1,0 +1,80 @@
+package runner
+
+import (
+	"bytes"
+	"os"
+	"strconv"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// becomeReaper makes this process the parent of every descendant that loses its own, so that none escapes by a double fork.
+// Orphans that end stay zombies until the runner ends: waiting for any child would take exit codes away from os/exec.
+func becomeReaper() error {
+	return unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+}
+
+// endDescendants ends every descendant of this process: SIGTERM, and after grace SIGKILL, until none is left or limit has passed.
+func endDescendants(grace, limit time.Duration) {
+	begin := time.Now()
+	signal := unix.SIGTERM
+	told := map[int]bool{}
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		pids := descendants(os.Getpid())
+		if len(pids) == 0 || time.Since(begin) > limit {
+			return
+		}
+		if time.Since(begin) > grace {
+			signal = unix.SIGKILL
+		}
+		for _, pid := range pids {
+			if signal == unix.SIGKILL || !told[pid] {
+				told[pid] = true
+				_ = unix.Kill(pid, signal) // it may have ended meanwhile
+			}
+		}
+		<-tick.C
+	}
+}
+
+// descendants lists the living processes below pid. Zombies are left out, their children are not.
+func descendants(pid int) []int {
+	entries, err := os.ReadDir("/proc")
+	if err != nil {
+		return nil
+	}
+	children := map[int][]int{}
+	zombie := map[int]bool{}
+	for _, entry := range entries {
+		child, err := strconv.Atoi(entry.Name())
+		if err != nil {
+			continue
+		}
+		stat, err := os.ReadFile("/proc/" + entry.Name() + "/stat")
+		if err != nil {
+			continue
+		}
+		// pid (comm) state ppid …; comm may hold anything, a parenthesis too (proc(5)).
+		fields := bytes.Fields(stat[bytes.LastIndexByte(stat, ')')+1:])
+		if len(fields) < 2 {
+			continue
+		}
+		parent, err := strconv.Atoi(string(fields[1]))
+		if err != nil {
+			continue
+		}
+		children[parent] = append(children[parent], child)
+		zombie[child] = fields[0][0] == 'Z' || fields[0][0] == 'X'
+	}
+	var found []int
+	for queue := children[pid]; len(queue) > 0; queue = queue[1:] {
+		if !zombie[queue[0]] {
+			found = append(found, queue[0])
+		}
+		queue = append(queue, children[queue[0]]...)
+	}
+	return found
+}

@@ -1,0 +1,121 @@
+package runner
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"openinspect/session"
+)
+
+// The lifecycle scripts, below the checkout.
+const (
+	scriptDir   = ".openinspect"
+	setupScript = "setup.sh"
+	startScript = "start.sh"
+)
+
+// Defaults of their time limits, as in DESIGN's table of configuration.
+const (
+	defaultSetupTimeout = 300 * time.Second
+	defaultStartTimeout = 120 * time.Second
+)
+
+// keptLines is how much of a failed script's output people see.
+const keptLines = 50
+
+// scriptResult is how a script went. A script that is not there is skipped.
+type scriptResult struct {
+	state  session.StepState // done, failed or skipped
+	detail string            // one line
+	output string            // the last lines, when it failed
+}
+
+// runScript runs a lifecycle script with bash in the checkout's root. Its output goes to a file and not to a pipe: a service that
+// start.sh leaves in the background keeps its output open for as long as it lives, and must neither hang us nor die of a closed pipe.
+func (r *runner) runScript(ctx context.Context, name string, timeout time.Duration) scriptResult {
+	path := filepath.Join(scriptDir, name)
+	if info, err := os.Stat(filepath.Join(r.paths.checkout, path)); err != nil || !info.Mode().IsRegular() {
+		return scriptResult{state: session.StepSkipped, detail: "no " + path}
+	}
+	log := filepath.Join(r.paths.run, name+".log")
+	out, err := os.OpenFile(log, os.O_CREATE|os.O_TRUNC|os.O_WRONLY|os.O_APPEND, 0o600)
+	if err != nil {
+		return scriptResult{state: session.StepFailed, detail: fmt.Sprintf("%s could not be run: %v", path, err)}
+	}
+	defer out.Close()
+	cmd := exec.Command("bash", path)
+	cmd.Dir, cmd.Env = r.paths.checkout, r.env
+	cmd.Stdout, cmd.Stderr = out, out
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+	if err := cmd.Start(); err != nil {
+		return scriptResult{state: session.StepFailed, detail: fmt.Sprintf("%s could not be run: %v", path, err)}
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- cmd.Wait() }()
+	late := make(chan struct{})
+	stop := r.cfg.Clock.AfterFunc(timeout, func() { close(late) })
+	defer stop()
+
+	failed := func(detail string) scriptResult {
+		return scriptResult{state: session.StepFailed, detail: detail, output: fileTail(log)}
+	}
+	select {
+	case err = <-ended:
+	case <-late:
+		killTree(cmd.Process.Pid)
+		<-ended
+		return failed(fmt.Sprintf("%s did not end within %s and was killed", path, timeout))
+	case <-ctx.Done():
+		killTree(cmd.Process.Pid)
+		<-ended
+		return failed(path + " was interrupted")
+	}
+	if exit, ok := errors.AsType[*exec.ExitError](err); ok {
+		if status, ok := exit.Sys().(syscall.WaitStatus); ok && status.Signaled() {
+			return failed(fmt.Sprintf("%s was ended by signal %s", path, unix.SignalName(status.Signal())))
+		}
+		return failed(fmt.Sprintf("%s ended with exit code %d", path, exit.ExitCode()))
+	}
+	if err != nil {
+		return failed(fmt.Sprintf("%s could not be run: %v", path, err))
+	}
+	return scriptResult{state: session.StepDone, detail: "exit code 0"}
+}
+
+// killTree kills a process that leads a group, its group, and those of its descendants that left the group.
+func killTree(pid int) {
+	tree := descendants(pid)
+	_ = unix.Kill(-pid, unix.SIGKILL) // the group may be gone
+	for _, p := range tree {
+		_ = unix.Kill(p, unix.SIGKILL) // it may be gone
+	}
+}
+
+// fileTail returns the last lines of a file, as far as they fit.
+func fileTail(path string) string {
+	f, err := os.Open(path)
+	if err != nil {
+		return ""
+	}
+	defer f.Close()
+	size, err := f.Seek(0, io.SeekEnd)
+	if err != nil {
+		return ""
+	}
+	b := make([]byte, min(size, maxToolOutput))
+	n, err := f.ReadAt(b, size-int64(len(b)))
+	if err != nil && err != io.EOF {
+		return ""
+	}
+	return lastLines(strings.ToValidUTF8(string(b[:n]), "\uFFFD"), keptLines)
+}

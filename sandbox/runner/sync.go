@@ -1,0 +1,192 @@
+package runner
+
+import (
+	"context"
+	"fmt"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"openinspect/session"
+)
+
+// cloneDepth is how many commits of the base branch a fresh checkout has. The bot's bundle route deepens it where that is too few.
+const cloneDepth = "100"
+
+// clonedKey marks, in the checkout's own configuration, a clone that was carried through.
+const clonedKey = "inspect.cloned"
+
+// pushRefusal is what git push is sent to instead of the repository: git prints it.
+const pushRefusal = "Nothing is pushed from here. Commit your work; it is pushed when a person approves it in the thread. "
+
+// sync brings the checkout to where the boot mode wants it and returns a line about it. fatal tells whether the boot can go on.
+func (r *runner) sync(ctx context.Context) (detail string, fatal bool, err error) {
+	boot := r.cfg.Boot
+	if err := r.writeGitConfig(); err != nil {
+		return "", true, session.Wrap("runner.sync", err)
+	}
+	if boot.Repo == (session.Repo{}) {
+		if r.git.gitDir(ctx) == "" {
+			if _, err := r.git.run(ctx, "init", "--quiet", "-b", base(boot.Base), "."); err != nil {
+				return "", true, gitFailed("The empty checkout could not be made.", err)
+			}
+		}
+		return "no repository: an empty checkout", false, nil
+	}
+	if r.cloned(ctx) {
+		detail, err = r.refresh(ctx)
+		return detail, false, err
+	}
+	detail, err = r.clone(ctx)
+	return detail, err != nil, err
+}
+
+// cloned reports whether there is a checkout to keep. What a clone that broke off has left is not; it is removed before the next.
+func (r *runner) cloned(ctx context.Context) bool {
+	if r.git.gitDir(ctx) == "" {
+		return false
+	}
+	if mark, err := r.git.run(ctx, "config", "--local", "--get", clonedKey); err == nil && mark == "true" {
+		return true
+	}
+	// The agent can remove the mark. Where there may be work, whatever has a commit is kept.
+	return r.cfg.Boot.Mode == session.BootSnapshot && r.git.resolve(ctx, "HEAD") != ""
+}
+
+func (r *runner) clone(ctx context.Context) (string, error) {
+	boot := r.cfg.Boot
+	if err := empty(r.paths.checkout); err != nil {
+		return "", session.Wrap("runner.clone", err)
+	}
+	_, err := r.git.call(ctx, gitCall{timeout: cloneTimeout, args: []string{
+		"clone", "--quiet", "--depth", cloneDepth, "--branch", base(boot.Base), "--end-of-options", boot.CloneURL, "."}})
+	if err != nil {
+		return r.cloneEmpty(ctx, err)
+	}
+	// A clone with a depth follows one branch only. Any branch that the agent fetches must become a remote-tracking one, or its commits
+	// would pass for the turn's own.
+	for _, kv := range [][2]string{{"remote.origin.fetch", "+refs/heads/*:refs/remotes/origin/*"}, {clonedKey, "true"}} {
+		if _, err := r.git.run(ctx, "config", "--local", "--replace-all", kv[0], kv[1]); err != nil {
+			return "", gitFailed("The repository was cloned but cannot be used.", err)
+		}
+	}
+	return r.at(ctx), nil
+}
+
+// cloneEmpty looks into why a clone failed. A repository without any branch is no failure: there is nothing to clone yet.
+func (r *runner) cloneEmpty(ctx context.Context, why error) (string, error) {
+	boot := r.cfg.Boot
+	heads, err := r.git.call(ctx, gitCall{timeout: fetchTimeout, args: []string{"ls-remote", "--heads", "--end-of-options", boot.CloneURL}})
+	if err != nil {
+		return "", gitFailed(fmt.Sprintf("The repository %s could not be cloned.", boot.Repo), why)
+	}
+	if heads != "" {
+		for line := range strings.Lines(heads) {
+			if strings.HasSuffix(strings.TrimSpace(line), "\trefs/heads/"+base(boot.Base)) {
+				return "", gitFailed(fmt.Sprintf("The repository %s could not be cloned.", boot.Repo), why)
+			}
+		}
+		return "", &session.Error{Code: session.NotFound, Op: "runner.clone", Message: fmt.Sprintf("The repository %s has no branch %s.", boot.Repo, base(boot.Base)), Err: why}
+	}
+	if err := empty(r.paths.checkout); err != nil {
+		return "", session.Wrap("runner.clone", err)
+	}
+	for _, args := range [][]string{
+		{"init", "--quiet", "-b", base(boot.Base), "."},
+		{"remote", "add", "origin", boot.CloneURL},
+		{"config", "--local", clonedKey, "true"},
+	} {
+		if _, err := r.git.run(ctx, args...); err != nil {
+			return "", gitFailed("The empty checkout could not be made.", err)
+		}
+	}
+	return fmt.Sprintf("%s is empty: no branch, no commit", boot.Repo), nil
+}
+
+// refresh fetches the base branch. Only a prebuilt image's checkout is moved to it: any other may hold work.
+func (r *runner) refresh(ctx context.Context) (string, error) {
+	boot := r.cfg.Boot
+	remote := "refs/remotes/origin/" + base(boot.Base)
+	// Without a depth: in a shallow checkout that fetches what is new, and moves no boundary under a session's own commits.
+	args := []string{"fetch", "--quiet", "origin", "+refs/heads/" + base(boot.Base) + ":" + remote}
+	// The fetch names the branch, so that a remote the agent reconfigured cannot move others.
+	if _, err := r.git.call(ctx, gitCall{timeout: fetchTimeout, args: args}); err != nil {
+		if r.git.resolve(ctx, "HEAD") == "" && r.git.resolve(ctx, remote) == "" {
+			return "still empty: no branch, no commit", nil
+		}
+		return "", gitFailed(fmt.Sprintf("The newest commits of %s could not be fetched; the checkout is as it was.", boot.Repo), err)
+	}
+	if boot.Mode == session.BootImage {
+		if _, err := r.git.run(ctx, "reset", "--quiet", "--hard", remote); err != nil {
+			return "", gitFailed("The checkout could not be moved to the newest commit; it is as it was.", err)
+		}
+	}
+	return r.at(ctx), nil
+}
+
+// at says where the checkout is: branch and commit.
+func (r *runner) at(ctx context.Context) string {
+	head := r.git.resolve(ctx, "HEAD")
+	if head == "" {
+		return "no commit yet"
+	}
+	branch, err := r.git.run(ctx, "symbolic-ref", "--short", "--quiet", "HEAD")
+	if err != nil {
+		branch = "detached"
+	}
+	return branch + " at " + head[:min(7, len(head))]
+}
+
+// writeGitConfig writes the user-wide configuration of git in the sandbox: our credential helper, and where pushes go.
+func (r *runner) writeGitConfig() error {
+	var b strings.Builder
+	helper := fmt.Sprintf("!%s runner git-credential --socket %s", shellQuote(r.cfg.Program), shellQuote(r.paths.inside))
+	fmt.Fprintf(&b, "[credential]\n\thelper =\n\thelper = %s\n\tuseHttpPath = true\n", configQuote(helper))
+	b.WriteString("[safe]\n\tdirectory = *\n[advice]\n\tdetachedHead = false\n")
+	if u := r.cfg.Boot.CloneURL; u != "" {
+		fmt.Fprintf(&b, "[url %s]\n\tpushInsteadOf = %s\n", configQuote(pushRefusal), configQuote(pushPrefix(u)))
+	}
+	return writeFile(r.paths.gitconfig, []byte(b.String()), 0o644)
+}
+
+// pushPrefix is what every address on the repository's host begins with.
+func pushPrefix(clone string) string {
+	u, err := url.Parse(clone)
+	if err != nil || u.Host == "" {
+		return clone
+	}
+	return u.Scheme + "://" + u.Host + "/"
+}
+
+func base(branch string) string {
+	if branch == "" {
+		return "main"
+	}
+	return branch
+}
+
+// empty removes what is in dir, not dir itself: it may be somebody's working directory.
+func empty(dir string) error {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		if err := os.RemoveAll(filepath.Join(dir, e.Name())); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func shellQuote(s string) string { return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'" }
+
+func configQuote(s string) string {
+	return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`, "\n", " ").Replace(s) + `"`
+}
+
+// gitFailed makes an error for people of a git command that failed.
+func gitFailed(sentence string, err error) error {
+	return &session.Error{Code: session.Unavailable, Op: "runner.git", Message: sentence, Err: err}
+}

@@ -1,0 +1,362 @@
+package sandboxtest
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+
+	"openinspect/sandbox/link"
+	"openinspect/session"
+)
+
+// Script is a runner that does what a test says. The zero value is ready; one Script serves one sandbox, whose runner may be started again.
+//
+// A prompt's text is kept in the file note of the checkout, which GET /status shows as Head; a prompt "exit" ends the
+// runner. The boot's mode is shown as Branch, and the journal's id is new with each start of the process.
+type Script struct {
+	mu       sync.Mutex
+	boot     link.Boot
+	journal  string
+	lines    []string // of the journal, without line ends
+	n        int64    // newest number that Tell gave
+	passing  []string // lines that are not in the journal, for whoever listens now
+	changed  chan struct{}
+	cur      *link.Link
+	mute     bool
+	prompts  []session.Delivery
+	stops    []string
+	refusals map[string]link.Problem
+	bundle   io.Reader
+	dials    int
+	exit     context.CancelFunc
+}
+
+// Run listens where b says and serves links until ctx ends or a prompt says exit.
+func (s *Script) Run(ctx context.Context, b link.Boot) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	for _, d := range []string{"checkout", "home", "run"} {
+		if err := os.MkdirAll(filepath.Join(b.Dir, d), 0o700); err != nil {
+			return err
+		}
+	}
+	s.mu.Lock()
+	s.boot, s.journal, s.lines, s.n, s.exit = b, b.Start+"."+rand.Text(), nil, 0, cancel
+	s.wake()
+	s.mu.Unlock()
+	mux := http.NewServeMux()
+	mux.Handle("GET /link", link.Authenticate(b.TokenHash, http.HandlerFunc(s.accept)))
+	defer s.Drop()
+	return Serve(ctx, b, mux)
+}
+
+// Serve serves HTTP where b says, until ctx ends.
+func Serve(ctx context.Context, b link.Boot, h http.Handler) error {
+	if err := os.MkdirAll(filepath.Dir(b.Socket), 0o700); err != nil {
+		return err
+	}
+	ln, err := listen(b)
+	if err != nil {
+		return err
+	}
+	srv := &http.Server{Handler: h}
+	defer context.AfterFunc(ctx, func() { _ = srv.Close() })()
+	if err := srv.Serve(ln); !errors.Is(err, http.ErrServerClosed) {
+		return err
+	}
+	return nil
+}
+
+// Client returns a client that calls whoever listens on a socket.
+func Client(socket string) *http.Client {
+	return &http.Client{Transport: &http.Transport{DisableKeepAlives: true, DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return link.DialUnix(ctx, socket, os.Getuid())
+	}}}
+}
+
+// listen names the socket through its directory, whose path may be longer than a socket's may be.
+func listen(b link.Boot) (net.Listener, error) {
+	if b.Socket == "" {
+		return net.Listen("tcp", b.Listen)
+	}
+	if err := os.Remove(b.Socket); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return nil, err
+	}
+	dir, err := os.Open(filepath.Dir(b.Socket))
+	if err != nil {
+		return nil, err
+	}
+	defer dir.Close()
+	ln, err := net.ListenUnix("unix", &net.UnixAddr{Net: "unix", Name: fmt.Sprintf("/proc/self/fd/%d/%s", dir.Fd(), filepath.Base(b.Socket))})
+	if err != nil {
+		return nil, err
+	}
+	ln.SetUnlinkOnClose(false)
+	return ln, nil
+}
+
+func (s *Script) accept(w http.ResponseWriter, r *http.Request) {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /status", s.status)
+	mux.HandleFunc("GET /events", s.events)
+	mux.HandleFunc("POST /prompts", s.prompted)
+	mux.HandleFunc("POST /stop", s.stopped)
+	mux.HandleFunc("GET /bundle", s.bundled)
+	l, err := link.Accept(w, r, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		s.mu.Lock()
+		mute, problem := s.mute, s.refusals[r.Method+" "+r.URL.Path]
+		s.mu.Unlock()
+		switch {
+		case mute:
+			<-r.Context().Done()
+		case problem.Code != "":
+			w.WriteHeader(link.StatusOf(problem.Code))
+			_ = json.NewEncoder(w).Encode(problem)
+		default:
+			mux.ServeHTTP(w, r)
+		}
+	}))
+	if err != nil {
+		return
+	}
+	s.mu.Lock()
+	old := s.cur
+	s.cur = l
+	s.dials++
+	s.wake()
+	s.mu.Unlock()
+	if old != nil {
+		_ = old.Close()
+	}
+}
+
+// wake tells whoever waits that something has changed. The lock is held.
+func (s *Script) wake() {
+	if s.changed != nil {
+		close(s.changed)
+	}
+	s.changed = make(chan struct{})
+}
+
+// change does something under the lock, and wakes.
+func (s *Script) change(f func()) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	f()
+	s.wake()
+}
+
+// Tell adds an event to the journal.
+func (s *Script) Tell(e session.Event) {
+	s.change(func() {
+		s.n++
+		b, err := json.Marshal(link.Line{N: s.n, Event: &e})
+		if err != nil {
+			panic(err) // an event that the test made up
+		}
+		s.lines = append(s.lines, string(b))
+	})
+}
+
+// Raw adds a line to the journal as it is. It takes the place of a number.
+func (s *Script) Raw(line string) {
+	s.change(func() { s.n++; s.lines = append(s.lines, line) })
+}
+
+// Forget takes the last line out of the journal again.
+func (s *Script) Forget() {
+	s.change(func() { s.n--; s.lines = s.lines[:len(s.lines)-1] })
+}
+
+// Delta shows a delta to whoever listens now.
+func (s *Script) Delta(d session.Delta) {
+	b, err := json.Marshal(link.Line{Delta: &d})
+	if err != nil {
+		panic(err) // a delta that the test made up
+	}
+	s.change(func() { s.passing = append(s.passing, string(b)) })
+}
+
+// Mute makes the runner take calls and answer none, or answer again. Answers that are under way end.
+func (s *Script) Mute(mute bool) {
+	s.change(func() { s.mute = mute })
+}
+
+// Refuse answers calls such as "POST /prompts" with a problem; one without a code takes that back.
+func (s *Script) Refuse(call string, p link.Problem) {
+	s.change(func() {
+		if s.refusals == nil {
+			s.refusals = map[string]link.Problem{}
+		}
+		s.refusals[call] = p
+	})
+}
+
+// Hand makes the next GET /bundle answer with r; nil is nothing new.
+func (s *Script) Hand(r io.Reader) { s.change(func() { s.bundle = r }) }
+
+// Drop cuts the link.
+func (s *Script) Drop() {
+	s.mu.Lock()
+	l := s.cur
+	s.mu.Unlock()
+	if l != nil {
+		_ = l.Close()
+	}
+}
+
+// Boot returns what the runner was told at its newest start.
+func (s *Script) Boot() link.Boot {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.boot
+}
+
+// Dials returns how many links there were.
+func (s *Script) Dials() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.dials
+}
+
+// Prompts returns the prompts that were taken, Stops the ids of those that were stopped.
+func (s *Script) Prompts() []session.Delivery {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return append([]session.Delivery(nil), s.prompts...)
+}
+
+// Stops returns the ids of the prompts that were to be stopped.
+func (s *Script) Stops() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return append([]string(nil), s.stops...)
+}
+
+// Call calls the bot over the link and returns the status and the body of its answer. It waits for a link until ctx ends.
+func (s *Script) Call(ctx context.Context, path string, body any) (status int, answer string, err error) {
+	b, err := json.Marshal(body)
+	if err != nil {
+		return 0, "", err
+	}
+	for {
+		s.mu.Lock()
+		l, changed := s.cur, s.changed
+		s.mu.Unlock()
+		if l != nil {
+			req, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://bot"+path, strings.NewReader(string(b)))
+			if err != nil {
+				return 0, "", err
+			}
+			resp, err := l.Client().Do(req)
+			if err != nil {
+				return 0, "", err
+			}
+			defer resp.Body.Close()
+			a, err := io.ReadAll(resp.Body)
+			return resp.StatusCode, string(a), err
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return 0, "", ctx.Err()
+		}
+	}
+}
+
+func (s *Script) status(w http.ResponseWriter, _ *http.Request) {
+	s.mu.Lock()
+	st := link.Status{Version: link.Version, Start: s.boot.Start, Journal: s.journal, N: s.n, Phase: session.PhaseReady, Agent: "script", Branch: string(s.boot.Mode)}
+	dir := s.boot.Dir
+	s.mu.Unlock()
+	if note, err := os.ReadFile(filepath.Join(dir, "checkout", "note")); err == nil {
+		st.Head = string(note)
+	}
+	_ = json.NewEncoder(w).Encode(st) // the bot may be gone
+}
+
+func (s *Script) events(w http.ResponseWriter, r *http.Request) {
+	after, err := strconv.Atoi(r.FormValue("after"))
+	s.mu.Lock()
+	if r.FormValue("journal") != s.journal || err != nil {
+		after = 0
+	}
+	w.Header().Set(link.HeaderJournal, s.journal)
+	w.Header().Set(link.HeaderAfter, strconv.Itoa(after))
+	passed := len(s.passing)
+	s.mu.Unlock()
+	flush := http.NewResponseController(w).Flush
+	for {
+		s.mu.Lock()
+		mute, changed := s.mute, s.changed
+		var out []string
+		if !mute {
+			after = min(after, len(s.lines))
+			out = append(append(out, s.lines[after:]...), s.passing[passed:]...)
+			after, passed = len(s.lines), len(s.passing)
+		}
+		s.mu.Unlock()
+		if len(out) > 0 {
+			if _, err := io.WriteString(w, strings.Join(out, "\n")+"\n"); err != nil {
+				return
+			}
+		}
+		if flush() != nil {
+			return
+		}
+		select {
+		case <-changed:
+		case <-r.Context().Done():
+			return
+		}
+	}
+}
+
+func (s *Script) prompted(w http.ResponseWriter, r *http.Request) {
+	var d session.Delivery
+	if err := json.NewDecoder(r.Body).Decode(&d); err != nil {
+		w.WriteHeader(http.StatusBadRequest)
+		return
+	}
+	s.mu.Lock()
+	s.prompts = append(s.prompts, d)
+	note, exit := filepath.Join(s.boot.Dir, "checkout", "note"), s.exit
+	s.mu.Unlock()
+	if d.Text == "exit" {
+		defer exit()
+	} else if err := os.WriteFile(note, []byte(d.Text), 0o600); err != nil {
+		w.WriteHeader(http.StatusInternalServerError)
+		return
+	}
+	w.WriteHeader(http.StatusAccepted)
+}
+
+func (s *Script) stopped(w http.ResponseWriter, r *http.Request) {
+	var stop link.Stop
+	if err := json.NewDecoder(r.Body).Decode(&stop); err != nil {
+		w.WriteHeader(http.StatusBadRequest)
+		return
+	}
+	s.change(func() { s.stops = append(s.stops, stop.PromptID) })
+}
+
+func (s *Script) bundled(w http.ResponseWriter, _ *http.Request) {
+	s.mu.Lock()
+	b := s.bundle
+	s.mu.Unlock()
+	if b == nil {
+		w.WriteHeader(http.StatusNoContent)
+		return
+	}
+	_, _ = io.Copy(w, b) // the bot may have had enough
+}

@@ -1,0 +1,148 @@
+package sandbox
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"net/http"
+	"net/url"
+	"strings"
+
+	"openinspect/sandbox/link"
+	"openinspect/session"
+)
+
+// serve makes the handler of the runner's calls. Which session a call belongs to is known from the link it comes by.
+func (a *attachment) serve() http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("POST /git/credential", answer(a.credential))
+	mux.HandleFunc("POST /tools/propose_pull_request", answer(a.propose))
+	mux.HandleFunc("POST /tools/post_update", answer(a.update))
+	mux.HandleFunc("POST /tools/ask", answer(a.ask))
+	mux.Handle("/model/", a.m.c.Models.Handler(a.req.Session, a.record))
+	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
+		refuse(w, session.Errorf(session.NotFound, "There is no %s %s here.", r.Method, r.URL.Path))
+	})
+	return mux
+}
+
+// record takes a model call. It is counted also when the call that it belongs to was given up.
+func (a *attachment) record(ctx context.Context, c session.ModelCall) {
+	if err := a.send(context.WithoutCancel(ctx), session.ModelCalled{Call: c}); err != nil {
+		a.m.c.Report(a.req.Session, "count model call", err)
+	}
+}
+
+// answer makes a handler of a function from a JSON body to a JSON answer. The body is read whole, within the limit.
+func answer[In, Out any](f func(context.Context, In) (Out, error)) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		b, err := io.ReadAll(http.MaxBytesReader(w, r.Body, link.MaxToolBody))
+		if err != nil {
+			if _, big := errors.AsType[*http.MaxBytesError](err); big {
+				err = session.Errorf(session.Invalid, "This is too long: at most %d bytes are taken.", link.MaxToolBody)
+			}
+			refuse(w, err)
+			return
+		}
+		var in In
+		if err := json.Unmarshal(b, &in); err != nil {
+			refuse(w, session.Errorf(session.Invalid, "The request is not the JSON that is expected here."))
+			return
+		}
+		out, err := f(r.Context(), in)
+		if err != nil {
+			refuse(w, err)
+			return
+		}
+		w.Header().Set("Content-Type", "application/json")
+		_ = json.NewEncoder(w).Encode(out) // the runner may be gone
+	}
+}
+
+// refuse answers with a problem: the sentence alone, nothing of the chain behind it.
+func refuse(w http.ResponseWriter, err error) {
+	code := session.CodeOf(err)
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(link.StatusOf(code))
+	_ = json.NewEncoder(w).Encode(link.Problem{Code: code, Message: session.Sentence(err)}) // the runner may be gone
+}
+
+// credential answers git's helper, for the session's own repository and no other.
+func (a *attachment) credential(ctx context.Context, q link.CredentialRequest) (link.Credential, error) {
+	if a.req.Repo == (session.Repo{}) || !sameRepo(q, a.m.c.CloneURL(a.req.Repo)) {
+		return link.Credential{}, session.Errorf(session.Forbidden, "This sandbox may read %s alone.", orNothing(a.req.Repo))
+	}
+	user, password, expires, err := a.m.c.Credentials.Clone(ctx, a.req.Repo)
+	if err != nil {
+		a.m.c.Report(a.req.Session, "git credential", err)
+		return link.Credential{}, err
+	}
+	return link.Credential{Username: user, Password: password, Expires: expires}, nil
+}
+
+func orNothing(r session.Repo) string {
+	if r == (session.Repo{}) {
+		return "no repository"
+	}
+	return r.String()
+}
+
+// sameRepo compares what git asks for with a clone URL. GitHub's names do not know case.
+func sameRepo(q link.CredentialRequest, clone string) bool {
+	u, err := url.Parse(clone)
+	if err != nil {
+		return false
+	}
+	plain := func(path string) string { return strings.TrimSuffix(strings.Trim(path, "/"), ".git") }
+	return q.Protocol == u.Scheme && strings.EqualFold(q.Host, u.Host) && strings.EqualFold(plain(q.Path), plain(u.Path))
+}
+
+// Lengths in characters of what an agent says by a tool.
+const (
+	maxTitle  = 250 // GitHub takes 256
+	maxUpdate = 500
+	maxAsk    = 3000
+	maxBody   = 60_000 // GitHub takes 65,536
+	maxOption = 75     // a Slack button's text
+	maxOffers = 5
+)
+
+func (a *attachment) propose(ctx context.Context, q link.ProposeRequest) (link.ToolAnswer, error) {
+	title := session.OneLine(a.clean(q.Title, maxTitle), maxTitle)
+	if title == "" {
+		return link.ToolAnswer{}, session.Errorf(session.Invalid, "A pull request needs a title.")
+	}
+	err := a.send(ctx, session.Proposed{Proposal: session.Proposal{Title: title, Body: a.clean(q.Body, maxBody)}})
+	return link.ToolAnswer{Text: "Noted. When your turn ends, the people in the thread see your commits with this title and description and decide whether to open the pull request. Do not push and do not open it yourself."}, err
+}
+
+func (a *attachment) update(ctx context.Context, q link.UpdateRequest) (link.ToolAnswer, error) {
+	text := a.clean(q.Text, maxUpdate)
+	if text == "" {
+		return link.ToolAnswer{}, session.Errorf(session.Invalid, "There is nothing to post.")
+	}
+	return link.ToolAnswer{Text: "Posted."}, a.send(ctx, session.Updated{Text: text})
+}
+
+func (a *attachment) ask(ctx context.Context, q link.AskRequest) (link.ToolAnswer, error) {
+	in := session.Asked{Question: a.clean(q.Question, maxAsk)}
+	if in.Question == "" {
+		return link.ToolAnswer{}, session.Errorf(session.Invalid, "There is no question.")
+	}
+	for _, o := range q.Options[:min(len(q.Options), maxOffers)] {
+		if o = session.OneLine(a.clean(o, maxOption), maxOption); o != "" {
+			in.Options = append(in.Options, o)
+		}
+	}
+	return link.ToolAnswer{Text: "Asked. End your turn now; the answer is your next prompt."}, a.send(ctx, in)
+}
+
+// clean redacts s and cuts it to limit characters.
+func (a *attachment) clean(s string, limit int) string {
+	s = strings.TrimSpace(strings.ToValidUTF8(a.m.c.Redactor.String(s), ""))
+	if r := []rune(s); len(r) > limit {
+		s = string(r[:limit-1]) + "…"
+	}
+	return s
+}
