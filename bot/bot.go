@@ -1,0 +1,277 @@
+package bot
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"log/slog"
+	"net/http"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/slack-go/slack"
+	"github.com/slack-go/slack/socketmode"
+
+	"openinspect/session"
+)
+
+// Config is what a Bot works with. Tokens, Store, Sessions, Repositories, Linking and DefaultModel are required.
+type Config struct {
+	BotToken string // xoxb-…
+	AppToken string // xapp-…
+	APIURL   string // default https://slack.com/api/
+
+	Store        Store
+	Sessions     Sessions
+	Repositories Repositories
+	Linking      Linking
+
+	DefaultModel   string               // provider/model, for sessions that name none
+	ModelAvailable func(id string) bool // whether there is a key for a model of the catalogue; nil: all of them
+
+	// Log returns the signed address of a session's log. Nil, or an empty address: no links are posted, and diffs are attached as files.
+	Log func(session.ID) string
+
+	Clock  session.Clock // default: the computer's
+	Logger *slog.Logger  // default: slog.Default()
+
+	ApproveEmoji string // default white_check_mark
+	StopEmoji    string // default octagonal_sign
+
+	AllowedChannels []string // ids; empty: wherever the bot was invited. With a list, a direct message counts only if its id is on it.
+	AllowGuests     bool     // guests and people of other workspaces may act
+}
+
+// Store is everything the bot keeps.
+type Store interface {
+	Inbox
+	Outbox
+	Messages
+	Users
+	Awake
+}
+
+// Inbox holds Slack's events from before they are acknowledged until they are handled.
+type Inbox interface {
+	// Receive stores an event; fresh is false if one with its Key or Also was stored before.
+	Receive(ctx context.Context, r session.Received) (fresh bool, err error)
+	// Inbox returns the events that are not handled, in the order they came.
+	Inbox(ctx context.Context) ([]session.Received, error)
+	// Handled marks an event.
+	Handled(ctx context.Context, key string) error
+}
+
+// Outbox holds messages from before they are posted.
+type Outbox interface {
+	// Present stores what a session's events up to seq have to say, and that they are told.
+	Present(ctx context.Context, id session.ID, seq int64, messages []session.Message) error
+	// Presented returns up to which event a session is told.
+	Presented(ctx context.Context, id session.ID) (int64, error)
+	// Unpresented returns the sessions that have events not told.
+	Unpresented(ctx context.Context) ([]session.ID, error)
+	// Put stores messages; one whose Key is known replaces what it should say.
+	Put(ctx context.Context, messages ...session.Message) error
+	// Pending returns the messages whose newest version Slack does not have, in order.
+	Pending(ctx context.Context) ([]session.Message, error)
+	// Sent records that Slack has a version of a message, or why it never will.
+	Sent(ctx context.Context, key string, version int64, ts string, failed string) error
+}
+
+// Messages finds messages of the outbox again.
+type Messages interface {
+	// Message returns the message stored under a key; NotFound if there is none.
+	Message(ctx context.Context, key string) (session.Message, error)
+	// MessageAt returns the message Slack has at a place; NotFound if it is not one of ours.
+	MessageAt(ctx context.Context, channel, ts string) (session.Message, error)
+}
+
+// Users remembers people and channels. Unknown ones are NotFound.
+type Users interface {
+	User(ctx context.Context, slack string) (session.User, error)
+	Channel(ctx context.Context, id string) (session.Channel, error)
+	PutChannel(ctx context.Context, c session.Channel) error
+}
+
+// Awake finds sessions in which something waits.
+type Awake interface {
+	// Open returns the sessions that are not at rest, those with a waiting approval among them.
+	Open(ctx context.Context) ([]session.ID, error)
+}
+
+// Sessions is the hub.
+type Sessions interface {
+	// Open opens the session of a thread, or returns the one it has.
+	Open(ctx context.Context, o session.Opening) (session.ID, error)
+	// Find returns the session of a thread; NotFound if it has none.
+	Find(ctx context.Context, t session.Thread) (session.ID, error)
+	// Send returns when what an input led to is committed, or with the refusal: a session.Error with a sentence for the person.
+	Send(ctx context.Context, id session.ID, in session.Input) error
+	// Feed subscribes to a session's log after a number.
+	Feed(ctx context.Context, id session.ID, after int64) (*session.Feed, error)
+	// Load returns what is stored of a session.
+	Load(ctx context.Context, id session.ID) (session.State, error)
+}
+
+// Repositories is what the GitHub App can see.
+type Repositories interface {
+	// Repositories lists all of them.
+	Repositories(ctx context.Context) ([]session.RepositoryInfo, error)
+	// Repository returns one; NotFound if the App cannot see it.
+	Repository(ctx context.Context, r session.Repo) (session.RepositoryInfo, error)
+}
+
+// Linking links GitHub accounts to Slack users. How a linking ended is told through Bot.LinkDone.
+type Linking interface {
+	// Link starts the linking of a Slack user's account, or returns the code of the one that runs.
+	Link(ctx context.Context, slack string) (session.LinkCode, error)
+	// Unlink forgets a Slack user's account; NotFound if there is none.
+	Unlink(ctx context.Context, slack string) error
+}
+
+// Bot is the app in one Slack workspace.
+type Bot struct {
+	cfg    Config
+	store  Store
+	clock  session.Clock
+	logger *slog.Logger
+
+	api    *slack.Client      // Web API
+	socket *socketmode.Client // its apps.connections.open is throttled
+	self   identity           // set by the preflight, which then closes ready
+	ready  chan struct{}
+
+	people    cache[person]
+	rooms     cache[room]
+	lanes     lanes
+	presenter presenter
+	sender    sender
+}
+
+// identity is who the bot is in its workspace.
+type identity struct{ user, name, team, enterprise string }
+
+// New makes a Bot. It speaks to nobody before Run.
+func New(cfg Config) (*Bot, error) {
+	switch {
+	case cfg.BotToken == "":
+		return nil, session.Errorf(session.Invalid, "SLACK_BOT_TOKEN is missing: it is the Bot User OAuth Token (xoxb-…) of the Slack app.")
+	case cfg.AppToken == "":
+		return nil, session.Errorf(session.Invalid, "SLACK_APP_TOKEN is missing: it is an app-level token (xapp-…) with the scope connections:write.")
+	case cfg.Store == nil, cfg.Sessions == nil, cfg.Repositories == nil, cfg.Linking == nil:
+		return nil, session.Errorf(session.Internal, "the bot needs a store, sessions, repositories and linking")
+	case cfg.DefaultModel == "":
+		return nil, session.Errorf(session.Internal, "the bot needs a default model")
+	}
+	cfg.APIURL = strings.TrimSuffix(cmp.Or(cfg.APIURL, slack.APIURL), "/") + "/"
+	cfg.ApproveEmoji = cmp.Or(cfg.ApproveEmoji, "white_check_mark")
+	cfg.StopEmoji = cmp.Or(cfg.StopEmoji, "octagonal_sign")
+	if cfg.Clock == nil {
+		cfg.Clock = session.SystemClock{}
+	}
+	if cfg.Logger == nil {
+		cfg.Logger = slog.Default()
+	}
+	if cfg.ModelAvailable == nil {
+		cfg.ModelAvailable = func(string) bool { return true }
+	}
+	b := &Bot{cfg: cfg, store: cfg.Store, clock: cfg.Clock, logger: cfg.Logger, ready: make(chan struct{})}
+	web := &http.Client{Timeout: time.Minute}
+	b.api = slack.New(cfg.BotToken, slack.OptionAppLevelToken(cfg.AppToken), slack.OptionAPIURL(cfg.APIURL), slack.OptionHTTPClient(web))
+	opener := slack.New(cfg.BotToken, slack.OptionAppLevelToken(cfg.AppToken), slack.OptionAPIURL(cfg.APIURL),
+		slack.OptionHTTPClient(&throttle{next: web, clock: cfg.Clock}))
+	b.socket = socketmode.New(opener, socketmode.OptionReadLimit(16<<20))
+	b.people.clock, b.rooms.clock = b.clock, b.clock
+	b.lanes.handle = b.handle
+	b.presenter.init(b)
+	b.sender.init(b)
+	return b, nil
+}
+
+// Run, which is called once, connects to Slack and blocks until ctx ends, when it returns nil, or until Slack refuses the bot for good.
+func (b *Bot) Run(ctx context.Context) error {
+	if err := b.preflight(ctx); err != nil {
+		return session.Wrap("bot.Run", err)
+	}
+	asked := ctx // to run until it ends
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	var wg sync.WaitGroup
+	wg.Go(func() { b.sender.run(ctx) })
+	if err := b.presenter.start(ctx); err != nil {
+		cancel(err)
+	}
+	if err := b.replay(ctx); err != nil {
+		cancel(err)
+	}
+	wg.Go(func() { b.listen(ctx) })
+	wg.Go(func() {
+		err := b.socket.RunContext(ctx) // reconnects by itself; it ends with ctx, or when Slack refuses the token
+		if ctx.Err() == nil {
+			cancel(refusedToken("SLACK_APP_TOKEN", err))
+		}
+	})
+	<-ctx.Done()
+	wg.Wait()
+	b.lanes.wait()
+	b.presenter.wait()
+	if asked.Err() != nil {
+		return nil
+	}
+	return session.Wrap("bot.Run", context.Cause(ctx))
+}
+
+// preflight finds out who the bot is and whether its tokens are good.
+func (b *Bot) preflight(ctx context.Context) error {
+	me, err := b.api.AuthTestContext(ctx)
+	if err != nil {
+		return refusedToken("SLACK_BOT_TOKEN", err)
+	}
+	b.self = identity{user: me.UserID, name: me.User, team: me.TeamID, enterprise: me.EnterpriseID}
+	if _, _, err := b.api.StartSocketModeContext(ctx); err != nil {
+		return refusedToken("SLACK_APP_TOKEN", err)
+	}
+	close(b.ready)
+	b.logger.Info("connected to slack", "team", me.Team, "bot", me.User)
+	return nil
+}
+
+// refusedToken says which variable to mend when Slack does not take a token.
+func refusedToken(variable string, err error) error {
+	hint := "Copy the Bot User OAuth Token (xoxb-…) from the app's page OAuth & Permissions."
+	if variable == "SLACK_APP_TOKEN" {
+		hint = "It must be an app-level token (xapp-…) with the scope connections:write, and Socket Mode must be switched on; see the app's page Basic Information."
+	}
+	if refusal, ok := errors.AsType[slack.SlackErrorResponse](err); ok {
+		return &session.Error{Code: session.Invalid, Err: err, Message: "Slack refuses " + variable + " (" + refusal.Err + "). " + hint}
+	}
+	return &session.Error{Code: session.Unavailable, Err: err, Message: "Slack does not answer. Check the network, and SLACK_API_URL if it is set."}
+}
+
+// Notify tells that a session's log has grown. It returns at once and may be called before Run.
+func (b *Bot) Notify(id session.ID) { b.presenter.notify(id) }
+
+// put stores messages in the outbox and wakes the sender.
+func (b *Bot) put(ctx context.Context, messages ...session.Message) error {
+	if err := b.store.Put(ctx, messages...); err != nil {
+		return session.Wrap("bot.put", err)
+	}
+	b.sender.wake()
+	return nil
+}
+
+// wait waits for d on the clock; false if ctx ended first.
+func wait(ctx context.Context, clock session.Clock, d time.Duration) bool {
+	if d <= 0 {
+		return ctx.Err() == nil
+	}
+	done := make(chan struct{})
+	stop := clock.AfterFunc(d, func() { close(done) })
+	select {
+	case <-done:
+		return true
+	case <-ctx.Done():
+		stop()
+		return false
+	}
+}

@@ -1,0 +1,307 @@
+package bot
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/slack-go/slack"
+
+	"openinspect/session"
+)
+
+// Slack refuses a message whose blocks hold more than about 13,000 characters, and a section of more than 3,000; so the agent's words
+// get what is left beside a card.
+const (
+	maxBlocks   = 12_000
+	maxAnswer   = 9_000
+	maxList     = 1_500 // characters of a card's list of files, and of other lists
+	maxSection  = 2_900
+	maxFiles    = 10
+	maxFallback = 3_900
+)
+
+// view renders what a session's thread shows.
+type view struct {
+	id      session.ID
+	thread  session.Thread
+	rooted  bool   // which replies are prompts: all, or those that mention us
+	repo    string // with its branch, in Slack's markup; empty: none
+	logURL  string // in Slack's markup; empty: none is shown
+	approve string // emoji
+	stop    string // emoji
+}
+
+func (v view) message(key string, op session.MessageOp, kind, promptID string) session.Message {
+	return session.Message{Key: string(v.id) + "/" + key, Session: v.id, Op: op, Team: v.thread.Team, Channel: v.thread.Channel, Thread: v.thread.TS,
+		Subject: session.Subject{Kind: kind, PromptID: promptID}}
+}
+
+// status is the message of the turn that goes on.
+func (v view) status(d *digest) session.Message {
+	m := v.message("status/"+d.turn.prompt, session.MessagePost, "status", d.turn.prompt)
+	body, footer := d.status(v)
+	m.Text, _ = cut(body, maxFallback)
+	m.Blocks = blocks(section(body), note(footer))
+	return m
+}
+
+// closed is what a status message becomes when its turn is over.
+func (v view) closed(r *result) session.Message {
+	m := v.message("status/"+r.prompt, session.MessagePost, "status", r.prompt)
+	line := r.closing
+	if v.logURL != "" {
+		line += " · <" + v.logURL + "|log>"
+	}
+	m.Text, m.Blocks, m.Urgent = line, blocks(note(line)), true
+	return m
+}
+
+// result is the message of a turn that is over: the answer, and under it the card. There is none for a turn that was stopped and left nothing.
+func (v view) result(r *result, card *session.Card) []session.Message {
+	if r.outcome == session.PromptStopped && card == nil {
+		return nil
+	}
+	m := v.message("result/"+r.prompt, session.MessagePost, "result", r.prompt)
+	m.Urgent = true
+	var parts []slack.Block
+	var fallback []string
+	if r.outcome == session.PromptFailed {
+		reason := r.reason
+		if reason == "" {
+			reason = "The agent gave no reason. Send your message again; if it happens again, the operator's log has the details."
+		}
+		said := "*This turn failed.* " + prose(reason)
+		parts, fallback = append(parts, section(said)), append(fallback, said)
+	}
+	var more []session.Message
+	if r.outcome == session.PromptFailed && r.output != "" && v.logURL == "" {
+		lines := v.message("output/"+r.prompt, session.MessageFile, "", r.prompt)
+		lines.Title, lines.Text = "output.txt", r.output
+		more = append(more, lines)
+	}
+	var cardParts []slack.Block
+	var cardText string
+	room := maxAnswer
+	if card != nil {
+		cardParts, cardText = v.changes(card)
+		room = min(room, maxBlocks-utf8.RuneCount(blocks(cardParts...)))
+	}
+	answer, shortened := cut(neutral(r.answer), room)
+	switch {
+	case r.outcome == session.PromptFailed:
+	case answer == "" && card == nil:
+		answer = "The agent finished without an answer and without changes."
+	case answer == "" && r.outcome == session.PromptDone:
+		answer = "The agent finished without an answer."
+	}
+	if answer != "" && r.outcome != session.PromptFailed {
+		parts, fallback = append(parts, slack.NewMarkdownBlock("", answer)), append(fallback, escape(answer))
+		if shortened {
+			pointer := "The answer is longer; all of it is in the attached file."
+			if v.logURL != "" {
+				pointer = "The answer is longer; all of it is in the <" + v.logURL + "|log>."
+			} else {
+				whole := v.message("answer/"+r.prompt, session.MessageFile, "", r.prompt)
+				whole.Title, whole.Text = "answer.md", r.answer
+				more = append(more, whole)
+			}
+			parts = append(parts, note(pointer))
+		}
+	}
+	if card != nil {
+		m.Subject.Kind, m.Subject.Card = "card", card.ID
+		if answer != "" && r.outcome != session.PromptFailed {
+			parts = append(parts, note("Above: reported by the agent. Below: read from its commits."), slack.NewDividerBlock())
+		}
+		parts, fallback = append(parts, cardParts...), append(fallback, cardText)
+		if v.logURL == "" && r.patch != "" {
+			diff := v.message("diff/"+card.ID, session.MessageFile, "", r.prompt)
+			diff.Title, diff.Text = sevenDigits(card.Commit)+".diff", r.patch
+			more = append(more, diff)
+		}
+	}
+	m.Text, _ = cut(strings.Join(fallback, "\n"), maxFallback)
+	m.Blocks = blocks(parts...)
+	return append([]session.Message{m}, more...)
+}
+
+// prose shows a sentence of ours that may quote somebody: nothing in it is markup but inline code.
+func prose(s string) string { return escape(short(s, 2_000)) }
+
+// changes is the card that proposes a pull request.
+func (v view) changes(c *session.Card) ([]slack.Block, string) {
+	heading := "*Changes ready*"
+	switch c.State {
+	case session.CardOpening:
+		heading = "*Opening the pull request …*"
+	case session.CardDone:
+		heading = "*" + opened(c) + "*"
+	case session.CardStale:
+		heading = "*Changes, not the newest any more.* " + escape(c.Outcome)
+	case session.CardOpen:
+	}
+	where := fmt.Sprintf("%s: %s ← %s at %s, %s", code(c.Repo.String()), code(short(c.Base, 100)), code(short(c.Branch, 100)), code(sevenDigits(c.Commit)), plural(c.Commits, "commit"))
+	parts := []slack.Block{section(heading + "\n" + where), plainSection("Title, by the agent: " + c.Title)}
+	if c.State != session.CardStale {
+		parts = append(parts, section(files(c.Files)))
+		if len(c.Attention) > 0 {
+			parts = append(parts, section(attention(c.Attention)))
+		}
+	}
+	var facts []string
+	if len(c.Contributors) > 0 {
+		facts = append(facts, "Contributors: "+people(c.Contributors))
+	}
+	if c.State == session.CardOpen {
+		facts = append(facts, ":"+v.approve+": opens the pull request as you (you then cannot review it)")
+		if c.PullRequest != nil {
+			facts[len(facts)-1] = ":" + v.approve + ": pushes this to " + pullLink(c.PullRequest)
+		}
+	}
+	if v.logURL != "" {
+		facts = append(facts, "<"+v.logURL+"|log and diff>")
+	}
+	if len(facts) > 0 {
+		parts = append(parts, note(strings.Join(facts, " · ")))
+	}
+	return parts, heading + " " + where
+}
+
+// opened is the outcome of a card whose pull request is there, with a link.
+func opened(c *session.Card) string {
+	if c.PullRequest == nil {
+		return escape(c.Outcome)
+	}
+	number := fmt.Sprintf("#%d", c.PullRequest.Number)
+	return strings.Replace(escape(c.Outcome), number, pullLink(c.PullRequest), 1)
+}
+
+func pullLink(pr *session.PullRequest) string {
+	if pr.URL == "" {
+		return fmt.Sprintf("#%d", pr.Number)
+	}
+	return fmt.Sprintf("<%s|#%d>", escape(pr.URL), pr.Number)
+}
+
+// pullRequest is the card of a pull request.
+func (v view) pullRequest(c *session.Card) session.Message {
+	m := v.message("card/"+c.ID, session.MessagePost, "card", c.PromptID)
+	m.Subject.Card, m.Urgent = c.ID, true
+	pr := c.PullRequest
+	heading := fmt.Sprintf("*Pull request %s*, opened by %s", pullLink(pr), escape(pr.OpenedBy.Name))
+	switch {
+	case c.State == session.CardStale:
+		heading = fmt.Sprintf("*Pull request %s* at an older commit. %s", pullLink(pr), escape(c.Outcome))
+	case pr.Adopted:
+		heading = fmt.Sprintf("*Pull request %s*, with the newest commit", pullLink(pr))
+	}
+	where := fmt.Sprintf("%s: %s ← %s at %s", code(pr.Repo.String()), code(pr.Base), code(pr.Branch), code(sevenDigits(c.Commit)))
+	facts := []string{"Review it on GitHub; reviewing from Slack is not available yet"}
+	if len(c.Contributors) > 0 {
+		facts = append([]string{"Contributors: " + people(c.Contributors)}, facts...)
+	}
+	m.Text = heading + " " + where
+	m.Blocks = blocks(section(heading+"\n"+where), plainSection("Title, by the agent: "+c.Title), note(strings.Join(facts, " · ")))
+	return m
+}
+
+// question is a question of the agent's.
+func (v view) question(seq int64, promptID string, n *session.Note) session.Message {
+	m := v.message(fmt.Sprintf("note/%d", seq), session.MessagePost, "notice", promptID)
+	text, _ := cut(n.Text, maxAnswer)
+	for _, o := range n.Options {
+		text += "\n- " + short(o, 200)
+	}
+	text = neutral(text)
+	m.Urgent = true
+	m.Text, _ = cut("The agent asks: "+escape(text), maxFallback)
+	m.Blocks = blocks(slack.NewMarkdownBlock("", text), note("The agent asks. Reply in this thread to answer."))
+	return m
+}
+
+// notice is a message of ours in the thread; text is Slack's markup.
+func (v view) notice(seq int64, promptID, text string) session.Message {
+	m := v.message(fmt.Sprintf("note/%d", seq), session.MessagePost, "notice", promptID)
+	m.Text, m.Urgent = text, true
+	return m
+}
+
+// private is a message for one person; text is Slack's markup.
+func (v view) private(seq int64, user, text string) session.Message {
+	m := v.message(fmt.Sprintf("private/%d", seq), session.MessageEphemeral, "", "")
+	m.User, m.Text, m.Urgent = user, text, true
+	return m
+}
+
+func files(changes []session.FileChange) string {
+	added, deleted := 0, 0
+	var lines []string
+	for i, f := range changes {
+		added, deleted = added+f.Added, deleted+f.Deleted
+		if i >= maxFiles {
+			continue
+		}
+		size := fmt.Sprintf("+%d −%d", f.Added, f.Deleted)
+		if f.Binary {
+			size = "binary"
+		}
+		lines = append(lines, code(short(f.Path, 120))+" "+size)
+	}
+	if more := len(changes) - len(lines); more > 0 {
+		lines = append(lines, fmt.Sprintf("and %s", plural(more, "more file")))
+	}
+	text, _ := cut(fmt.Sprintf("%s, +%d −%d\n", plural(len(changes), "file"), added, deleted)+strings.Join(lines, "\n"), maxList)
+	return text
+}
+
+func attention(paths []string) string {
+	var names []string
+	for _, p := range paths[:min(maxFiles, len(paths))] {
+		names = append(names, code(short(p, 120)))
+	}
+	s := ":warning: Look twice: " + strings.Join(names, ", ")
+	if more := len(paths) - len(names); more > 0 {
+		s += fmt.Sprintf(" and %d more", more)
+	}
+	s, _ = cut(s, maxList)
+	return s
+}
+
+func people(all []session.Person) string {
+	var names []string
+	for _, p := range all {
+		name := escape(p.Name)
+		if p.GitHub != nil {
+			name += " (" + escape(p.GitHub.Login) + ")"
+		}
+		names = append(names, name)
+	}
+	text, _ := cut(strings.Join(names, ", "), maxList)
+	return text
+}
+
+func sevenDigits(commit string) string { return commit[:min(7, len(commit))] }
+
+func section(text string) slack.Block {
+	text, _ = cut(text, maxSection)
+	return slack.NewSectionBlock(&slack.TextBlockObject{Type: slack.MarkdownType, Text: text, Verbatim: true}, nil, nil)
+}
+
+func plainSection(text string) slack.Block {
+	return slack.NewSectionBlock(&slack.TextBlockObject{Type: slack.PlainTextType, Text: short(text, 300)}, nil, nil)
+}
+
+func note(text string) slack.Block {
+	text, _ = cut(text, maxSection)
+	return slack.NewContextBlock("", slack.TextBlockObject{Type: slack.MarkdownType, Text: text, Verbatim: true})
+}
+
+func blocks(parts ...slack.Block) json.RawMessage {
+	raw, err := json.Marshal(parts)
+	if err != nil {
+		return nil // the text is sent alone
+	}
+	return raw
+}

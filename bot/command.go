@@ -1,0 +1,110 @@
+package bot
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"openinspect/session"
+)
+
+// command is a slash command as Slack sends it.
+type command struct {
+	Text    string `json:"text"`
+	User    string `json:"user_id"`
+	Channel string `json:"channel_id"`
+	Trigger string `json:"trigger_id"` // unique
+}
+
+const commandHelp = "`/inspect channel repo owner/name`: the repository of this channel's requests that name none; `none` forgets it\n" +
+	"`/inspect link`: link your GitHub account, so that pull requests and commits carry your name\n" +
+	"`/inspect unlink`: forget it\n" +
+	"`/inspect help`: this text\n"
+
+// command answers a slash command, privately.
+func (b *Bot) command(ctx context.Context, c command) error {
+	at, key := place{channel: c.Channel}, "command/"+c.Trigger
+	by, refusal, silent, err := b.who(ctx, c.User, c.Channel)
+	switch {
+	case err != nil || silent:
+		return err
+	case refusal != "":
+		return b.whisper(ctx, key, at, c.User, refusal)
+	}
+	words := strings.Fields(plain(c.Text, func(user string) string { return user }))
+	word := func(i int) string {
+		if i < len(words) {
+			return strings.ToLower(words[i])
+		}
+		return ""
+	}
+	switch {
+	case word(0) == "link" && len(words) == 1:
+		return b.commandLink(ctx, by, at, key)
+	case word(0) == "unlink" && len(words) == 1:
+		return b.commandUnlink(ctx, by, at, key)
+	case word(0) == "channel" && word(1) == "repo" && len(words) <= 3:
+		name := ""
+		if len(words) == 3 {
+			name = words[2]
+		}
+		return b.commandChannel(ctx, c, at, key, name)
+	case word(0) == "" || word(0) == "help":
+		return b.whisper(ctx, key, at, c.User, commandHelp+b.help())
+	}
+	text := "I do not know " + code("/inspect "+session.OneLine(c.Text, 100)) + "; a task by slash command is not available yet, so nothing was started. To start one, mention me with the task.\n"
+	return b.whisper(ctx, key, at, c.User, text+commandHelp+b.help())
+}
+
+func (b *Bot) commandLink(ctx context.Context, by session.Person, at place, key string) error {
+	linked, err := b.link(ctx, by, at, key, "")
+	if err != nil {
+		return err
+	}
+	if linked {
+		login := b.withAccount(ctx, by).GitHub.Login
+		return b.whisper(ctx, key, at, by.Slack, "You are linked to "+escape(login)+" on GitHub already. `/inspect unlink` undoes it.")
+	}
+	return nil
+}
+
+func (b *Bot) commandUnlink(ctx context.Context, by session.Person, at place, key string) error {
+	if by.GitHub == nil {
+		return b.whisper(ctx, key, at, by.Slack, "There was no GitHub account linked to you.")
+	}
+	if err := b.cfg.Linking.Unlink(ctx, by.Slack); err != nil && session.CodeOf(err) != session.NotFound {
+		return session.Wrap("bot.unlink", err)
+	}
+	return b.whisper(ctx, key, at, by.Slack, "Your GitHub account is not linked any more. You can also revoke the app's access in your GitHub settings, under Applications.")
+}
+
+// commandChannel shows or sets the repository of a channel.
+func (b *Bot) commandChannel(ctx context.Context, c command, at place, key, name string) error {
+	if name == "" {
+		known, err := b.store.Channel(ctx, c.Channel)
+		switch {
+		case err != nil && session.CodeOf(err) != session.NotFound:
+			return session.Wrap("bot.channel", err)
+		case known.Repo == (session.Repo{}):
+			return b.whisper(ctx, key, at, c.User, "This channel has no repository of its own. `/inspect channel repo owner/name` sets one.")
+		}
+		return b.whisper(ctx, key, at, c.User, "This channel's repository is "+code(known.Repo.String())+".")
+	}
+	if strings.EqualFold(name, "none") {
+		if err := b.store.PutChannel(ctx, session.Channel{ID: c.Channel}); err != nil {
+			return session.Wrap("bot.channel", err)
+		}
+		return b.whisper(ctx, key, at, c.User, "This channel has no repository of its own any more.")
+	}
+	pick, err := b.choose(ctx, "", options{repo: name}, c.Channel, true)
+	if err != nil {
+		return err
+	}
+	if pick.problem != "" {
+		return b.whisper(ctx, key, at, c.User, "Nothing was changed. "+pick.notice())
+	}
+	if err := b.store.PutChannel(ctx, session.Channel{ID: c.Channel, Repo: pick.repo}); err != nil {
+		return session.Wrap("bot.channel", err)
+	}
+	return b.whisper(ctx, key, at, c.User, fmt.Sprintf("Requests in this channel that name no repository are about %s from now on.", code(pick.repo.String())))
+}

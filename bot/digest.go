@@ -1,0 +1,254 @@
+package bot
+
+import (
+	"strings"
+	"time"
+
+	"openinspect/session"
+)
+
+// digest is what the thread shows of a session: its events, condensed. It is made by applying the session's events in order, and by
+// nothing else, so that a restart makes the same one.
+type digest struct {
+	turn    *turnDigest // the turn that goes on
+	queue   []queued
+	boot    []step // of the newest start
+	sandbox session.SandboxState
+	results map[string]*result // by prompt: those that made a card, which may change yet
+	cards   map[string]session.Card
+	names   map[string]session.Person // authors of prompts that are not over
+}
+
+type queued struct {
+	id     string
+	author session.Person
+}
+
+// turnDigest is a turn that goes on.
+type turnDigest struct {
+	prompt      string
+	author      session.Person
+	start, last time.Time
+	state       session.TurnState
+	note        string // what stands above everything else: that it stops, or starts again
+	booted      bool   // a sandbox had to start for it
+	steps       steps
+	todo        []session.TodoItem
+	retry       string
+	update      string
+	cost        float64
+	estimate    bool
+	model       string
+	said        string // the agent's newest words, until a tool follows
+	before      string // and those before the last tool
+	commits     *session.Commits
+	failure     string
+	output      string // the last lines of a boot phase that failed
+}
+
+// result is a turn that is over, as far as its message shows it.
+type result struct {
+	prompt  string
+	author  session.Person
+	outcome session.PromptState
+	reason  string
+	answer  string
+	card    string
+	patch   string
+	output  string
+	closing string // one line: how long, what model, what cost
+}
+
+func newDigest() *digest {
+	return &digest{results: map[string]*result{}, cards: map[string]session.Card{}, names: map[string]session.Person{}}
+}
+
+// told is what an event has to say besides the status message.
+type told struct {
+	ended    *result // a turn is over
+	card     string  // a card changed
+	dropped  bool    // a prompt that never ran is over
+	reason   string  // why
+	author   session.Person
+	note     *session.Note
+	approval *session.Approval
+	failure  string // outside of a turn
+}
+
+// apply takes the next event.
+func (d *digest) apply(e session.Event) told {
+	t := d.turn
+	if t != nil && e.PromptID == t.prompt && e.At.After(t.last) {
+		t.last = e.At
+	}
+	switch e.Kind {
+	case session.KindPrompt:
+		return d.prompt(e)
+	case session.KindTurn:
+		return d.turnChange(e)
+	case session.KindBoot:
+		d.bootStep(e.Boot)
+	case session.KindSandbox:
+		d.sandboxChange(e.Sandbox)
+	case session.KindText:
+		if t != nil {
+			t.retry = ""
+			t.said = strings.TrimSpace(t.said + "\n\n" + strings.TrimSpace(e.Text.Text))
+		}
+	case session.KindTool:
+		if t != nil {
+			t.retry = ""
+			if toldOtherwise(e.Tool.Name) {
+				break
+			}
+			if t.said != "" {
+				t.before, t.said = t.said, ""
+			}
+			t.steps.tool(e.Tool)
+		}
+	case session.KindTodo:
+		if t != nil {
+			t.todo = e.Todo
+		}
+	case session.KindModel:
+		if t != nil {
+			t.cost += e.Model.Cost
+			t.estimate = t.estimate || e.Model.Estimate
+			t.model = e.Model.Model
+		}
+	case session.KindRetry:
+		if t != nil {
+			t.retry = e.Retry.Reason
+		}
+	case session.KindCommits:
+		if t != nil {
+			t.commits = e.Commits
+		}
+	case session.KindCard:
+		d.cards[e.Card.ID] = *e.Card
+		return told{card: e.Card.ID}
+	case session.KindApproval:
+		return told{approval: e.Approval}
+	case session.KindNote:
+		if t != nil && e.Note.Kind == session.NoteUpdate {
+			t.update = e.Note.Text
+			return told{}
+		}
+		return told{note: e.Note}
+	case session.KindError:
+		if t == nil {
+			return told{failure: e.Error.Message}
+		}
+		t.failure = e.Error.Message
+	case session.KindReasoning, session.KindPullRequest:
+		// The log's alone; a pull request comes with its card.
+	}
+	return told{}
+}
+
+func (d *digest) prompt(e session.Event) told {
+	id, p := e.PromptID, e.Prompt
+	i := d.queued(id)
+	if !p.State.Finished() {
+		d.names[id] = p.Author
+		if i < 0 && (d.turn == nil || d.turn.prompt != id) {
+			d.queue = append(d.queue, queued{id, p.Author})
+		}
+		return told{}
+	}
+	delete(d.names, id)
+	if d.turn != nil && d.turn.prompt == id {
+		return told{} // the end of the turn tells it
+	}
+	if i >= 0 {
+		d.queue = append(d.queue[:i:i], d.queue[i+1:]...)
+	}
+	return told{dropped: true, reason: p.Reason, author: p.Author}
+}
+
+func (d *digest) queued(id string) int {
+	for i, q := range d.queue {
+		if q.id == id {
+			return i
+		}
+	}
+	return -1
+}
+
+func (d *digest) turnChange(e session.Event) told {
+	c := e.Turn
+	if c.State == session.TurnStarted {
+		author := d.names[e.PromptID]
+		if i := d.queued(e.PromptID); i >= 0 {
+			d.queue = append(d.queue[:i:i], d.queue[i+1:]...)
+		}
+		again := d.turn != nil && d.turn.prompt == e.PromptID
+		fresh := &turnDigest{prompt: e.PromptID, author: author, start: e.At, last: e.At, state: c.State, note: c.Reason}
+		if again {
+			fresh.start, fresh.cost, fresh.model, fresh.author = d.turn.start, d.turn.cost, d.turn.model, d.turn.author
+		}
+		fresh.booted = d.sandbox != session.SandboxReady && d.sandbox != session.SandboxRunning
+		d.turn = fresh
+		return told{}
+	}
+	t := d.turn
+	if t == nil || t.prompt != e.PromptID {
+		return told{}
+	}
+	switch c.State {
+	case session.TurnWorking:
+		t.state, t.note = c.State, ""
+	case session.TurnStopping:
+		t.note = c.Reason
+	case session.TurnAnswered:
+		t.state = c.State
+	case session.TurnEnded:
+		r := t.result(c)
+		if r.card != "" {
+			d.results[r.prompt] = r
+		}
+		d.turn = nil
+		return told{ended: r}
+	case session.TurnStarted:
+	}
+	return told{}
+}
+
+// result closes a turn.
+func (t *turnDigest) result(c *session.TurnChange) *result {
+	r := &result{prompt: t.prompt, author: t.author, outcome: c.Outcome, reason: c.Reason, answer: t.said, card: c.Card, output: t.output, closing: t.closing(c)}
+	if r.answer == "" {
+		r.answer = t.before
+	}
+	if t.commits != nil {
+		r.patch = t.commits.Patch
+	}
+	if r.reason == "" {
+		r.reason = t.failure
+	}
+	return r
+}
+
+func (d *digest) bootStep(b *session.Boot) {
+	s := step{name: string(b.Phase), state: b.State, millis: b.Millis, detail: b.Detail}
+	if b.State == session.StepFailed && d.turn != nil {
+		d.turn.output = b.Output
+	}
+	for i := range d.boot {
+		if d.boot[i].name == s.name {
+			d.boot[i] = s
+			return
+		}
+	}
+	d.boot = append(d.boot, s)
+}
+
+func (d *digest) sandboxChange(c *session.SandboxChange) {
+	if c.State == session.SandboxSpawning {
+		d.boot = nil
+	}
+	d.sandbox = c.State
+	if d.turn != nil && c.State == session.SandboxSpawning {
+		d.turn.booted = true
+	}
+}

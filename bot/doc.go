@@ -1,0 +1,26 @@
+// Package bot is the product's side of Slack, and the only package that knows Slack's API.
+//
+// # In
+//
+// The socket loop (socket.go) decides from an event's raw form whether it concerns us, stores it in the inbox, acknowledges it, and
+// hands it to a lane: one per thread, so that a thread's events are handled in order (inbox.go). A lane turns an event into one input
+// for the session of its thread, or into an answer for the person who sent it, and marks it handled only when that outcome is
+// stored. Everything is named after the event it came from, so that handling it twice after a crash changes nothing.
+//
+//	mention.go    messages: what is addressed to us, and the prompt in it
+//	thread.go     what was said in a thread before and while its session opened
+//	reaction.go   ✅ on a card, 🛑 on a turn
+//	command.go    /inspect
+//	link.go       linking a GitHub account
+//	who.go        who may act
+//	repository.go which repository a session works on
+//	options.go    [repo=… branch=… model=… effort=…]
+//	text.go       Slack's markup, read and written
+//
+// # Out
+//
+// The presenter (presenter.go) follows each session's log and turns events into messages: the digest (digest.go, steps.go, status.go)
+// condenses a turn into one status message that is edited in place, cards.go renders the answer and its card. What should be in Slack
+// is committed to the outbox together with the number of the event it came from; the sender (outbox.go, send.go) makes it so, at the
+// pace Slack allows, and posts nothing twice. manifest.go lists the events and scopes that all this needs.
+package bot

@@ -1,0 +1,194 @@
+package bot
+
+import (
+	"context"
+	"encoding/json"
+	"sync"
+	"time"
+
+	"github.com/slack-go/slack/socketmode"
+
+	"openinspect/session"
+)
+
+// payload is an event of the Events API, as far as the bot reads it. It is read leniently: a field that is not as expected is a reason
+// to leave that event alone, never to fail.
+type payload struct {
+	ID    string `json:"event_id"`
+	Event event  `json:"event"`
+}
+
+type event struct {
+	Type        string `json:"type"`
+	Subtype     string `json:"subtype,omitempty"`
+	User        string `json:"user,omitempty"`
+	BotID       string `json:"bot_id,omitempty"`
+	Text        string `json:"text,omitempty"`
+	TS          string `json:"ts,omitempty"`
+	ThreadTS    string `json:"thread_ts,omitempty"`
+	Channel     string `json:"channel,omitempty"`
+	ChannelType string `json:"channel_type,omitempty"`
+	EventTS     string `json:"event_ts,omitempty"`
+	Edited      *struct {
+		User string `json:"user"`
+	} `json:"edited,omitempty"`
+	Files []file `json:"files,omitempty"`
+
+	Reaction string `json:"reaction,omitempty"`
+	ItemUser string `json:"item_user,omitempty"`
+	Item     struct {
+		Type    string `json:"type,omitempty"`
+		Channel string `json:"channel,omitempty"`
+		TS      string `json:"ts,omitempty"`
+	} `json:"item,omitzero"`
+}
+
+type file struct {
+	Name string `json:"name"`
+}
+
+// root is the ts of the thread a message is in, or begins.
+func (e event) root() string {
+	if e.ThreadTS != "" {
+		return e.ThreadTS
+	}
+	return e.TS
+}
+
+// direct reports whether a message is in the direct conversation with somebody.
+func (e event) direct() bool { return e.ChannelType == "im" || isDirect(e.Channel) }
+
+// isDirect tells a direct conversation by its id: Slack's begin with D.
+func isDirect(channel string) bool { return len(channel) > 0 && channel[0] == 'D' }
+
+// handleTries is how often an event is tried while something outside does not answer, before its sender is told.
+const handleTries = 5
+
+// handle brings one event of the inbox to its outcome. What cannot be stored stays in the inbox and is replayed at the next start.
+func (b *Bot) handle(ctx context.Context, r session.Received) {
+	pause := time.Second
+	for n := 1; ; n++ {
+		err := b.process(ctx, r)
+		if ctx.Err() != nil {
+			return
+		}
+		if err == nil {
+			break
+		}
+		b.logger.Error("handling a Slack event", "key", r.Key, "try", n, "error", err)
+		if session.CodeOf(err) == session.Unavailable && n < handleTries {
+			if !wait(ctx, b.clock, pause) {
+				return
+			}
+			pause *= 2
+			continue
+		}
+		if err := b.apologise(ctx, r, err); err != nil {
+			b.logger.Error("telling about a Slack event that failed; it will be tried again at the next start", "key", r.Key, "error", err)
+			return
+		}
+		break
+	}
+	if err := b.store.Handled(ctx, r.Key); err != nil && ctx.Err() == nil {
+		b.logger.Error("marking a Slack event as handled", "key", r.Key, "error", err)
+	}
+}
+
+func (b *Bot) process(ctx context.Context, r session.Received) error {
+	if r.Kind == socketmode.RequestTypeSlashCommands {
+		var c command
+		if err := json.Unmarshal(r.Payload, &c); err != nil {
+			return nil
+		}
+		return b.command(ctx, c)
+	}
+	var p payload
+	if err := json.Unmarshal(r.Payload, &p); err != nil {
+		return nil
+	}
+	switch p.Event.Type {
+	case "message", "app_mention":
+		return b.message(ctx, p.Event)
+	case "reaction_added":
+		return b.reaction(ctx, p.Event)
+	}
+	return nil
+}
+
+// apologise tells the sender of an event that nothing came of it, and why.
+func (b *Bot) apologise(ctx context.Context, r session.Received, cause error) error {
+	text := "Your request came to nothing. " + session.Sentence(cause)
+	if r.Kind == socketmode.RequestTypeSlashCommands {
+		var c command
+		_ = json.Unmarshal(r.Payload, &c)
+		return b.whisper(ctx, "sorry/"+r.Key, place{channel: c.Channel}, c.User, escape(text))
+	}
+	var p payload
+	_ = json.Unmarshal(r.Payload, &p)
+	e := p.Event
+	at := place{channel: e.Channel, thread: e.ThreadTS}
+	if e.Type == "reaction_added" {
+		at = place{channel: e.Item.Channel}
+		if m, err := b.store.MessageAt(ctx, e.Item.Channel, e.Item.TS); err == nil {
+			at.thread = m.Thread
+		}
+	}
+	return b.whisper(ctx, "sorry/"+r.Key, at, e.User, escape(text))
+}
+
+// replay hands what an earlier run did not finish to the lanes.
+func (b *Bot) replay(ctx context.Context) error {
+	left, err := b.store.Inbox(ctx)
+	if err != nil {
+		return session.Wrap("bot.replay", err)
+	}
+	for _, r := range left {
+		_, lane, err := b.concerns(ctx, frame{Type: r.Kind, Payload: r.Payload})
+		if err != nil || lane == "" {
+			lane = "replay:" + r.Key // it concerned us when it came, so it is handled, whatever has changed since
+		}
+		b.lanes.push(ctx, lane, r)
+	}
+	return nil
+}
+
+// lanes handle events: those of one lane in order, those of different ones side by side.
+type lanes struct {
+	handle func(context.Context, session.Received)
+
+	mu    sync.Mutex
+	queue map[string][]session.Received
+	wg    sync.WaitGroup
+}
+
+// push adds an event to the end of a lane. It returns at once.
+func (l *lanes) push(ctx context.Context, lane string, r session.Received) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.queue == nil {
+		l.queue = map[string][]session.Received{}
+	}
+	waiting, running := l.queue[lane]
+	l.queue[lane] = append(waiting, r)
+	if !running {
+		l.wg.Go(func() { l.drain(ctx, lane) })
+	}
+}
+
+func (l *lanes) drain(ctx context.Context, lane string) {
+	for {
+		l.mu.Lock()
+		waiting := l.queue[lane]
+		if len(waiting) == 0 || ctx.Err() != nil {
+			delete(l.queue, lane)
+			l.mu.Unlock()
+			return
+		}
+		next := waiting[0]
+		l.queue[lane] = waiting[1:]
+		l.mu.Unlock()
+		l.handle(ctx, next)
+	}
+}
+
+func (l *lanes) wait() { l.wg.Wait() }

@@ -1,0 +1,328 @@
+package bot
+
+import (
+	"context"
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+
+	"openinspect/session"
+)
+
+// controls are words that mean something to the bot when they are a whole message; only stop is built.
+var controls = []string{"!status", "!retry", "!mute", "!unmute", "!close", "!help", "!why"}
+
+// help is what to do with the bot, in Slack's markup.
+func (b *Bot) help() string {
+	return "Mention me with a task, such as `fix the flaky checkout test in acme/web`: I work on it in a sandbox and report in the thread. " +
+		"Replies in the thread are further prompts; begin one with `!aside` to talk past me. `stop`, or :" + b.cfg.StopEmoji + ": on one of my messages, ends what runs. " +
+		"When there are changes, :" + b.cfg.ApproveEmoji + ": on their card opens the pull request as you. `/inspect help` lists the commands."
+}
+
+// spoken reports whether an event is a new message that a person wrote.
+func (e event) spoken() bool {
+	switch e.Subtype {
+	case "", "file_share", "thread_broadcast":
+		return e.BotID == "" && e.User != "" && e.Edited == nil && e.TS != "" && e.Channel != ""
+	}
+	return false
+}
+
+func (b *Bot) thread(e event) session.Thread {
+	return session.Thread{Team: b.self.team, Channel: e.Channel, TS: e.root()}
+}
+
+// mayBeAddressed is the quick look of the socket loop: true for whatever the lane has to look at.
+func (b *Bot) mayBeAddressed(ctx context.Context, e event) (bool, error) {
+	switch {
+	case !e.spoken() || e.User == b.self.user:
+		return false, nil
+	case e.Type == "app_mention", e.direct(), mentions(e.Text, b.self.user):
+		return true, nil
+	case e.ThreadTS == "":
+		return false, nil
+	}
+	_, err := b.cfg.Sessions.Find(ctx, b.thread(e))
+	if session.CodeOf(err) == session.NotFound {
+		return false, nil
+	}
+	return err == nil, session.Wrap("bot.Find", err)
+}
+
+// conversation is what the bot knows when it looks at a message.
+type conversation struct {
+	id    session.ID // empty: no session yet
+	state session.State
+}
+
+// fresh reports whether the session has not had its first prompt.
+func (c conversation) fresh() bool { return c.id == "" || c.state.Session.Seq == 0 }
+
+// message brings a message to its one visible outcome, if it is addressed to us.
+func (b *Bot) message(ctx context.Context, e event) error {
+	if !e.spoken() || e.User == b.self.user {
+		return nil
+	}
+	var c conversation
+	id, err := b.cfg.Sessions.Find(ctx, b.thread(e))
+	if err == nil {
+		c.id = id
+		c.state, err = b.cfg.Sessions.Load(ctx, id)
+	}
+	if err != nil && session.CodeOf(err) != session.NotFound {
+		return session.Wrap("bot.message", err)
+	}
+	words := withoutUs(e.Text, b.self.user)
+	if !b.addressed(e, c) || strings.HasPrefix(strings.ToLower(words), "!aside") {
+		return nil
+	}
+	at := place{channel: e.Channel, thread: e.ThreadTS}
+	if e.direct() {
+		at.thread = e.root()
+	}
+	author, refusal, silent, err := b.who(ctx, e.User, e.Channel)
+	switch {
+	case err != nil || silent:
+		return err
+	case refusal != "":
+		return b.refuse(ctx, at, e.root(), e.User, refusal)
+	}
+	text := plain(words, func(user string) string { return b.nameOf(ctx, user) })
+	word := strings.ToLower(strings.TrimRight(strings.TrimSpace(text), ".! "))
+	switch {
+	case word == "stop":
+		return b.stopWord(ctx, e, c, at, author)
+	case word == "help" && c.fresh():
+		return b.whisper(ctx, "help/"+e.Channel+"/"+e.TS, at, e.User, b.help())
+	case slices.Contains(controls, word):
+		return b.whisper(ctx, "help/"+e.Channel+"/"+e.TS, at, e.User, code(word)+" is not available yet. "+b.help())
+	}
+	return b.prompt(ctx, e, c, at, author, text)
+}
+
+// addressed decides whether a message is for us.
+func (b *Bot) addressed(e event, c conversation) bool {
+	named := mentions(e.Text, b.self.user)
+	inThread := e.ThreadTS != "" && e.ThreadTS != e.TS
+	switch {
+	case inThread && toOthers(e.Text, b.self.user):
+		return false
+	case named, e.direct():
+		return true
+	case c.id == "" || !inThread:
+		return false
+	case c.state.Session.Rooted:
+		return true
+	}
+	return prompted(c.state, e.User)
+}
+
+// prompted reports whether a user has prompted in a session.
+func prompted(st session.State, user string) bool {
+	is := func(p session.Person) bool { return p.Slack == user }
+	return is(st.Session.Requester) || slices.ContainsFunc(st.Session.Contributors, is) ||
+		slices.ContainsFunc(st.Prompts, func(p session.Prompt) bool { return is(p.Author) })
+}
+
+// prompt hands a message to its session, which it opens if need be.
+func (b *Bot) prompt(ctx context.Context, e event, c conversation, at place, author session.Person, text string) error {
+	usual := b.cfg.DefaultModel
+	if !c.fresh() {
+		usual = c.state.Session.Model
+	}
+	text, o, refusal := readOptions(text, usual, b.cfg.ModelAvailable)
+	answering := !c.fresh() && c.state.Session.Await == session.AwaitRepository
+	key := e.Channel + "/" + e.TS
+	switch {
+	case refusal != "":
+		return b.whisper(ctx, "refused/"+key, at, e.User, escape(refusal+" Nothing was started; please send your message again."))
+	case text == "" && len(e.Files) == 0 && !(answering && o.repo != ""):
+		return b.whisper(ctx, "empty/"+key, at, e.User, "Your message has no task in it. "+b.help())
+	case text == "" && len(e.Files) > 0:
+		return b.whisper(ctx, "files/"+key, at, e.User, "I cannot read attached files yet ("+fileNames(e.Files)+"), and there is no text. Write what I should do, and paste what matters.")
+	}
+	if answering {
+		return b.answer(ctx, e, c, at, author, text, o)
+	}
+	if err := b.put(ctx, b.eyes(e, true)); err != nil {
+		return err
+	}
+	p := session.Prompt{ID: e.TS, Author: author, Text: text, Model: o.model, Effort: o.effort}
+	if !c.fresh() && p.Model == "" && p.Effort != "" {
+		p.Model = c.state.Session.Model // an effort belongs to a model
+	}
+	if repo := c.state.Session.Repo; !c.fresh() && repo != (session.Repo{}) && (strings.EqualFold(text, repo.String()) || strings.EqualFold(text, repo.Name)) {
+		return nil // names what this thread is about already: the answer to our question, come twice
+	}
+	if c.fresh() {
+		quoted, files, err := b.open(ctx, e, &c, author, text, o)
+		if err != nil {
+			return err
+		}
+		p.Context = quoted
+		if len(e.Files) == 0 {
+			e.Files = files
+		}
+	}
+	return b.send(ctx, e, c.id, at, p)
+}
+
+// send gives a prompt to its session and tells its author what does not go with it, or why it was refused.
+func (b *Bot) send(ctx context.Context, e event, id session.ID, at place, p session.Prompt) error {
+	if len(e.Files) > 0 {
+		p.Text += "\n\n(Attached in Slack, not readable for you: " + strings.ReplaceAll(fileNames(e.Files), "`", "") + ")"
+	}
+	err := b.cfg.Sessions.Send(ctx, id, session.Prompted{Prompt: p})
+	switch {
+	case err == nil:
+		if len(e.Files) > 0 {
+			return b.whisper(ctx, "files/"+e.Channel+"/"+e.TS, at, e.User, "I cannot read attached files yet, so the agent has your text without "+fileNames(e.Files)+". Paste what matters from them.")
+		}
+		return nil
+	case refused(err):
+		return b.put(ctx, b.eyes(e, false), b.private("refused/"+e.Channel+"/"+e.TS, at, e.User, escape(session.Sentence(err))))
+	}
+	return session.Wrap("bot.send", err)
+}
+
+// refused reports whether an error is a refusal with a sentence for the person, rather than a failure.
+func refused(err error) bool {
+	switch session.CodeOf(err) {
+	case session.Invalid, session.NotFound, session.Conflict, session.Forbidden:
+		return true
+	case session.Unavailable, session.Internal:
+	}
+	return false
+}
+
+// open opens the session of a thread, or takes up one that was opened before a crash, and reads the thread once: what was said before
+// is quoted, what was said since goes to the inbox like any event.
+func (b *Bot) open(ctx context.Context, e event, c *conversation, author session.Person, text string, o options) (quoted string, files []file, err error) {
+	pick, err := b.choose(ctx, text, o, e.Channel, false)
+	if err != nil {
+		return "", nil, err
+	}
+	opening := session.Opening{Thread: b.thread(e), Rooted: e.root() == e.TS, Requester: author, Model: b.cfg.DefaultModel, Effort: o.effort}
+	if o.model != "" {
+		opening.Model = o.model
+	}
+	if pick.problem == "" {
+		opening.Repo, opening.Base = pick.repo, pick.base
+	} else {
+		opening.Await = session.AwaitRepository
+	}
+	if c.id, err = b.cfg.Sessions.Open(ctx, opening); err != nil {
+		return "", nil, session.Wrap("bot.open", err)
+	}
+	if pick.problem != "" {
+		if err := b.put(ctx, b.question(e, c.id, author, pick.question())); err != nil {
+			return "", nil, err
+		}
+	}
+	return b.readThread(ctx, e)
+}
+
+// question asks the requester in the thread.
+func (b *Bot) question(e event, id session.ID, requester session.Person, text string) session.Message {
+	return session.Message{Key: "ask/" + e.Channel + "/" + e.TS, Session: id, Op: session.MessagePost, Channel: e.Channel, Thread: e.root(),
+		Text: "<@" + requester.Slack + "> " + text, Subject: session.Subject{Kind: "notice"}, Urgent: true}
+}
+
+// answer takes a message in a session that waits for its requester to name a repository. Whatever else is said meanwhile is a prompt in the queue.
+func (b *Bot) answer(ctx context.Context, e event, c conversation, at place, author session.Person, text string, o options) error {
+	requester := c.state.Session.Requester
+	p := session.Prompt{ID: e.TS, Author: author, Text: text, Model: o.model, Effort: o.effort}
+	if author.Slack != requester.Slack {
+		if err := b.put(ctx, b.eyes(e, true), b.private("asked/"+e.Channel+"/"+e.TS, at, e.User,
+			"Your message is queued. This thread waits for "+escape(requester.Name)+" to say which repository it is about.")); err != nil {
+			return err
+		}
+		return b.send(ctx, e, c.id, at, p)
+	}
+	short := len(strings.Fields(text)) <= 6
+	pick, err := b.choose(ctx, text, o, e.Channel, short)
+	if err != nil {
+		return err
+	}
+	if pick.problem != "" || !pick.named {
+		if pick.problem == "" {
+			pick.problem = "Which repository is this about?"
+		}
+		ask := b.question(e, c.id, requester, pick.question())
+		if pick.named && short {
+			return b.put(ctx, ask)
+		}
+		if err := b.put(ctx, b.eyes(e, true), ask); err != nil {
+			return err
+		}
+		return b.send(ctx, e, c.id, at, p)
+	}
+	if err := b.put(ctx, b.eyes(e, true)); err != nil {
+		return err
+	}
+	err = b.cfg.Sessions.Send(ctx, c.id, session.RepositoryChosen{By: author, Repo: pick.repo, Base: pick.base})
+	if err != nil && session.CodeOf(err) != session.Conflict { // chosen before a crash
+		return session.Wrap("bot.answer", err)
+	}
+	if short || text == "" {
+		return nil
+	}
+	return b.send(ctx, e, c.id, at, p)
+}
+
+// stopWord stops what runs in a thread.
+func (b *Bot) stopWord(ctx context.Context, e event, c conversation, at place, by session.Person) error {
+	err := error(session.Errorf(session.NotFound, "Nothing is running here."))
+	if c.id != "" {
+		promptID := ""
+		if t := c.state.Session.Turn; t != nil {
+			promptID = t.PromptID // the one that ran when the word came, never a later one
+		}
+		err = b.cfg.Sessions.Send(ctx, c.id, session.StopAsked{By: by, PromptID: promptID})
+	}
+	switch {
+	case err == nil:
+		return b.put(ctx, b.eyes(e, true))
+	case refused(err):
+		return b.whisper(ctx, "stop/"+e.Channel+"/"+e.TS, at, e.User, escape(session.Sentence(err)))
+	}
+	return session.Wrap("bot.stopWord", err)
+}
+
+// eyes is our 👀 on a message: seen, and on its way to the agent.
+func (b *Bot) eyes(e event, on bool) session.Message {
+	m := session.Message{Key: "eyes/" + e.Channel + "/" + e.TS, Op: session.MessageReact, Channel: e.Channel, Thread: e.root(), TS: e.TS, Emoji: "eyes", Urgent: true}
+	if !on {
+		m.Op = session.MessageUnreact
+	}
+	return m
+}
+
+// nameOf is a user's name, or their id if Slack does not tell.
+func (b *Bot) nameOf(ctx context.Context, user string) string {
+	if user == b.self.user {
+		return b.self.name
+	}
+	if !userID.MatchString(user) {
+		return user
+	}
+	p, err := b.person(ctx, user)
+	if err != nil {
+		return user
+	}
+	return p.name
+}
+
+var userID = regexp.MustCompile(`^[UW][A-Z0-9]+$`)
+
+func fileNames(files []file) string {
+	var names []string
+	for _, f := range files[:min(10, len(files))] {
+		names = append(names, code(session.OneLine(f.Name, 80)))
+	}
+	if more := len(files) - len(names); more > 0 {
+		names = append(names, fmt.Sprintf("%d more", more))
+	}
+	return strings.Join(names, ", ")
+}

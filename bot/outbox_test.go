@@ -1,0 +1,187 @@
+package bot
+
+import (
+	"net/http"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"openinspect/bot/slacktest"
+	"openinspect/session"
+)
+
+// A restart in mid-turn tells the rest of the turn in the same message.
+func TestRestartInMidTurn(t *testing.T) {
+	r := newRig(t)
+	ts := r.mention("alice", "fix acme/web")
+	id := r.id(ts)
+	r.ready(id, ts)
+	r.journal(id, session.Event{Kind: session.KindTool, PromptID: ts, Tool: &session.Tool{Call: "1", Name: "read", State: session.StepDone, Title: "a.go"}})
+	r.shown(ts, "read `a.go`")
+	r.stop()
+	second := r.reply("bob", ts, "and the docs")
+	r.start()
+	r.shown(ts, "1 queued (bob)")
+	r.journal(id, session.Event{Kind: session.KindTool, PromptID: ts, Tool: &session.Tool{Call: "2", Name: "read", State: session.StepDone, Title: "b.go"}})
+	r.shown(ts, "read 2 files")
+	r.answered(id, ts, "Fixed.")
+	r.called("prompt " + second)
+	r.shown(ts, "Done for alice · 2 steps", "Fixed.", "Working for bob")
+	if n := len(r.slack.Calls("chat.postMessage")); n != 3 {
+		t.Errorf("%d posts, want 3: two turns' status, one answer\n%s", n, r.slack.Render("general", ts))
+	}
+}
+
+// A post whose answer is lost is found again, not made twice.
+func TestPostInDoubt(t *testing.T) {
+	r := newRig(t)
+	var lost atomic.Int32
+	r.slack.SetFaults(slacktest.Faults{After: func(c slacktest.Call, _ slacktest.Response) *slacktest.Response {
+		if c.Method == "chat.postMessage" && lost.Add(1) == 1 {
+			return slacktest.Cut()
+		}
+		return nil
+	}})
+	ts := r.mention("alice", "fix acme/web")
+	id := r.id(ts)
+	r.ready(id, ts)
+	r.answered(id, ts, "Fixed.")
+	r.shown(ts, "Done for alice", "Fixed.")
+	if n := len(r.slack.Thread("general", ts)); n != 3 {
+		t.Errorf("the thread has %d messages, want 3\n%s", n, r.slack.Render("general", ts))
+	}
+}
+
+// A message that an earlier run may have posted is looked for before it is posted.
+func TestPostInDoubtAfterRestart(t *testing.T) {
+	r := newRig(t)
+	gone := make(chan struct{})
+	r.slack.SetFaults(slacktest.Faults{After: func(c slacktest.Call, _ slacktest.Response) *slacktest.Response {
+		if c.Method == "chat.postMessage" {
+			<-gone // Slack has the message; its answer never comes
+		}
+		return nil
+	}})
+	ts := r.mention("alice", "fix acme/web")
+	r.shown(ts, "Starting on alice")
+	r.stop()
+	close(gone)
+	r.slack.SetFaults(slacktest.Faults{})
+	id := r.id(ts)
+	r.start()
+	r.ready(id, ts)
+	r.answered(id, ts, "Fixed.")
+	r.shown(ts, "Done for alice", "Fixed.")
+	if n := len(r.slack.Thread("general", ts)); n != 3 {
+		t.Errorf("the thread has %d messages, want 3\n%s", n, r.slack.Render("general", ts))
+	}
+}
+
+func TestFormThatSlackRefuses(t *testing.T) {
+	r := newRig(t)
+	r.slack.SetFaults(slacktest.Faults{Before: func(c slacktest.Call) *slacktest.Response {
+		if strings.HasPrefix(c.Method, "chat.") && len(c.Args["blocks"]) > len("[]") {
+			return slacktest.Refusal("invalid_blocks")
+		}
+		return nil
+	}})
+	ts := r.mention("alice", "fix acme/web")
+	id := r.id(ts)
+	r.ready(id, ts)
+	r.answered(id, ts, "Fixed <!channel>.")
+	r.shown(ts, "Done for alice", "Fixed")
+}
+
+func TestTooFastForSlack(t *testing.T) {
+	r := newRig(t)
+	var refused atomic.Int32
+	r.slack.SetFaults(slacktest.Faults{Before: func(c slacktest.Call) *slacktest.Response {
+		if c.Method == "chat.postMessage" && refused.Add(1) <= 2 {
+			return slacktest.RateLimited(30 * time.Second)
+		}
+		if c.Method == "reactions.add" && c.N == 1 {
+			return &slacktest.Response{Status: http.StatusBadGateway}
+		}
+		return nil
+	}})
+	ts := r.mention("alice", "fix acme/web")
+	r.shown(ts, ":eyes:", "Starting on alice")
+}
+
+func TestFinalRefusal(t *testing.T) {
+	r := newRig(t)
+	r.slack.SetFaults(slacktest.Faults{Before: func(c slacktest.Call) *slacktest.Response {
+		if c.Method == "reactions.add" {
+			return slacktest.Refusal("too_many_reactions")
+		}
+		return nil
+	}})
+	ts := r.mention("alice", "fix acme/web")
+	r.shown(ts, "Starting on alice")
+	r.kept("the refusal", func() bool {
+		m, err := r.db.Message(r.ctx, "eyes/C0GENERAL/"+ts)
+		return err == nil && m.Failed == "too_many_reactions"
+	})
+	if n := len(r.slack.Calls("reactions.add")); n != 1 {
+		t.Errorf("tried %d times", n)
+	}
+}
+
+func TestPace(t *testing.T) {
+	at := newLeap().Now()
+	p := pace{every: time.Second, burst: 3}
+	for n := range 3 {
+		if d := p.delay(at); d != 0 {
+			t.Fatalf("%d of the burst waits %v", n, d)
+		}
+		p.take(at)
+	}
+	if d := p.delay(at); d != time.Second {
+		t.Errorf("the fourth waits %v", d)
+	}
+	if d := p.delay(at.Add(400 * time.Millisecond)); d != 600*time.Millisecond {
+		t.Errorf("a little later it waits %v", d)
+	}
+	if d := p.delay(at.Add(time.Minute)); d != 0 {
+		t.Errorf("after a pause it waits %v", d)
+	}
+}
+
+// Edits of one message keep their distance, urgent ones do not; what is to be said first holds back what comes later, not reactions.
+func TestDelay(t *testing.T) {
+	at := newLeap().Now()
+	var s sender
+	s.init(&Bot{})
+	edit := session.Message{Key: "k", Op: session.MessagePost, Channel: "C", TS: "1.1"}
+	s.edited["k"] = at
+	if d := s.delay(edit, "C", at.Add(time.Second)); d != 2*time.Second {
+		t.Errorf("an edit waits %v, want 2s", d)
+	}
+	edit.Urgent = true
+	if d := s.delay(edit, "C", at.Add(time.Second)); d != 0 {
+		t.Errorf("an urgent edit waits %v", d)
+	}
+	s.blocked["chat.update"] = at.Add(time.Minute)
+	if d := s.delay(edit, "C", at); d != time.Minute {
+		t.Errorf("while Slack wants no edits it waits %v", d)
+	}
+}
+
+func TestThrottle(t *testing.T) {
+	c := newLeap()
+	at := c.Now()
+	th := &throttle{clock: frozen{at}}
+	var got []time.Duration
+	for range 9 {
+		got = append(got, th.delay())
+	}
+	// On a clock that stands still, each opening has to wait for those before it too.
+	if got[0] != 0 || got[1] != time.Second || got[2] != 2*time.Second || got[8] != maxPause {
+		t.Errorf("openings wait %v", got)
+	}
+	th.clock = frozen{at.Add(time.Hour)}
+	if d := th.delay(); d != 0 {
+		t.Errorf("after a connection that lived, an opening waits %v", d)
+	}
+}

@@ -1,0 +1,268 @@
+package bot
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	"openinspect/session"
+)
+
+// presenter follows the logs of sessions that have something to tell, one goroutine each, and commits what it makes of them to the outbox.
+type presenter struct {
+	bot *Bot
+	wg  sync.WaitGroup
+
+	mu      sync.Mutex
+	ctx     context.Context // of Run; nil before
+	tellers map[session.ID]*teller
+}
+
+// teller is a session's place in its log.
+type teller struct {
+	running bool
+	again   bool // the log has grown since this was last looked at
+	digest  *digest
+	seq     int64 // of the newest event in digest
+}
+
+// maxTellers is how many digests are kept of sessions where nothing happens; others are made again from the log.
+const maxTellers = 1_000
+
+func (p *presenter) init(b *Bot) { p.bot, p.tellers = b, map[session.ID]*teller{} }
+
+// start takes up every session that has events not told.
+func (p *presenter) start(ctx context.Context) error {
+	ids, err := p.bot.store.Unpresented(ctx)
+	if err != nil {
+		return session.Wrap("bot.presenter", err)
+	}
+	p.mu.Lock()
+	p.ctx = ctx
+	for id := range p.tellers {
+		ids = append(ids, id)
+	}
+	p.mu.Unlock()
+	for _, id := range ids {
+		p.notify(id)
+	}
+	return nil
+}
+
+// wait blocks until every session's goroutine has ended, which they do when the context of start has.
+func (p *presenter) wait() {
+	p.mu.Lock()
+	p.ctx = nil
+	p.mu.Unlock()
+	p.wg.Wait()
+}
+
+func (p *presenter) notify(id session.ID) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	t := p.tellers[id]
+	if t == nil {
+		p.forget()
+		t = &teller{}
+		p.tellers[id] = t
+	}
+	t.again = true
+	if p.ctx == nil || p.ctx.Err() != nil || t.running {
+		return
+	}
+	t.running = true
+	ctx := p.ctx
+	p.wg.Go(func() { p.follow(ctx, id, t) })
+}
+
+// forget makes room for another session. p.mu is held.
+func (p *presenter) forget() {
+	if len(p.tellers) < maxTellers || p.ctx == nil {
+		return
+	}
+	for id, t := range p.tellers {
+		if !t.running {
+			delete(p.tellers, id)
+		}
+	}
+}
+
+// retire lets a session's goroutine go, unless its log has grown meanwhile.
+func (p *presenter) retire(t *teller) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	t.running, t.again = t.again, false
+	return !t.running
+}
+
+// follow tells what a session's log says until nothing is going on in it.
+func (p *presenter) follow(ctx context.Context, id session.ID, t *teller) {
+	pause := time.Second
+	for {
+		err := p.tell(ctx, id, t)
+		switch {
+		case err == nil: // retired
+			return
+		case ctx.Err() != nil || errors.Is(err, session.ErrStopped):
+			return // what is not told is told after the next start
+		case errors.Is(err, session.ErrSlow):
+			continue
+		}
+		p.bot.logger.Error("telling a thread what happens; trying again", "session", id, "error", err)
+		t.digest = nil
+		if !wait(ctx, p.bot.clock, pause) {
+			return
+		}
+		pause = min(2*pause, 30*time.Second)
+	}
+}
+
+func (p *presenter) tell(ctx context.Context, id session.ID, t *teller) error {
+	st, err := p.bot.cfg.Sessions.Load(ctx, id)
+	if err != nil {
+		return session.Wrap("bot.tell", err)
+	}
+	told, err := p.bot.store.Presented(ctx, id)
+	if err != nil {
+		return session.Wrap("bot.tell", err)
+	}
+	if t.digest == nil {
+		t.digest, t.seq = newDigest(), 0
+	}
+	feed, err := p.bot.cfg.Sessions.Feed(ctx, id, t.seq)
+	if err != nil {
+		return session.Wrap("bot.tell", err)
+	}
+	defer feed.Close()
+	for {
+		if t.digest.turn == nil && len(t.digest.queue) == 0 {
+			if st, err = p.bot.cfg.Sessions.Load(ctx, id); err != nil {
+				return session.Wrap("bot.tell", err)
+			}
+			if st.Session.Seq <= t.seq {
+				if p.retire(t) {
+					return nil
+				}
+				continue
+			}
+		}
+		item, err := feed.Next(ctx)
+		if err != nil {
+			return err
+		}
+		if len(item.Events) == 0 {
+			continue
+		}
+		if st.Session.Repo == (session.Repo{}) { // named since
+			if st, err = p.bot.cfg.Sessions.Load(ctx, id); err != nil {
+				return session.Wrap("bot.tell", err)
+			}
+		}
+		v := p.view(ctx, st.Session)
+		messages := newBatch()
+		for _, e := range item.Events {
+			said := t.digest.apply(e)
+			t.seq = e.Seq
+			if e.Seq > told {
+				messages.add(render(v, t.digest, e, said)...)
+			}
+		}
+		if t.seq <= told {
+			continue
+		}
+		if t.digest.turn != nil {
+			messages.add(v.status(t.digest))
+		}
+		if err := p.bot.store.Present(ctx, id, t.seq, messages.list()); err != nil {
+			return session.Wrap("bot.Present", err)
+		}
+		told = t.seq
+		p.bot.sender.wake()
+	}
+}
+
+func (p *presenter) view(ctx context.Context, s session.Session) view {
+	v := view{id: s.ID, thread: s.Thread, rooted: s.Rooted, approve: p.bot.cfg.ApproveEmoji, stop: p.bot.cfg.StopEmoji}
+	if s.Repo != (session.Repo{}) {
+		v.repo = code(s.Repo.String()) + " " + code(short(s.Base, 60))
+	}
+	if p.bot.cfg.Log == nil {
+		return v
+	}
+	// A link opens the whole log to whoever has it, so it is not posted where people of other organisations read.
+	if r, err := p.bot.room(ctx, s.Thread.Channel); err == nil && !r.external {
+		v.logURL = escape(p.bot.cfg.Log(s.ID))
+	}
+	return v
+}
+
+// render makes messages of what an event has to say.
+func render(v view, d *digest, e session.Event, said told) []session.Message {
+	switch {
+	case said.ended != nil:
+		r := said.ended
+		var card *session.Card
+		if c, ok := d.cards[r.card]; ok {
+			card = &c
+		}
+		return append([]session.Message{v.closed(r)}, v.result(r, card)...)
+	case said.card != "":
+		c := d.cards[said.card]
+		if c.Kind == session.CardPullRequest {
+			if c.PullRequest == nil {
+				return nil
+			}
+			return []session.Message{v.pullRequest(&c)}
+		}
+		if r := d.results[c.PromptID]; r != nil && r.card == c.ID {
+			return v.result(r, &c)[:1]
+		}
+	case said.dropped:
+		return []session.Message{v.notice(e.Seq, "", "<@"+said.author.Slack+"> Your queued message was not run. "+prose(said.reason))}
+	case said.approval != nil:
+		switch a := said.approval; a.State {
+		case session.ApprovalRefused, session.ApprovalFailed:
+			return []session.Message{v.private(e.Seq, a.By.Slack, prose(a.Reason))}
+		case session.ApprovalLinking, session.ApprovalAccepted, session.ApprovalDone:
+			// The direct message, the card and the pull request tell it.
+		}
+	case said.note != nil:
+		switch n := said.note; {
+		case n.To != "":
+			return []session.Message{v.private(e.Seq, n.To, prose(n.Text))}
+		case n.Kind == session.NoteQuestion:
+			return []session.Message{v.question(e.Seq, e.PromptID, n)}
+		case n.Kind == session.NoteNotice:
+			return []session.Message{v.notice(e.Seq, e.PromptID, prose(n.Text))}
+		}
+	case said.failure != "":
+		return []session.Message{v.notice(e.Seq, "", prose(said.failure))}
+	}
+	return nil
+}
+
+// batch collects messages: of each key the newest, at the place where it first came.
+type batch struct {
+	order []string
+	byKey map[string]session.Message
+}
+
+func newBatch() *batch { return &batch{byKey: map[string]session.Message{}} }
+
+func (b *batch) add(messages ...session.Message) {
+	for _, m := range messages {
+		if _, known := b.byKey[m.Key]; !known {
+			b.order = append(b.order, m.Key)
+		}
+		b.byKey[m.Key] = m
+	}
+}
+
+func (b *batch) list() []session.Message {
+	var all []session.Message
+	for _, key := range b.order {
+		all = append(all, b.byKey[key])
+	}
+	return all
+}

@@ -1,0 +1,91 @@
+package bot
+
+import (
+	"context"
+	"strings"
+
+	"openinspect/session"
+)
+
+// mayMean is the quick look of the socket loop at a reaction: whether it may mean something, and the thread it is in as far as is known.
+func (b *Bot) mayMean(ctx context.Context, e event) (lane string, ours bool, err error) {
+	emoji := emojiName(e.Reaction)
+	if e.User == b.self.user || e.User == "" || e.Item.Type != "message" || (emoji != b.cfg.ApproveEmoji && emoji != b.cfg.StopEmoji) {
+		return "", false, nil
+	}
+	m, err := b.store.MessageAt(ctx, e.Item.Channel, e.Item.TS)
+	switch {
+	case session.CodeOf(err) == session.NotFound:
+		return e.Item.Channel + ":" + e.Item.TS, e.ItemUser == b.self.user, nil // perhaps posted a moment ago
+	case err != nil:
+		return "", false, session.Wrap("bot.MessageAt", err)
+	}
+	return m.Channel + ":" + m.Thread, b.means(e, m), nil
+}
+
+// means reports whether a reaction means something on one of our messages.
+func (b *Bot) means(e event, m session.Message) bool {
+	return m.Session != "" && (emojiName(e.Reaction) == b.cfg.StopEmoji || m.Subject.Card != "")
+}
+
+// emojiName is a reaction without its skin tone.
+func emojiName(s string) string {
+	name, _, _ := strings.Cut(s, "::")
+	return name
+}
+
+// reaction carries out a ✅ on a card or a 🛑 on a turn.
+func (b *Bot) reaction(ctx context.Context, e event) error {
+	m, err := b.store.MessageAt(ctx, e.Item.Channel, e.Item.TS)
+	if session.CodeOf(err) == session.NotFound {
+		settled := b.sender.settle(ctx, e.Item.Channel)
+		m, err = b.store.MessageAt(ctx, e.Item.Channel, e.Item.TS)
+		if session.CodeOf(err) == session.NotFound && !settled {
+			return session.Errorf(session.Unavailable, "Slack has not confirmed that message yet. Please react again in a minute.")
+		}
+	}
+	switch {
+	case session.CodeOf(err) == session.NotFound:
+		return nil
+	case err != nil:
+		return session.Wrap("bot.MessageAt", err)
+	case !b.means(e, m):
+		return nil
+	}
+	at := place{channel: m.Channel, thread: m.Thread}
+	by, refusal, silent, err := b.who(ctx, e.User, m.Channel)
+	switch {
+	case err != nil || silent:
+		return err
+	case refusal != "":
+		return b.refuse(ctx, at, m.Thread, e.User, refusal)
+	}
+	key := "reaction/" + m.Channel + "/" + e.Item.TS + "/" + e.User + "/" + e.EventTS
+	var in session.Input
+	switch {
+	case emojiName(e.Reaction) == b.cfg.ApproveEmoji:
+		in = session.Approved{By: by, Card: m.Subject.Card}
+	case m.Subject.PromptID == "":
+		return b.whisper(ctx, key, at, e.User, "That message belongs to no turn. To stop what runs, react on its status message or write `stop`.")
+	default:
+		in = session.StopAsked{By: by, PromptID: m.Subject.PromptID}
+	}
+	err = b.cfg.Sessions.Send(ctx, m.Session, in)
+	switch {
+	case refused(err):
+		return b.whisper(ctx, key, at, e.User, escape(session.Sentence(err)))
+	case err != nil:
+		return session.Wrap("bot.reaction", err)
+	}
+	if _, approved := in.(session.Approved); !approved || by.GitHub != nil {
+		return nil // what comes of it is told by the log
+	}
+	st, err := b.cfg.Sessions.Load(ctx, m.Session)
+	if err != nil {
+		return session.Wrap("bot.reaction", err)
+	}
+	if linking(st, by.Slack) {
+		return b.linkFor(ctx, m.Session, by, at, key)
+	}
+	return nil
+}

@@ -1,0 +1,120 @@
+package bot
+
+import (
+	"context"
+	"strings"
+	"testing"
+
+	"openinspect/session"
+)
+
+func infos(names ...string) []session.RepositoryInfo {
+	var all []session.RepositoryInfo
+	for _, n := range names {
+		repo, _ := session.ParseRepo(strings.TrimSuffix(n, "!"))
+		all = append(all, session.RepositoryInfo{Repo: repo, DefaultBranch: "main", Archived: strings.HasSuffix(n, "!")})
+	}
+	return all
+}
+
+// channels is a store that knows one channel's repository.
+type channels struct {
+	Store
+	repo session.Repo
+}
+
+func (c channels) Channel(_ context.Context, id string) (session.Channel, error) {
+	return session.Channel{ID: id, Repo: c.repo}, nil
+}
+
+func TestChoose(t *testing.T) {
+	two := infos("acme/api", "acme/web")
+	for _, c := range []struct {
+		name, text string
+		all        []session.RepositoryInfo
+		channel    string
+		answer     bool
+		want       string // repository@base, or a part of the question
+		named      bool
+	}{
+		{"owner and name", "fix the test in acme/web please", two, "", false, "acme/web@main", true},
+		{"any case", "look at Acme/WEB", two, "", false, "acme/web@main", true},
+		{"at the end of a sentence", "this is about acme/web.", two, "", false, "acme/web@main", true},
+		{"as code", "in `acme/web`: fix it", two, "", false, "acme/web@main", true},
+		{"address", "see https://github.com/acme/api/pull/3", two, "", false, "acme/api@main", true},
+		{"address of a clone", "https://github.com/acme/api.git", two, "", false, "acme/api@main", true},
+		{"other host's address", "see https://docs.test/a/b", two, "", false, "Which repository", false},
+		{"option", "[repo=acme/web branch=dev] fix it", two, "", false, "acme/web@dev", true},
+		{"option without owner", "[repo=api] fix it", two, "", false, "acme/api@main", true},
+		{"unknown address", "https://github.com/acme/nope/issues/1", two, "", false, "cannot see a repository `acme/nope`", true},
+		{"name alone", "fix the login in web", two, "", false, "acme/web@main", true},
+		{"name alone, with article", "in the web repo, fix it", two, "", false, "acme/web@main", true},
+		{"a word that is a name", "fix the web login", two, "", false, "Which repository is this about? Reply with one of `acme/api`, `acme/web`", false},
+		{"the same name twice", "fix it in web", infos("acme/web", "bolt/web"), "", false, "There are 2 repositories named `web`. Reply with one of `acme/web`, `bolt/web`", true},
+		{"misspelt", "fix it in acme/wep", two, "", false, "Did you mean `acme/web`", true},
+		{"misspelt owner", "fix it in acmee/web", two, "", false, "Did you mean `acme/web`", true},
+		{"another's", "fix it in other/thing", two, "", false, "cannot see a repository `other/thing`. If it exists, the GitHub App is not installed on it. Reply with one of `acme/api`, `acme/web`; your request waits.", true},
+		{"another's, with one repository", "fix it in other/thing", infos("acme/web"), "", false, "cannot see a repository `other/thing`", true},
+		{"path", "fix it in src/main", infos("acme/web"), "", false, "acme/web@main", false},
+		{"longer path", "fix it in one/two/three.txt", infos("acme/web"), "", false, "acme/web@main", false},
+		{"file", "fix it in checkout/cart.go", infos("acme/web"), "", false, "acme/web@main", false},
+		{"alternatives", "rename and/or delete it", infos("acme/web"), "", false, "acme/web@main", false},
+		{"the channel's", "fix it", two, "acme/api", false, "acme/api@main", false},
+		{"named in a channel with another", "fix it in acme/web", two, "acme/api", false, "acme/web@main", true},
+		{"the channel's is gone", "fix it", two, "acme/old", false, "This channel's repository `acme/old` is not one I can see any more", false},
+		{"the only one", "fix it", infos("acme/web"), "", false, "acme/web@main", false},
+		{"the only one that is not archived", "fix it", infos("acme/web", "acme/old!"), "", false, "acme/web@main", false},
+		{"archived", "fix it in acme/old", infos("acme/web", "acme/old!"), "", false, "`acme/old` is archived", true},
+		{"none at all", "fix it", nil, "", false, "I cannot see any repository. Install the GitHub App", false},
+		{"answer", "web", two, "", true, "acme/web@main", true},
+		{"answer with quotes", "`acme/api`.", two, "", true, "acme/api@main", true},
+		{"answer in a sentence", "the web one", two, "", true, "acme/web@main", true},
+		{"answer that is no name", "no idea", two, "", true, "Which repository", false},
+		{"answer misspelt", "wep", two, "", true, "Did you mean `acme/web`", true},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			repo, _ := session.ParseRepo(c.channel)
+			b := &Bot{cfg: Config{Repositories: &forge{repos: c.all}}, store: channels{repo: repo}}
+			text, o, _ := readOptions(c.text, "", func(string) bool { return true })
+			got, err := b.choose(t.Context(), text, o, "C1", c.answer)
+			if err != nil {
+				t.Fatal(err)
+			}
+			said := got.repo.String() + "@" + got.base
+			if got.problem != "" {
+				said = got.question()
+			}
+			if !strings.Contains(said, c.want) || got.named != c.named {
+				t.Errorf("%q: %s, named %v; want %s, %v", c.text, said, got.named, c.want, c.named)
+			}
+		})
+	}
+}
+
+func TestReadOptions(t *testing.T) {
+	some := func(id string) bool { return strings.HasPrefix(id, "anthropic/") }
+	for _, c := range []struct{ text, rest, want, refusal string }{
+		{"fix it", "fix it", "{   }", ""},
+		{"[repo=acme/web branch=dev] fix it", "fix it", "{acme/web dev  }", ""},
+		{"fix it [model=opus, effort=high]", "fix it", "{  opus high}", ""},
+		{"why is x[i=1] empty", "why is x[i=1] empty", "{   }", ""},
+		{"fix [modle=opus]", "fix", "", `Did you mean "model"?`},
+		{"fix [model=opus autopr=false]", "fix", "", `I do not know the option "autopr". The options are repo, branch, model, effort.`},
+		{"fix [model=opuss]", "fix", "", "Did you mean"},
+		{"fix [model=zzzzzzzz]", "fix", "", "I use anthropic/claude-sonnet-5 unless"},
+		{"fix [model=gpt-5.5]", "fix", "", "There is no key for"},
+		{"fix [effort=huge]", "fix", "", `does not know the effort "huge"`},
+	} {
+		rest, o, refusal := readOptions(c.text, "anthropic/claude-sonnet-5", some)
+		if rest != c.rest || !strings.Contains(refusal, c.refusal) || (refusal == "") != (c.refusal == "") {
+			t.Errorf("%q: rest %q, refusal %q", c.text, rest, refusal)
+		}
+		if refusal != "" {
+			continue
+		}
+		want := strings.Split(strings.Trim(c.want, "{}"), " ")
+		if o.repo != want[0] || o.branch != want[1] || !strings.Contains(o.model, want[2]) || o.effort != want[3] {
+			t.Errorf("%q: %+v, want %s", c.text, o, c.want)
+		}
+	}
+}

@@ -1,0 +1,270 @@
+package bot
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"slices"
+	"time"
+
+	"github.com/slack-go/slack"
+
+	"openinspect/session"
+)
+
+// marker is the type of the metadata on our messages, by which a post in doubt is found again.
+const marker = "inspect"
+
+// send makes one call for a message and records what came of it.
+func (s *sender) send(ctx context.Context, m session.Message, doubt bool) {
+	var ts string
+	var err error
+	if doubt && m.TS == "" {
+		ts, err = s.lookUp(ctx, &m)
+	}
+	if err == nil && ts == "" {
+		ts, err = s.call(ctx, m)
+	}
+	if ctx.Err() != nil && err != nil {
+		return // sent or not, the next run looks
+	}
+	failed := ""
+	if err != nil {
+		if s.later(m, err) {
+			return
+		}
+		failed = err.Error()
+		if refusal, ok := errors.AsType[slack.SlackErrorResponse](err); ok {
+			failed = refusal.Err
+		}
+		s.bot.logger.Error("slack refuses a message for good", "key", m.Key, "method", method(m), "error", err)
+	}
+	if err := s.bot.store.Sent(context.WithoutCancel(ctx), m.Key, m.Version, ts, failed); err != nil {
+		s.bot.logger.Error("recording that a message was sent", "key", m.Key, "error", err)
+		s.again(m, time.Second, true)
+		return
+	}
+	s.mu.Lock()
+	delete(s.retries, m.Key)
+	delete(s.doubt, m.Key)
+	s.mu.Unlock()
+}
+
+// later puts a message off if its error passes, and reports whether it did.
+func (s *sender) later(m session.Message, err error) bool {
+	if limited, ok := errors.AsType[*slack.RateLimitedError](err); ok {
+		s.mu.Lock()
+		s.blocked[method(m)] = s.bot.clock.Now().Add(limited.RetryAfter)
+		s.mu.Unlock()
+		return true
+	}
+	refusal, refused := errors.AsType[slack.SlackErrorResponse](err)
+	status, answered := errors.AsType[slack.StatusCodeError](err)
+	switch {
+	case refused && !passing(refusal.Err):
+		return false
+	case answered && status.Code < 500 && status.Code != http.StatusRequestTimeout:
+		return false
+	}
+	s.bot.logger.Warn("slack did not take a message; trying again", "key", m.Key, "method", method(m), "error", err)
+	s.again(m, 0, true)
+	return true
+}
+
+// again puts a message off; the pause grows with each try unless one is given.
+func (s *sender) again(m session.Message, pause time.Duration, doubt bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	r := s.retries[m.Key]
+	if pause == 0 {
+		pause = min(time.Second<<min(r.tries, 10), maxRetryPause)
+	}
+	s.retries[m.Key] = retry{r.tries + 1, s.bot.clock.Now().Add(pause)}
+	if doubt && posted(m.Op) && m.TS == "" {
+		s.doubt[m.Key] = laneOf(m)
+	}
+}
+
+// passing reports whether an error of Slack's is about the moment, not about the call.
+func passing(code string) bool {
+	return slices.Contains([]string{"internal_error", "fatal_error", "service_unavailable", "request_timeout", "ratelimited", "rate_limited",
+		"team_added_to_org", "accesslimited"}, code)
+}
+
+// plainer reports whether Slack refuses the form of a message, so that its text alone may pass.
+func plainer(err error) bool {
+	refusal, ok := errors.AsType[slack.SlackErrorResponse](err)
+	return ok && slices.Contains([]string{"invalid_blocks", "invalid_blocks_format", "msg_too_long", "msg_blocks_too_long", "block_mismatch",
+		"markdown_text_conflict", "unsupported_block_type", "no_text", "too_many_emoji"}, refusal.Err)
+}
+
+// call does what a message says. A first post returns its ts.
+func (s *sender) call(ctx context.Context, m session.Message) (ts string, err error) {
+	api := s.bot.api
+	switch m.Op {
+	case session.MessagePost, session.MessageDirect:
+		channel := m.Channel
+		if m.Op == session.MessageDirect {
+			if channel, err = s.conversation(ctx, m.User); err != nil {
+				return "", err
+			}
+		}
+		ts, err = s.postOrEdit(ctx, channel, m, content(m))
+		if plainer(err) {
+			s.bot.logger.Warn("slack refuses the form of a message; sending its text alone", "key", m.Key, "error", err)
+			ts, err = s.postOrEdit(ctx, channel, m, bare(m))
+		}
+		return ts, err
+	case session.MessageEphemeral:
+		return "", s.whisper(ctx, m)
+	case session.MessageReact:
+		err = api.AddReactionContext(ctx, m.Emoji, slack.NewRefToMessage(m.Channel, m.TS))
+		return m.TS, unless(err, "already_reacted")
+	case session.MessageUnreact:
+		err = api.RemoveReactionContext(ctx, m.Emoji, slack.NewRefToMessage(m.Channel, m.TS))
+		return m.TS, unless(err, "no_reaction")
+	case session.MessageFile:
+		_, err = api.UploadFileContext(ctx, slack.UploadFileParameters{Content: m.Text, FileSize: len(m.Text), Filename: cmp.Or(m.Title, "file.txt"),
+			Title: m.Title, Channel: m.Channel, ThreadTimestamp: m.Thread})
+		return "", err
+	}
+	return "", session.Errorf(session.Internal, "unknown operation %q", m.Op)
+}
+
+// whisper says something to one person: in a direct conversation as an ordinary message, elsewhere visible to them alone. Where we
+// are not, or they are not (a slash command works anywhere), by direct message.
+func (s *sender) whisper(ctx context.Context, m session.Message) error {
+	options := content(m)
+	if m.Thread != "" {
+		options = append(options, slack.MsgOptionTS(m.Thread))
+	}
+	var err error
+	if isDirect(m.Channel) {
+		_, _, err = s.bot.api.PostMessageContext(ctx, m.Channel, options...)
+	} else {
+		_, err = s.bot.api.PostEphemeralContext(ctx, m.Channel, m.User, options...)
+	}
+	if !away(err) {
+		return err
+	}
+	channel, err := s.conversation(ctx, m.User)
+	if err != nil {
+		return err
+	}
+	_, _, err = s.bot.api.PostMessageContext(ctx, channel, content(m)...)
+	return err
+}
+
+// postOrEdit posts a message, or edits it if it is there.
+func (s *sender) postOrEdit(ctx context.Context, channel string, m session.Message, options []slack.MsgOption) (ts string, err error) {
+	options = append(options, slack.MsgOptionMetadata(slack.SlackMetadata{EventType: marker,
+		EventPayload: map[string]any{"key": m.Key, "version": m.Version}}))
+	if m.TS != "" {
+		_, ts, _, err = s.bot.api.UpdateMessageContext(ctx, channel, m.TS, options...)
+		return ts, err
+	}
+	if m.Thread != "" {
+		options = append(options, slack.MsgOptionTS(m.Thread))
+	}
+	_, ts, err = s.bot.api.PostMessageContext(ctx, channel, options...)
+	return ts, err
+}
+
+// content is a message with its blocks, if it has any.
+func content(m session.Message) []slack.MsgOption {
+	options := []slack.MsgOption{slack.MsgOptionText(m.Text, false), slack.MsgOptionDisableLinkUnfurl(), slack.MsgOptionDisableMediaUnfurl()}
+	var parts slack.Blocks
+	if len(m.Blocks) > 0 && json.Unmarshal(m.Blocks, &parts) == nil && len(parts.BlockSet) > 0 {
+		options = append(options, slack.MsgOptionBlocks(parts.BlockSet...))
+	}
+	return options
+}
+
+// bare is a message as text alone. An edit takes the blocks away that were there.
+func bare(m session.Message) []slack.MsgOption {
+	text, _ := cut(m.Text, maxFallback)
+	return []slack.MsgOption{slack.MsgOptionText(text, false), slack.MsgOptionBlocks(), slack.MsgOptionDisableLinkUnfurl(), slack.MsgOptionDisableMediaUnfurl()}
+}
+
+func away(err error) bool {
+	refusal, ok := errors.AsType[slack.SlackErrorResponse](err)
+	return ok && slices.Contains([]string{"not_in_channel", "channel_not_found", "user_not_in_channel"}, refusal.Err)
+}
+
+func unless(err error, code string) error {
+	if refusal, ok := errors.AsType[slack.SlackErrorResponse](err); ok && refusal.Err == code {
+		return nil
+	}
+	return err
+}
+
+// conversation returns the channel of the direct conversation with a user.
+func (s *sender) conversation(ctx context.Context, user string) (string, error) {
+	s.mu.Lock()
+	channel := s.direct[user]
+	s.mu.Unlock()
+	if channel != "" {
+		return channel, nil
+	}
+	c, _, _, err := s.bot.api.OpenConversationContext(ctx, &slack.OpenConversationParameters{Users: []string{user}})
+	if err != nil {
+		return "", err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.direct[user] = c.ID
+	return c.ID, nil
+}
+
+// lookUp finds a message that may have been posted already, by the metadata it would have. It returns its ts and sets the version that
+// is there; an empty ts: it is not there, or Slack does not let us look.
+func (s *sender) lookUp(ctx context.Context, m *session.Message) (ts string, err error) {
+	channel := m.Channel
+	if m.Op == session.MessageDirect {
+		if channel, err = s.conversation(ctx, m.User); err != nil {
+			return "", err
+		}
+	}
+	var found []slack.Message
+	if m.Thread == "" {
+		page, err := s.bot.api.GetConversationHistoryContext(ctx, &slack.GetConversationHistoryParameters{ChannelID: channel, Limit: 100, IncludeAllMetadata: true})
+		if err != nil {
+			return "", unlessFinal(err)
+		}
+		found = page.Messages
+	} else {
+		params := slack.GetConversationRepliesParameters{ChannelID: channel, Timestamp: m.Thread, Limit: 200, IncludeAllMetadata: true}
+		for {
+			page, more, cursor, err := s.bot.api.GetConversationRepliesContext(ctx, &params)
+			if err != nil {
+				return "", unlessFinal(err)
+			}
+			found = append(found, page...)
+			if !more || cursor == "" {
+				break
+			}
+			params.Cursor = cursor
+		}
+	}
+	for _, f := range found {
+		p := f.Metadata.EventPayload
+		if f.Metadata.EventType != marker || p["key"] != m.Key || f.User != s.bot.self.user {
+			continue
+		}
+		if v, ok := p["version"].(float64); ok && int64(v) <= m.Version {
+			m.Version = int64(v) // the outbox sends what changed since as an edit
+		}
+		return f.Timestamp, nil
+	}
+	return "", nil
+}
+
+// unlessFinal drops an error that will not pass: then the message is posted without having looked.
+func unlessFinal(err error) error {
+	if refusal, ok := errors.AsType[slack.SlackErrorResponse](err); ok && !passing(refusal.Err) {
+		return nil
+	}
+	return err
+}

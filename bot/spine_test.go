@@ -1,0 +1,200 @@
+package bot
+
+import (
+	"strings"
+	"testing"
+
+	"openinspect/bot/slacktest"
+	"openinspect/session"
+)
+
+// link gives somebody a GitHub account.
+func (r *rig) link(user string, account session.Identity) {
+	r.t.Helper()
+	if err := r.db.LinkUser(r.ctx, user, account); err != nil {
+		r.t.Fatal(err)
+	}
+}
+
+func TestMentionToPullRequest(t *testing.T) {
+	r := newRig(t)
+	r.link("U0BOB", session.Identity{ID: 7, Login: "bob-gh"})
+	r.world.OnCollect = changes("a")
+	r.world.OnOpen = func(o session.OpenRequest) (session.PullRequest, error) {
+		return session.PullRequest{Number: 12, URL: "https://github.test/acme/web/pull/12", Title: o.Title, Repo: o.Repo, Branch: o.Branch, Base: o.Base,
+			Commit: o.Commit, State: session.PullOpen, OpenedBy: o.By}, nil
+	}
+	ts := r.mention("alice", "fix the flaky checkout test in acme/web")
+	r.shown(ts, ":eyes: inspect", "Starting on alice’s request", "replies here are prompts")
+	id := r.id(ts)
+	r.ready(id, ts)
+	exit := 0
+	r.journal(id,
+		session.Event{Kind: session.KindTool, PromptID: ts, Tool: &session.Tool{Call: "1", Name: "read", State: session.StepDone, Title: "checkout.go"}},
+		session.Event{Kind: session.KindTool, PromptID: ts, Tool: &session.Tool{Call: "2", Name: "bash", State: session.StepDone, Input: []byte(`{"command":"go test ./..."}`), Exit: &exit}})
+	r.shown(ts, "Working for alice", "read `checkout.go`", "`go test ./...` ✓")
+	r.answered(id, ts, "Fixed the race in <!channel> [here](https://evil.test).")
+	card := r.ours(ts, "Changes ready")
+	r.shown(ts, "Done for alice", "Fixed the race in", ":white_check_mark: opens the pull request as you", "[file: aaaaaaa.diff]")
+	if err := r.slack.As("bob").React("general", card.TS, "white_check_mark"); err != nil {
+		t.Fatal(err)
+	}
+	r.shown(ts, "Opened as #12 by bob", "Pull request #12", "opened by bob")
+	id2 := strings.ReplaceAll(r.slack.Render("general", ts), string(id), "abcdefghij")
+	golden(t, "spine.txt", id2)
+	if n := len(r.slack.Snapshot().Calls("apps.connections.open")); n != 2 {
+		t.Errorf("apps.connections.open was called %d times, want 2: the preflight and the socket", n)
+	}
+	pr := r.ours(ts, "Pull request #12")
+	if err := r.slack.As("bob").React("general", pr.TS, "white_check_mark"); err != nil {
+		t.Fatal(err)
+	}
+	r.told("bob", "Reviewing from Slack is not available yet")
+	for _, m := range r.slack.Thread("general", ts) {
+		for _, reaction := range m.Reactions {
+			if reaction.Name == "white_check_mark" && strings.Contains(strings.Join(reaction.Users, " "), r.slack.Bot().ID) {
+				t.Error("the bot approved something")
+			}
+		}
+	}
+}
+
+// Links to the log are shown where only members of the workspace read; elsewhere the diff is attached.
+func TestLogLinks(t *testing.T) {
+	r := newRig(t, func(r *rig) {
+		r.cfg.Log = func(id session.ID) string { return "https://log.test/s/" + string(id) + "?e=1&s=2" }
+		r.slack.AddChannel(slacktest.Channel{Name: "partners", External: true})
+	})
+	r.world.OnCollect = changes("a")
+	ts := r.mention("alice", "fix acme/web")
+	id := r.id(ts)
+	r.ready(id, ts)
+	r.answered(id, ts, "Fixed.")
+	r.until("the link", func(s *slacktest.Snapshot) bool {
+		return strings.Contains(s.Render(slacktest.Rendering{URLs: true}, "general", ts), "log and diff (https://log.test/s/"+string(id)+"?e=1&s=2)")
+	})
+	if strings.Contains(r.slack.Render("general", ts), ".diff]") {
+		t.Error("the diff is attached although there is a link")
+	}
+	m, err := r.slack.As("alice").Mention("partners", "fix acme/web")
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.until("the status message", func(s *slacktest.Snapshot) bool {
+		return strings.Contains(s.Render(slacktest.Rendering{}, "partners", m.TS), "Starting on alice")
+	})
+	if text := r.slack.Snapshot().Render(slacktest.Rendering{URLs: true}, "partners", m.TS); strings.Contains(text, "log.test") {
+		t.Errorf("a link is shown to people of other organisations:\n%s", text)
+	}
+}
+
+func TestTwoPeopleAndTheQueue(t *testing.T) {
+	r := newRig(t)
+	ts := r.mention("alice", "look at acme/web")
+	id := r.id(ts)
+	r.ready(id, ts)
+	second := r.reply("bob", ts, "and the docs")
+	r.reply("bob", ts, "!aside not for you")
+	r.reply("alice", ts, "<@U0BOB> what do you think of <@"+r.slack.Bot().ID+">?")
+	r.shown(ts, "1 queued (bob)")
+	r.answered(id, ts, "Looked.")
+	r.called("prompt " + second)
+	r.answered(id, second, "Docs too.")
+	r.shown(ts, "Looked.", "Docs too.", "Done for bob")
+	if n := len(r.load(id).Session.Seen); n != 2 {
+		t.Errorf("%d prompts were taken, want 2", n)
+	}
+	if got := r.slack.Ephemerals("bob"); len(got) != 0 {
+		t.Errorf("bob was told %v", got)
+	}
+}
+
+func TestStop(t *testing.T) {
+	r := newRig(t)
+	ts := r.mention("alice", "look at acme/web")
+	id := r.id(ts)
+	r.ready(id, ts)
+	second := r.reply("bob", ts, "and the docs")
+	r.shown(ts, "1 queued (bob)")
+	r.reply("bob", ts, "Stop.")
+	r.called("stop " + ts)
+	r.journal(id, session.Event{Kind: session.KindTurn, PromptID: ts, Turn: &session.TurnChange{State: session.TurnAnswered, Outcome: session.PromptStopped}})
+	r.shown(ts, "Stopped by bob")
+	r.called("prompt " + second)
+	old := r.ours(ts, "Stopped by bob")
+	if err := r.slack.As("alice").React("general", old.TS, "octagonal_sign"); err != nil {
+		t.Fatal(err)
+	}
+	r.told("alice", "That turn is over already")
+	running := r.ours(ts, "Working for bob")
+	if err := r.slack.As("alice").React("general", running.TS, "octagonal_sign"); err != nil {
+		t.Fatal(err)
+	}
+	r.called("stop " + second)
+	r.journal(id, session.Event{Kind: session.KindTurn, PromptID: second, Turn: &session.TurnChange{State: session.TurnAnswered, Outcome: session.PromptStopped}})
+	r.shown(ts, "Stopped by alice")
+	r.reply("alice", ts, "stop")
+	r.told("alice", "Nothing is running here")
+}
+
+func TestApprovalWaitsForLinking(t *testing.T) {
+	r := newRig(t)
+	r.world.OnCollect = changes("b")
+	ts := r.mention("alice", "fix acme/web")
+	id := r.id(ts)
+	r.ready(id, ts)
+	r.answered(id, ts, "Fixed.")
+	card := r.ours(ts, "Changes ready")
+	if err := r.slack.As("alice").React("general", card.TS, "white_check_mark"); err != nil {
+		t.Fatal(err)
+	}
+	r.told("alice", "I sent you a direct message")
+	r.until("the code", func(s *slacktest.Snapshot) bool {
+		all := s.Messages("D0ALICE")
+		return len(all) == 1 && strings.Contains(all[0].Text, "WDJB-MJHT") && strings.Contains(all[0].Text, "<@U0ALICE>") && strings.Contains(all[0].Text, "only if you asked")
+	})
+	r.stop()
+	r.start() // what waits, waits on
+	account := session.Identity{ID: 9, Login: "alice-gh"}
+	r.link("U0ALICE", account)
+	r.bot.LinkDone(r.ctx, "U0ALICE", &account, nil)
+	r.shown(ts, "Opened as #1 by alice")
+	r.until("the confirmation", func(s *slacktest.Snapshot) bool {
+		all := s.Messages("D0ALICE")
+		return len(all) == 2 && strings.Contains(all[1].Text, "you are alice-gh on GitHub")
+	})
+}
+
+func TestLinkingThatCannotStart(t *testing.T) {
+	r := newRig(t)
+	r.forge.shut = session.Errorf(session.Forbidden, "This GitHub App has no device flow.")
+	r.world.OnCollect = changes("b")
+	ts := r.mention("alice", "fix acme/web")
+	id := r.id(ts)
+	r.ready(id, ts)
+	r.answered(id, ts, "Fixed.")
+	card := r.ours(ts, "Changes ready")
+	if err := r.slack.As("bob").React("general", card.TS, "white_check_mark"); err != nil {
+		t.Fatal(err)
+	}
+	r.told("bob", "This GitHub App has no device flow.")
+	if left := r.load(id).Approvals; len(left) != 0 {
+		t.Errorf("approvals still wait: %+v", left)
+	}
+}
+
+func TestLinkingThatFails(t *testing.T) {
+	r := newRig(t)
+	r.world.OnCollect = changes("b")
+	ts := r.mention("alice", "fix acme/web")
+	id := r.id(ts)
+	r.ready(id, ts)
+	r.answered(id, ts, "Fixed.")
+	card := r.ours(ts, "Changes ready")
+	if err := r.slack.As("bob").React("general", card.TS, "white_check_mark"); err != nil {
+		t.Fatal(err)
+	}
+	r.told("bob", "I sent you a direct message")
+	r.bot.LinkDone(r.ctx, "U0BOB", nil, session.Errorf(session.Forbidden, "You declined on GitHub."))
+	r.told("bob", "You declined on GitHub")
+}

@@ -1,0 +1,225 @@
+package bot
+
+import (
+	"encoding/json"
+	"fmt"
+	"path"
+	"strings"
+
+	"openinspect/session"
+)
+
+// step is a phase of a boot.
+type step struct {
+	name   string
+	state  session.StepState
+	millis int64
+	detail string
+}
+
+// maxSteps is how many lines of finished work a status message shows, the newest.
+const maxSteps = 6
+
+// steps condenses an agent's tool calls: reads and searches in a row are counted, edits of one file are added up, commands have a line each.
+type steps struct {
+	lines   []line
+	dropped int // lines that are not kept any more
+	total   int // calls that are over
+	current map[string]string
+	order   []string // of the calls in current
+}
+
+// line is one of finished work.
+type line struct {
+	kind           string // read, search, edit, or the rest
+	subject        string
+	count          int
+	added, deleted int
+	state          session.StepState
+	exit           int
+}
+
+// toldOtherwise reports whether what a tool does has events of its own: the agent's list, and our tools, which it calls by their server's
+// name. Such a call is no step, and does not part what the agent says before it from what it says after.
+func toldOtherwise(tool string) bool {
+	switch strings.TrimPrefix(tool, "inspect_") {
+	case "todowrite", "todoread", "propose_pull_request", "post_update", "ask":
+		return true
+	}
+	return false
+}
+
+// tool takes one event of a call.
+func (s *steps) tool(t *session.Tool) {
+	if t.State == session.StepRunning {
+		if s.current == nil {
+			s.current = map[string]string{}
+		}
+		if _, known := s.current[t.Call]; !known {
+			s.order = append(s.order, t.Call)
+		}
+		s.current[t.Call] = describe(t)
+		return
+	}
+	delete(s.current, t.Call)
+	for i, call := range s.order {
+		if call == t.Call {
+			s.order = append(s.order[:i:i], s.order[i+1:]...)
+			break
+		}
+	}
+	s.total++
+	if t.Child {
+		s.add(line{kind: "child", count: 1})
+		return
+	}
+	s.add(lineOf(t))
+}
+
+// add puts a line at the end, or into the last one if they go together.
+func (s *steps) add(l line) {
+	if n := len(s.lines); n > 0 {
+		last := &s.lines[n-1]
+		together := last.kind == l.kind && last.state == l.state && l.state != session.StepFailed
+		switch {
+		case together && (l.kind == "read" || l.kind == "search" || l.kind == "child"):
+			last.count += l.count
+			return
+		case together && l.kind == "edit" && last.subject == l.subject:
+			last.added += l.added
+			last.deleted += l.deleted
+			return
+		}
+	}
+	s.lines = append(s.lines, l)
+	if over := len(s.lines) - maxSteps; over > 0 {
+		s.lines = append([]line(nil), s.lines[over:]...)
+		s.dropped += over
+	}
+}
+
+func lineOf(t *session.Tool) line {
+	l := line{count: 1, state: t.State, subject: subject(t)}
+	switch t.Name {
+	case "read":
+		l.kind = "read"
+	case "glob", "grep", "list", "ls", "codesearch":
+		l.kind = "search"
+	case "edit", "write", "patch", "apply_patch", "multiedit":
+		l.kind = "edit"
+		l.added, l.deleted = diffSize(t.Diff)
+	case "bash":
+		l.kind = "bash"
+		if t.Exit != nil {
+			l.exit = *t.Exit
+		}
+	default:
+		l.kind = t.Name
+	}
+	return l
+}
+
+// diffSize counts the changed lines of a unified diff.
+func diffSize(diff string) (added, deleted int) {
+	for l := range strings.Lines(diff) {
+		switch {
+		case strings.HasPrefix(l, "+++"), strings.HasPrefix(l, "---"):
+		case strings.HasPrefix(l, "+"):
+			added++
+		case strings.HasPrefix(l, "-"):
+			deleted++
+		}
+	}
+	return added, deleted
+}
+
+// subject is what a call is about, in one short line: a command, a file, a title.
+func subject(t *session.Tool) string {
+	var in struct {
+		Command  string `json:"command"`
+		FilePath string `json:"filePath"`
+		URL      string `json:"url"`
+	}
+	_ = json.Unmarshal(t.Input, &in) // the agent's; what is not there stays empty
+	s := t.Title
+	switch t.Name {
+	case "bash":
+		if first, _, more := strings.Cut(strings.TrimSpace(in.Command), "\n"); first != "" {
+			if s = first; more {
+				s += " …"
+			}
+		}
+	case "webfetch":
+		if in.URL != "" {
+			s = in.URL
+		}
+	case "read", "edit", "write", "multiedit":
+		if s == "" && in.FilePath != "" {
+			s = path.Base(in.FilePath)
+		}
+	}
+	return short(s, 80)
+}
+
+// short is s as one line of at most limit characters.
+func short(s string, limit int) string {
+	s = strings.Join(strings.Fields(s), " ")
+	if r := []rune(s); len(r) > limit {
+		return strings.TrimSpace(string(r[:limit-1])) + "…"
+	}
+	return s
+}
+
+// describe says what a call that runs is doing, in Slack's markup.
+func describe(t *session.Tool) string {
+	what := code(subject(t))
+	verb := map[string]string{"bash": "running", "read": "reading", "edit": "editing", "write": "writing", "multiedit": "editing",
+		"grep": "searching", "glob": "searching", "list": "listing", "webfetch": "fetching", "task": "a sub-agent works:"}[t.Name]
+	if verb == "" {
+		return strings.TrimSpace("using " + code(short(t.Name, 40)) + " " + what)
+	}
+	return strings.TrimSpace(verb + " " + what)
+}
+
+// String is the line in Slack's markup.
+func (l line) String() string {
+	mark := ""
+	if l.state == session.StepFailed {
+		mark = " ✗"
+	}
+	switch l.kind {
+	case "read":
+		if l.count == 1 && l.subject != "" {
+			return "read " + code(l.subject) + mark
+		}
+		return "read " + plural(l.count, "file") + mark
+	case "search":
+		return "searched " + plural(l.count, "time") + mark
+	case "child":
+		return plural(l.count, "step") + " by a sub-agent"
+	case "edit":
+		s := "edited " + code(l.subject)
+		if l.added+l.deleted > 0 {
+			s += fmt.Sprintf(" +%d −%d", l.added, l.deleted)
+		}
+		return s + mark
+	case "webfetch":
+		return "fetched " + code(l.subject) + mark
+	case "bash":
+		switch {
+		case l.exit != 0:
+			return fmt.Sprintf("%s ✗ exit %d", code(l.subject), l.exit)
+		case l.state == session.StepFailed:
+			return code(l.subject) + " ✗"
+		}
+		return code(l.subject) + " ✓"
+	}
+	return strings.TrimSpace(code(short(l.kind, 40))+" "+code(l.subject)) + mark
+}
+
+func plural(n int, noun string) string {
+	if n == 1 {
+		return "1 " + noun
+	}
+	return fmt.Sprintf("%d %ss", n, noun)
+}

@@ -1,0 +1,140 @@
+package bot
+
+import (
+	"regexp"
+	"strings"
+	"unicode/utf8"
+)
+
+var (
+	unescaper = strings.NewReplacer("&lt;", "<", "&gt;", ">", "&amp;", "&")
+	escaper   = strings.NewReplacer("&", "&amp;", "<", "&lt;", ">", "&gt;")
+
+	// Slack escapes what people type, so in the text of an event angle brackets are always Slack's own markup.
+	markup   = regexp.MustCompile(`<([^<>]*)>`)
+	mention  = regexp.MustCompile(`<@([A-Z0-9]+)(?:\|[^<>]*)?>`)
+	leading  = regexp.MustCompile(`^(?:\s*<@[A-Z0-9]+(?:\|[^<>]*)?>[\s,:;]*)+`)
+	trailing = regexp.MustCompile(`[\s,:;]*<@([A-Z0-9]+)(?:\|[^<>]*)?>[\s.!?]*$`)
+)
+
+// escape makes text safe to put into Slack's markup: nothing in it is a mention, a link or a broadcast.
+func escape(s string) string { return escaper.Replace(s) }
+
+// code shows s as inline code in Slack's markup.
+func code(s string) string {
+	s = strings.NewReplacer("`", "ˋ", "\n", " ", "\r", " ").Replace(s)
+	if strings.TrimSpace(s) == "" {
+		return ""
+	}
+	return "`" + escape(s) + "`"
+}
+
+// mentions reports whether a message's text names a user.
+func mentions(text, user string) bool {
+	for _, m := range mention.FindAllStringSubmatch(text, -1) {
+		if m[1] == user {
+			return true
+		}
+	}
+	return false
+}
+
+// toOthers reports whether a text begins by mentioning people of whom none is us.
+func toOthers(text, us string) bool {
+	run := leading.FindString(text)
+	return run != "" && !mentions(run, us)
+}
+
+// withoutUs takes our name off the beginning and the end of a text.
+func withoutUs(text, us string) string {
+	run := leading.FindString(text)
+	rest := text[len(run):]
+	for _, m := range mention.FindAllString(run, -1) {
+		if !mentions(m, us) {
+			rest = m + " " + rest
+		}
+	}
+	if m := trailing.FindStringSubmatchIndex(rest); m != nil && rest[m[2]:m[3]] == us {
+		rest = rest[:m[0]]
+	}
+	return strings.TrimSpace(rest)
+}
+
+// plain turns Slack's markup into what the person saw: mentions become names, links addresses, escapes characters.
+func plain(text string, name func(user string) string) string {
+	var b strings.Builder
+	for text != "" {
+		m := markup.FindStringSubmatchIndex(text)
+		if m == nil {
+			b.WriteString(unescaper.Replace(text))
+			break
+		}
+		b.WriteString(unescaper.Replace(text[:m[0]]))
+		b.WriteString(element(text[m[2]:m[3]], name))
+		text = text[m[1]:]
+	}
+	return strings.TrimSpace(b.String())
+}
+
+// element is one piece of markup, without its brackets.
+func element(s string, name func(string) string) string {
+	what, label, labelled := strings.Cut(s, "|")
+	what, label = unescaper.Replace(what), unescaper.Replace(label)
+	switch {
+	case strings.HasPrefix(what, "@"):
+		return "@" + name(what[1:])
+	case strings.HasPrefix(what, "#"):
+		if labelled && label != "" {
+			return "#" + label
+		}
+		return what
+	case strings.HasPrefix(what, "!"):
+		if labelled && label != "" {
+			return label
+		}
+		word, _, _ := strings.Cut(what[1:], "^")
+		return "@" + word
+	case labelled && label != "" && !strings.HasSuffix(what, label):
+		return label + " (" + what + ")"
+	case strings.HasPrefix(what, "mailto:"):
+		return strings.TrimPrefix(what, "mailto:")
+	}
+	return what
+}
+
+var (
+	broadcasts  = regexp.MustCompile(`<(!(?:channel|here|everyone|subteam|date)|[@#][A-Z0-9])`)
+	atAll       = regexp.MustCompile(`@(channel|here|everyone)\b`)
+	labelled    = regexp.MustCompile(`<((?:https?|mailto)[^<>|\s]*)\|([^<>]*)>`)
+	definitions = regexp.MustCompile(`\](:|\()`)
+)
+
+// neutral makes markdown of the agent's harmless: it pings nobody, and a link shows where it goes. Links whose text hides their
+// address, and images, come apart into words and the address: a markdown link needs its brackets side by side.
+func neutral(s string) string {
+	s = strings.Map(func(r rune) rune {
+		switch {
+		case r == '\n' || r == '\t':
+			return r
+		case r < ' ', r == 0x7f, 0x202a <= r && r <= 0x202e, 0x2066 <= r && r <= 0x2069:
+			return -1 // control characters, and those that turn the direction of writing
+		}
+		return r
+	}, s)
+	s = labelled.ReplaceAllString(s, "$2 ($1)")
+	s = broadcasts.ReplaceAllString(s, "<\u200b$1")
+	s = atAll.ReplaceAllString(s, "@\u200b$1")
+	return definitions.ReplaceAllString(s, "] $1")
+}
+
+// cut shortens s to at most limit characters, at the end of a line if one is near, and reports whether it did.
+func cut(s string, limit int) (string, bool) {
+	if utf8.RuneCountInString(s) <= limit {
+		return s, false
+	}
+	r := []rune(s)[:limit-1]
+	if i := strings.LastIndexByte(string(r), '\n'); i > len(string(r))*3/4 {
+		return strings.TrimSpace(string(r)[:i]) + "\n…", true
+	}
+	return strings.TrimSpace(string(r)) + "…", true
+}

@@ -1,0 +1,86 @@
+package bot
+
+import (
+	"strings"
+	"testing"
+)
+
+func TestPlain(t *testing.T) {
+	names := func(user string) string { return map[string]string{"U1": "Ada", "UBOT": "inspect"}[user] }
+	for _, c := range []struct{ in, want string }{
+		{"<@UBOT> fix &lt;b&gt; &amp; more", "fix <b> & more"},
+		{"<@UBOT>, <@U1> says: see <https://a.test/x?a=1&amp;b=2>", "@Ada says: see https://a.test/x?a=1&b=2"},
+		{"<@UBOT|inspect> see <https://a.test|the docs> in <#C1|general>", "see the docs (https://a.test) in #general"},
+		{"<http://github.com/acme/web|github.com/acme/web>", "http://github.com/acme/web"},
+		{"<!here> and <!subteam^S1|@team> and <!date^1^x|today>", "@here and @team and today"},
+		{"fix this, <@UBOT>!", "fix this"},
+		{"what does <@UBOT> think of it", "what does @inspect think of it"},
+		{"<mailto:a@b.test|a@b.test>", "a@b.test"},
+		{"&amp;lt;", "&lt;"},
+	} {
+		if got := plain(withoutUs(c.in, "UBOT"), names); got != c.want {
+			t.Errorf("%q: %q, want %q", c.in, got, c.want)
+		}
+	}
+}
+
+func TestToOthers(t *testing.T) {
+	for text, want := range map[string]bool{
+		"<@U1> what do you think":           true,
+		"<@U1> what does <@UBOT> say":       true,
+		"<@U1> <@UBOT> please":              false,
+		"<@UBOT> ask <@U1>":                 false,
+		"please":                            false,
+		" <@U1|ada>: hello":                 true,
+		"as <@U1> said, this is for anyone": false,
+	} {
+		if got := toOthers(text, "UBOT"); got != want {
+			t.Errorf("%q: %v", text, got)
+		}
+	}
+}
+
+func TestNeutral(t *testing.T) {
+	for _, c := range []struct{ in, want string }{
+		{"see [docs](https://evil.test)", "see [docs] (https://evil.test)"},
+		{"![x](https://evil.test/pixel.png)", "![x] (https://evil.test/pixel.png)"},
+		{"[a [b] c](&#104;ttps://evil.test)", "[a [b] c] (&#104;ttps://evil.test)"},
+		{"[docs][1]\n\n[1]: https://evil.test", "[docs][1]\n\n[1] : https://evil.test"},
+		{"<https://evil.test|https://good.test>", "https://good.test (https://evil.test)"},
+		{"<!channel> <!subteam^S1> <@U1> <#C1>", "<\u200b!channel> <\u200b!subteam^S1> <\u200b@U1> <\u200b#C1>"},
+		{"@channel, @here and a@b.test", "@\u200bchannel, @\u200bhere and a@b.test"},
+		{"a\u202eb\x07c\td\n", "abc\td\n"},
+		{"**bold** `x := a[i]` <b>", "**bold** `x := a[i]` <b>"},
+	} {
+		if got := neutral(c.in); got != c.want {
+			t.Errorf("%q: %q, want %q", c.in, got, c.want)
+		}
+	}
+}
+
+func FuzzNeutral(f *testing.F) {
+	f.Add("[a](b) <!here> [x]: y <@U1>")
+	f.Fuzz(func(t *testing.T, s string) {
+		got := neutral(s)
+		for _, bad := range []string{"](", "]:", "<!channel", "<!here", "<!everyone", "@channel", "@everyone"} {
+			if strings.Contains(got, bad) {
+				t.Errorf("%q: %q has %q in it", s, got, bad)
+			}
+		}
+	})
+}
+
+func FuzzPlain(f *testing.F) {
+	f.Add("<@U1> &lt; <https://a|b> <!x^y|z>")
+	f.Fuzz(func(t *testing.T, s string) {
+		plain(withoutUs(s, "U1"), func(u string) string { return u })
+	})
+}
+
+func TestCode(t *testing.T) {
+	for in, want := range map[string]string{"a`b": "`aˋb`", "<x>": "`&lt;x&gt;`", "": "", "a\nb": "`a b`"} {
+		if got := code(in); got != want {
+			t.Errorf("%q: %q, want %q", in, got, want)
+		}
+	}
+}

@@ -1,0 +1,125 @@
+package bot
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/slack-go/slack"
+
+	"openinspect/session"
+)
+
+// person is what Slack says of a user.
+type person struct {
+	name  string
+	bot   bool
+	guest bool // or of another workspace
+	gone  bool
+}
+
+// room is what Slack says of a channel.
+type room struct {
+	name     string
+	external bool // shared with another workspace
+}
+
+// place is where to answer. Thread is empty at the top level of a channel: a private message in a thread that has no replies yet is not shown.
+type place struct{ channel, thread string }
+
+func (b *Bot) person(ctx context.Context, user string) (person, error) {
+	return b.people.get(user, func() (person, error) {
+		u, err := b.api.GetUserInfoContext(ctx, user)
+		if refusal, ok := errors.AsType[slack.SlackErrorResponse](err); ok && refusal.Err == "user_not_found" {
+			return person{name: user, gone: true}, nil
+		}
+		if err != nil {
+			return person{}, outside("users.info", err)
+		}
+		name := cmp.Or(u.Profile.DisplayName, u.Profile.RealName, u.RealName, u.Name, user)
+		return person{
+			name:  session.OneLine(name, 80),
+			bot:   u.IsBot || u.IsAppUser || u.IsWorkflowBot || u.IsConnectorBot || user == "USLACKBOT",
+			guest: u.IsRestricted || u.IsUltraRestricted || u.IsStranger || b.foreign(u),
+			gone:  u.Deleted,
+		}, nil
+	})
+}
+
+// foreign reports whether a user is of another organisation, whom a shared channel brings in.
+func (b *Bot) foreign(u *slack.User) bool {
+	same := u.TeamID == b.self.team || (b.self.enterprise != "" && u.Enterprise.ID == b.self.enterprise)
+	return !same
+}
+
+func (b *Bot) room(ctx context.Context, channel string) (room, error) {
+	return b.rooms.get(channel, func() (room, error) {
+		c, err := b.api.GetConversationInfoContext(ctx, &slack.GetConversationInfoInput{ChannelID: channel})
+		if err != nil {
+			return room{}, outside("conversations.info", err)
+		}
+		return room{name: c.Name, external: c.IsExtShared || c.IsPendingExtShared}, nil
+	})
+}
+
+// outside wraps an error of Slack's API: what Slack refuses is final, everything else may pass.
+func outside(method string, err error) error {
+	if refusal, ok := errors.AsType[slack.SlackErrorResponse](err); ok && !passing(refusal.Err) {
+		return &session.Error{Code: session.Internal, Op: "slack " + method, Err: err,
+			Message: "Slack refused something the bot needs (" + refusal.Err + "). The operator's log has the details."}
+	}
+	return &session.Error{Code: session.Unavailable, Op: "slack " + method, Err: err, Message: "Slack does not answer. Please try again in a minute."}
+}
+
+// who returns the person behind a Slack user, with their linked account. A refusal says why they may not act; silent is for bots, which are not answered.
+func (b *Bot) who(ctx context.Context, user, channel string) (p session.Person, refusal string, silent bool, err error) {
+	info, err := b.person(ctx, user)
+	if err != nil {
+		return p, "", false, err
+	}
+	p = session.Person{Slack: user, Name: info.name}
+	switch {
+	case info.bot || info.gone:
+		return p, "", true, nil
+	case info.guest && !b.cfg.AllowGuests:
+		return p, "I take requests from full members of this workspace only, so your messages here do not reach the agent. Ask a member to pass your request on.", false, nil
+	case len(b.cfg.AllowedChannels) > 0 && !slices.Contains(b.cfg.AllowedChannels, channel):
+		return p, "I may not work in this channel. Ask in " + b.allowed() + ", or ask the operator to allow this one.", false, nil
+	}
+	known, err := b.store.User(ctx, user)
+	if err != nil && session.CodeOf(err) != session.NotFound {
+		return p, "", false, session.Wrap("bot.who", err)
+	}
+	p.GitHub = known.GitHub
+	return p, "", false, nil
+}
+
+func (b *Bot) allowed() string {
+	var names []string
+	for _, c := range b.cfg.AllowedChannels {
+		names = append(names, "<#"+c+">")
+	}
+	return strings.Join(names, ", ")
+}
+
+// refuse tells a person privately that they may not act, once per thread and day. That is the outcome of all their messages there that day.
+func (b *Bot) refuse(ctx context.Context, at place, root, user, refusal string) error {
+	key := fmt.Sprintf("refused/%s/%s/%s/%s", at.channel, root, user, b.clock.Now().UTC().Format("2006-01-02"))
+	if _, err := b.store.Message(ctx, key); err == nil || session.CodeOf(err) != session.NotFound {
+		return session.Wrap("bot.refuse", err)
+	}
+	return b.whisper(ctx, key, at, user, refusal)
+}
+
+// whisper says something to one person where they are: visible to them alone in a channel, as an ordinary reply in a direct conversation.
+// Text is Slack's markup.
+func (b *Bot) whisper(ctx context.Context, key string, at place, user, text string) error {
+	return b.put(ctx, b.private(key, at, user, text))
+}
+
+func (b *Bot) private(key string, at place, user, text string) session.Message {
+	return session.Message{Key: key, Op: session.MessageEphemeral, Channel: at.channel, Thread: at.thread, User: user, Text: text, Urgent: true}
+}
