@@ -1,0 +1,278 @@
+//go:build linux
+
+package main
+
+import (
+	"context"
+	"crypto/hkdf"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"openinspect/bot"
+	"openinspect/github"
+	"openinspect/sandbox"
+	"openinspect/sandbox/gateway"
+	"openinspect/sandbox/local"
+	"openinspect/sandbox/runner/opencode"
+	"openinspect/session"
+	"openinspect/session/boltdb"
+	"openinspect/session/model"
+	weblite "openinspect/web-lite"
+)
+
+// Options are what a program decides for an App and an operator does not.
+type Options struct {
+	Logger   *slog.Logger
+	Clock    session.Clock // nil: the computer's
+	Agent    string        // path of the agent's binary, or local.ScriptAgent; "": found or fetched
+	Progress io.Writer     // takes what fetching the agent says; nil: nobody
+	Ready    func()        // called once everything runs
+	Listener net.Listener  // for the log pages; nil: Config.HTTPAddr is listened on
+}
+
+// drainFor is how long an orderly stop waits for model answers that are being streamed.
+const drainFor = 20 * time.Second
+
+// App is the bot with everything it works with.
+type App struct {
+	c   Config
+	o   Options
+	log *slog.Logger
+
+	db      *boltdb.DB
+	github  *github.GitHub
+	gateway *gateway.Gateway
+	manager *sandbox.Manager
+	hub     *session.Hub
+	bot     *bot.Bot
+	web     *weblite.Server
+}
+
+// NewApp makes an App of a checked configuration; Run brings it to life.
+func NewApp(c Config, o Options) (*App, error) {
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	if o.Clock == nil {
+		o.Clock = session.SystemClock{}
+	}
+	if o.Progress == nil {
+		o.Progress = io.Discard
+	}
+	if o.Ready == nil {
+		o.Ready = func() {}
+	}
+	return &App{c: c, o: o, log: o.Logger}, nil
+}
+
+// Run runs the bot until ctx ends, and then stops in good order: no new events, model answers that stream may finish, links say good-bye.
+// Sandboxes live on; the next run finds them.
+func (a *App) Run(ctx context.Context) (err error) {
+	if a.db, err = boltdb.Open(filepath.Join(a.c.DataDir, "openinspect.db"), boltdb.Options{MasterKey: a.c.Secrets.MasterKey, Clock: a.o.Clock}); err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, a.db.Close()) }()
+	if err := a.build(ctx); err != nil {
+		return err
+	}
+	listener := a.o.Listener
+	if listener == nil {
+		if listener, err = net.Listen("tcp", a.c.HTTPAddr); err != nil {
+			return &ConfigError{"INSPECT_HTTP_ADDR", "cannot be listened on: " + err.Error()}
+		}
+	}
+	defer listener.Close()
+	stopControl, err := serveControl(ctx, a.c.DataDir, a.db)
+	if err != nil {
+		return session.Wrap("control socket", err)
+	}
+	defer stopControl()
+	server := &http.Server{Handler: a.web.Handler(), ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 32 << 10}
+
+	// What works for sessions outlives ctx by the time that draining takes.
+	work, stopWork := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopWork()
+	if err := a.hub.Start(work); err != nil {
+		return err
+	}
+	if err := a.sweep(work); err != nil {
+		a.log.Warn("looking for orphaned sandboxes", "error", err)
+	}
+	front, stopFront := context.WithCancel(ctx)
+	defer stopFront()
+	ended := make(chan error, 3)
+	go func() { ended <- wrapEnd("github", a.github.Run(front)) }()
+	go func() { ended <- wrapEnd("slack", a.bot.Run(front)) }()
+	go func() {
+		if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
+			ended <- fmt.Errorf("web: %w", err)
+			return
+		}
+		ended <- nil
+	}()
+	a.log.Info("running", "version", version(), "model", a.c.Model, "web", listener.Addr().String())
+	a.o.Ready()
+
+	var cause error
+	waiting := 3
+	select {
+	case <-ctx.Done():
+	case cause = <-ended:
+		waiting--
+	}
+	a.log.Info("stopping")
+	stopFront()
+	drain, cancel := context.WithTimeout(context.Background(), drainFor)
+	defer cancel()
+	if err := a.gateway.Drain(drain); err != nil {
+		a.log.Warn("model answers were cut short by the stop", "error", err)
+	}
+	if err := a.manager.Close(drain); err != nil {
+		a.log.Warn("links were cut by the stop", "error", err)
+	}
+	stopWork()
+	a.hub.Wait()
+	_ = server.Close() // pages resume by themselves
+	for range waiting {
+		if err := <-ended; cause == nil {
+			cause = err
+		}
+	}
+	return cause
+}
+
+func wrapEnd(what string, err error) error {
+	if err == nil || errors.Is(err, context.Canceled) {
+		return nil
+	}
+	return session.Wrap(what, err)
+}
+
+// build makes the parts and ties them together.
+func (a *App) build(ctx context.Context) (err error) {
+	webKey, err := hkdf.Key(sha256.New, a.c.Secrets.MasterKey, nil, "log links", 32)
+	if err != nil {
+		return err
+	}
+	if a.github, err = github.New(github.Config{
+		URL: a.c.GitHubURL, AppID: a.c.GitHubAppID, ClientID: a.c.GitHubClientID, PrivateKey: a.c.Secrets.GitHubPrivateKey,
+		Dir: a.c.DataDir, Store: a.db, Clock: a.o.Clock, Linked: a.linked,
+		LogURL: func(id session.ID) string { return a.web.Unsigned(id) },
+		Report: func(op string, err error) { a.log.Warn("github", "op", op, "error", err) },
+	}); err != nil {
+		return err
+	}
+	self, err := a.github.Bot(ctx)
+	if err != nil {
+		return err
+	}
+	if a.gateway, err = gateway.New(gateway.Config{Providers: a.providers()}); err != nil {
+		return err
+	}
+	provider, err := a.provider(ctx)
+	if err != nil {
+		return err
+	}
+	setup, start := a.c.timeouts()
+	if a.manager, err = sandbox.New(sandbox.Config{
+		Provider: provider, Store: a.db, Credentials: a.github, Models: a.gateway, Clock: a.o.Clock, Bot: self,
+		Live:     func(id session.ID, d session.Delta) { a.hub.Live(id, d) },
+		Report:   a.report,
+		Redactor: session.NewRedactor(a.c.Secrets.SlackBotToken, a.c.Secrets.SlackAppToken, a.c.Secrets.AnthropicKey, a.c.Secrets.OpenAIKey),
+		CloneURL: a.github.CloneURL, LogURL: func(id session.ID) string { return a.web.Unsigned(id) },
+		Catalogue: model.OpenCode(a.models()), Providers: a.c.providers(), Setup: setup, StartScript: start,
+	}); err != nil {
+		return err
+	}
+	if a.hub, err = session.NewHub(session.HubConfig{
+		Store: a.db, Sandboxes: a.manager, Forge: a.github, Clock: a.o.Clock, Report: a.report,
+		OnCommit: func(id session.ID) { a.bot.Notify(id) },
+	}); err != nil {
+		return err
+	}
+	if a.web, err = weblite.New(weblite.Config{Sessions: a.hub, Key: webKey, PublicURL: a.c.PublicURL, Clock: a.o.Clock, Logger: a.log}); err != nil {
+		return err
+	}
+	a.bot, err = bot.New(bot.Config{
+		BotToken: a.c.Secrets.SlackBotToken, AppToken: a.c.Secrets.SlackAppToken, APIURL: a.c.SlackAPIURL,
+		Store: a.db, Sessions: a.hub, Repositories: a.github, Linking: a.github, Clock: a.o.Clock, Logger: a.log,
+		DefaultModel: a.c.Model, ModelAvailable: a.available, Log: a.web.Link,
+		ApproveEmoji: a.c.EmojiApprove, StopEmoji: a.c.EmojiStop, AllowedChannels: a.c.AllowedChannels, AllowGuests: a.c.AllowGuests,
+	})
+	return err
+}
+
+// linked takes how a person's linking ended: they are told, and approvals that wait for it go on.
+func (a *App) linked(ctx context.Context, slack string, account *session.Identity, cause error) {
+	a.bot.LinkDone(ctx, slack, account, cause)
+}
+
+func (a *App) report(id session.ID, op string, err error) {
+	a.log.Warn("session", "session", id, "op", op, "error", err)
+}
+
+// providers are the model providers for which there is a key.
+func (a *App) providers() map[string]gateway.Provider {
+	all := map[string]gateway.Provider{
+		model.Anthropic: {BaseURL: a.c.AnthropicURL, Key: a.c.Secrets.AnthropicKey},
+		model.OpenAI:    {BaseURL: a.c.OpenAIURL, Key: a.c.Secrets.OpenAIKey},
+	}
+	for id, p := range all {
+		if p.Key == "" {
+			delete(all, id)
+		}
+	}
+	return all
+}
+
+// models are those of the catalogue for which there is a key.
+func (a *App) models() []model.Model {
+	return slices.DeleteFunc(model.All(), func(m model.Model) bool { return !slices.Contains(a.c.providers(), m.Provider) })
+}
+
+func (a *App) available(id string) bool {
+	return slices.ContainsFunc(a.models(), func(m model.Model) bool { return m.ID == id })
+}
+
+// provider is where sandboxes run.
+func (a *App) provider(ctx context.Context) (sandbox.Provider, error) {
+	if err := local.Hide(); err != nil {
+		a.log.Warn("the bot's memory stays readable to processes of the same user", "error", err)
+	}
+	agent := a.o.Agent
+	if agent == "" {
+		var err error
+		if agent, err = opencode.Find(ctx, a.c.OpenCode, a.o.Progress); err != nil {
+			return nil, err
+		}
+	}
+	p, err := local.New(local.Config{Dir: filepath.Join(a.c.DataDir, "sandboxes"), Isolation: local.Isolation(a.c.Isolation), Agent: agent})
+	if err != nil {
+		return nil, err
+	}
+	if err := p.Available(ctx); err != nil {
+		return nil, err
+	}
+	return p, nil
+}
+
+// sweep ends sandboxes that no session knows.
+func (a *App) sweep(ctx context.Context) error {
+	sessions, err := a.db.List(ctx, 1<<30)
+	if err != nil {
+		return err
+	}
+	known := map[string]bool{}
+	for _, s := range sessions {
+		known[s.Sandbox.Name], known[s.Sandbox.Image] = true, true
+	}
+	return a.manager.Sweep(ctx, func(name string) bool { return known[name] })
+}

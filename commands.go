@@ -1,0 +1,155 @@
+//go:build linux
+
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"runtime"
+	"runtime/debug"
+	"syscall"
+
+	"github.com/alecthomas/kong"
+
+	"openinspect/sandbox/runner/opencode"
+	"openinspect/session"
+)
+
+// cli is the command line.
+type cli struct {
+	Serve      serveCommand    `cmd:"" default:"withargs" help:"Run the bot (the default)."`
+	Demo       demoCommand     `cmd:"" help:"Show a whole session without any credential, against doubles of Slack, GitHub and the model on this computer."`
+	Sessions   sessionsCommand `cmd:"" help:"List the sessions of a data directory."`
+	Logs       logsCommand     `cmd:"" help:"Print a session's log."`
+	FetchAgent fetchCommand    `cmd:"" name:"fetch-agent" help:"Fetch the agent (OpenCode) with npm, once, and print where it is."`
+	Version    versionCommand  `cmd:"" help:"Print the version."`
+	Runner     runnerCommand   `cmd:"" hidden:""`
+}
+
+// command runs the command line and returns the exit status: 2 for what the operator has to mend, 1 for other failures.
+func command(args []string) int {
+	if runtime.GOARCH != "amd64" && runtime.GOARCH != "arm64" {
+		fmt.Fprintf(os.Stderr, "openinspect runs on Linux on amd64 and arm64, not on %s.\n", runtime.GOARCH)
+		return 2
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	var c cli
+	parser, err := kong.New(&c, kong.Name("openinspect"), kong.UsageOnError(), kong.BindTo(ctx, (*context.Context)(nil)),
+		kong.Description("A coding agent in Slack: a thread is a session, a person approves, a pull request appears."))
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	k, err := parser.Parse(args)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "openinspect:", err)
+		return 2
+	}
+	return status(k.Run())
+}
+
+// status reports an error in one line and returns the exit status for it.
+func status(err error) int {
+	if err == nil || errors.Is(err, context.Canceled) {
+		return 0
+	}
+	if e, ok := errors.AsType[*ConfigError](err); ok {
+		fmt.Fprintln(os.Stderr, "openinspect:", e)
+		return 2
+	}
+	fmt.Fprintln(os.Stderr, "openinspect:", session.Sentence(err))
+	if session.Sentence(err) != err.Error() {
+		fmt.Fprintln(os.Stderr, "  ", err)
+	}
+	return 1
+}
+
+type serveCommand struct {
+	Config `embed:""`
+}
+
+func (c *serveCommand) Run(ctx context.Context) error {
+	if err := c.Load(systemEnvironment()); err != nil {
+		return err
+	}
+	app, err := NewApp(c.Config, Options{Logger: newLogger(os.Stderr, c.LogLevel)})
+	if err != nil {
+		return err
+	}
+	return app.Run(ctx)
+}
+
+func newLogger(w io.Writer, level string) *slog.Logger {
+	var l slog.Level
+	_ = l.UnmarshalText([]byte(level)) // checked before; info otherwise
+	return slog.New(slog.NewJSONHandler(w, &slog.HandlerOptions{Level: l}))
+}
+
+type fetchCommand struct {
+	To string `type:"path" help:"Copy the binary to this path."`
+}
+
+func (c *fetchCommand) Run(ctx context.Context) error {
+	path, err := opencode.Find(ctx, "", os.Stderr)
+	if err != nil {
+		return err
+	}
+	if c.To != "" {
+		if err := copyFile(path, c.To); err != nil {
+			return err
+		}
+		path = c.To
+	}
+	fmt.Println(path)
+	return nil
+}
+
+// copyFile copies an executable; the copy has its name only once it is whole.
+func copyFile(from, to string) error {
+	in, err := os.Open(from)
+	if err != nil {
+		return err
+	}
+	defer in.Close()
+	out, err := os.CreateTemp(filepath.Dir(to), ".copy-*")
+	if err != nil {
+		return err
+	}
+	defer os.Remove(out.Name())
+	_, err = io.Copy(out, in)
+	if err := errors.Join(err, out.Chmod(0o755), out.Close()); err != nil {
+		return err
+	}
+	return os.Rename(out.Name(), to)
+}
+
+type versionCommand struct{}
+
+func (versionCommand) Run() error {
+	fmt.Println("openinspect", version())
+	return nil
+}
+
+// version is the module's version, or the commit it was built from.
+func version() string {
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return "unknown"
+	}
+	if v := info.Main.Version; v != "" && v != "(devel)" {
+		return v
+	}
+	for _, s := range info.Settings {
+		if s.Key == "vcs.revision" {
+			return s.Value[:min(12, len(s.Value))]
+		}
+	}
+	return "devel"
+}

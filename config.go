@@ -1,0 +1,372 @@
+package main
+
+import (
+	"crypto/rand"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"net"
+	"net/url"
+	"os"
+	"path/filepath"
+	"reflect"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/alecthomas/kong"
+
+	"openinspect/session"
+	"openinspect/session/model"
+)
+
+// Config is everything an operator may set. Each field has an environment variable and a flag of the same name; secrets have no
+// flag: they come from the environment or from a file named by NAME_FILE. README's table and this one are kept equal by a test.
+type Config struct {
+	SlackAPIURL     string   `name:"slack-api-url" env:"SLACK_API_URL" default:"https://slack.com/api/" help:"Slack's Web API."`
+	GitHubAppID     int64    `name:"github-app-id" env:"GITHUB_APP_ID" help:"Numeric id of the GitHub App."`
+	GitHubClientID  string   `name:"github-client-id" env:"GITHUB_CLIENT_ID" help:"Client id of the GitHub App, with which people link their accounts."`
+	GitHubURL       string   `name:"github-url" env:"GITHUB_URL" default:"https://github.com" help:"GitHub, or the base URL of a GitHub Enterprise Server."`
+	AnthropicURL    string   `name:"anthropic-base-url" env:"ANTHROPIC_BASE_URL" default:"https://api.anthropic.com" help:"Anthropic's API, without /v1."`
+	OpenAIURL       string   `name:"openai-base-url" env:"OPENAI_BASE_URL" default:"https://api.openai.com" help:"OpenAI's API, without /v1."`
+	Sandbox         string   `name:"inspect-sandbox" env:"INSPECT_SANDBOX" default:"local" help:"Where agents work: local."`
+	Isolation       string   `name:"inspect-local-isolation" env:"INSPECT_LOCAL_ISOLATION" default:"bwrap" help:"How local sandboxes are kept apart: bwrap, or none."`
+	DataDir         string   `name:"inspect-data-dir" env:"INSPECT_DATA_DIR" help:"Directory of the store and of local sandboxes (default: $$XDG_STATE_HOME/openinspect)."`
+	HTTPAddr        string   `name:"inspect-http-addr" env:"INSPECT_HTTP_ADDR" default:"127.0.0.1:8787" help:"Where the log pages are served."`
+	PublicURL       string   `name:"inspect-public-url" env:"INSPECT_PUBLIC_URL" help:"Base of links to the log pages in Slack; without it none are posted."`
+	Model           string   `name:"inspect-model" env:"INSPECT_MODEL" help:"Default model, provider/model (default: the catalogue's first for which there is a key)."`
+	SetupTimeout    int      `name:"setup-timeout-seconds" env:"SETUP_TIMEOUT_SECONDS" default:"300" help:"How long .openinspect/setup.sh may take."`
+	StartTimeout    int      `name:"start-timeout-seconds" env:"START_TIMEOUT_SECONDS" default:"120" help:"How long .openinspect/start.sh may take."`
+	AllowedChannels []string `name:"inspect-allowed-channels" env:"INSPECT_ALLOWED_CHANNELS" help:"Ids of the channels where the bot works (default: all it is invited to)."`
+	AllowGuests     bool     `name:"inspect-allow-guests" env:"INSPECT_ALLOW_GUESTS" help:"Let guests and people of other organisations act."`
+	EmojiApprove    string   `name:"inspect-emoji-approve" env:"INSPECT_EMOJI_APPROVE" default:"white_check_mark" help:"Reaction that approves a card."`
+	EmojiStop       string   `name:"inspect-emoji-stop" env:"INSPECT_EMOJI_STOP" default:"octagonal_sign" help:"Reaction that stops a turn."`
+	OpenCode        string   `name:"inspect-opencode" env:"INSPECT_OPENCODE" help:"The agent's binary (default: opencode on PATH, else fetched once by npm)."`
+	LogLevel        string   `name:"inspect-log-level" env:"INSPECT_LOG_LEVEL" default:"info" help:"debug, info, warn or error; JSON lines on standard error."`
+
+	Secrets Secrets `kong:"-"`
+}
+
+// Secrets are the settings that have no flag.
+type Secrets struct {
+	SlackBotToken    string // SLACK_BOT_TOKEN
+	SlackAppToken    string // SLACK_APP_TOKEN
+	GitHubPrivateKey []byte // GITHUB_APP_PRIVATE_KEY, PEM
+	AnthropicKey     string // ANTHROPIC_API_KEY
+	OpenAIKey        string // OPENAI_API_KEY
+	MasterKey        []byte // INSPECT_MASTER_KEY, 32 bytes
+}
+
+// secretNames are the variables that hold secrets; each has a NAME_FILE beside it.
+var secretNames = []string{
+	"SLACK_BOT_TOKEN", "SLACK_APP_TOKEN", "GITHUB_APP_PRIVATE_KEY", "ANTHROPIC_API_KEY", "OPENAI_API_KEY", "INSPECT_MASTER_KEY",
+}
+
+// ConfigError is a setting that has to be mended: one line that names it and says how. The process ends with status 2.
+type ConfigError struct{ Name, Problem string }
+
+func (e *ConfigError) Error() string { return e.Name + " " + e.Problem }
+
+// environment is where settings are read from: os.LookupEnv and os.Environ, or a test's.
+type environment struct {
+	lookup func(string) (string, bool)
+	all    []string
+}
+
+func systemEnvironment() environment { return environment{os.LookupEnv, os.Environ()} }
+
+// secret reads NAME, or the file that NAME_FILE names.
+func (e environment) secret(name string) (string, error) {
+	value, direct := e.lookup(name)
+	file, byFile := e.lookup(name + "_FILE")
+	if value != "" && file != "" {
+		return "", &ConfigError{name, "and " + name + "_FILE are both set; keep one."}
+	}
+	if direct && value != "" || !byFile || file == "" {
+		return strings.TrimSpace(value), nil
+	}
+	b, err := os.ReadFile(file)
+	if err != nil {
+		return "", &ConfigError{name + "_FILE", "cannot be read: " + err.Error()}
+	}
+	return strings.TrimSpace(string(b)), nil
+}
+
+// Load completes c from the environment and checks it. It creates the master key's file if there is no key yet.
+func (c *Config) Load(env environment) error {
+	if err := checkNames(env.all); err != nil {
+		return err
+	}
+	if err := c.secrets(env); err != nil {
+		return err
+	}
+	if err := c.check(); err != nil {
+		return err
+	}
+	if err := c.dataDir(env); err != nil {
+		return err
+	}
+	return c.masterKey(env)
+}
+
+// dataDir fills the data directory in.
+func (c *Config) dataDir(env environment) error {
+	if c.DataDir == "" {
+		dir, err := xdg(env, "XDG_STATE_HOME", ".local/state")
+		if err != nil {
+			return err
+		}
+		c.DataDir = dir
+	}
+	abs, err := filepath.Abs(c.DataDir)
+	if err != nil {
+		return &ConfigError{"INSPECT_DATA_DIR", "is not a path: " + err.Error()}
+	}
+	c.DataDir = abs
+	return nil
+}
+
+func (c *Config) secrets(env environment) error {
+	values := map[string]string{}
+	for _, name := range secretNames {
+		v, err := env.secret(name)
+		if err != nil {
+			return err
+		}
+		values[name] = v
+	}
+	c.Secrets.SlackBotToken = values["SLACK_BOT_TOKEN"]
+	c.Secrets.SlackAppToken = values["SLACK_APP_TOKEN"]
+	c.Secrets.GitHubPrivateKey = []byte(values["GITHUB_APP_PRIVATE_KEY"])
+	c.Secrets.AnthropicKey = values["ANTHROPIC_API_KEY"]
+	c.Secrets.OpenAIKey = values["OPENAI_API_KEY"]
+	switch {
+	case c.Secrets.SlackBotToken == "":
+		return &ConfigError{"SLACK_BOT_TOKEN", "is not set. Copy the Bot User OAuth Token (xoxb-…) from your Slack app's page “OAuth & Permissions”. To try it without Slack: openinspect demo"}
+	case !strings.HasPrefix(c.Secrets.SlackBotToken, "xoxb-"):
+		return &ConfigError{"SLACK_BOT_TOKEN", "does not begin with xoxb-. It is the Bot User OAuth Token of “OAuth & Permissions”, not another one."}
+	case c.Secrets.SlackAppToken == "":
+		return &ConfigError{"SLACK_APP_TOKEN", "is not set. Make an app-level token (xapp-…) with the scope connections:write on your Slack app's page “Basic Information”."}
+	case !strings.HasPrefix(c.Secrets.SlackAppToken, "xapp-"):
+		return &ConfigError{"SLACK_APP_TOKEN", "does not begin with xapp-. It is an app-level token of “Basic Information”, not another one."}
+	case c.GitHubAppID <= 0:
+		return &ConfigError{"GITHUB_APP_ID", "is not set. It is the number called “App ID” on your GitHub App's page."}
+	case c.GitHubClientID == "":
+		return &ConfigError{"GITHUB_CLIENT_ID", "is not set. It is called “Client ID” on your GitHub App's page."}
+	case len(c.Secrets.GitHubPrivateKey) == 0:
+		return &ConfigError{"GITHUB_APP_PRIVATE_KEY", "is not set. Generate a private key on your GitHub App's page and set GITHUB_APP_PRIVATE_KEY_FILE to the .pem file."}
+	case !strings.Contains(values["GITHUB_APP_PRIVATE_KEY"], "-----BEGIN "):
+		return &ConfigError{"GITHUB_APP_PRIVATE_KEY", "is not a PEM file. Set GITHUB_APP_PRIVATE_KEY_FILE to the .pem file that GitHub gave you."}
+	case c.Secrets.AnthropicKey == "" && c.Secrets.OpenAIKey == "":
+		return &ConfigError{"ANTHROPIC_API_KEY", "is not set, and neither is OPENAI_API_KEY. Set at least one: the agent needs a model."}
+	}
+	return c.decodeMasterKey(values["INSPECT_MASTER_KEY"])
+}
+
+// decodeMasterKey takes the key from the environment; "" leaves it to masterKey.
+func (c *Config) decodeMasterKey(text string) error {
+	if text == "" {
+		return nil
+	}
+	key, err := base64.StdEncoding.DecodeString(text)
+	if err != nil || len(key) != 32 {
+		return &ConfigError{"INSPECT_MASTER_KEY", "is not 32 bytes in base64. Make one with: openssl rand -base64 32"}
+	}
+	c.Secrets.MasterKey = key
+	return nil
+}
+
+func (c *Config) check() error {
+	for name, u := range map[string]string{"SLACK_API_URL": c.SlackAPIURL, "GITHUB_URL": c.GitHubURL, "ANTHROPIC_BASE_URL": c.AnthropicURL, "OPENAI_BASE_URL": c.OpenAIURL, "INSPECT_PUBLIC_URL": c.PublicURL} {
+		if u == "" && name == "INSPECT_PUBLIC_URL" {
+			continue
+		}
+		p, err := url.Parse(u)
+		if err != nil || p.Host == "" || p.Scheme != "https" && p.Scheme != "http" {
+			return &ConfigError{name, fmt.Sprintf("is %q, which is not a URL. Write it with its scheme, such as https://example.com", u)}
+		}
+		if p.User != nil {
+			return &ConfigError{name, "holds a user name or password. Take it out of the URL."}
+		}
+		if name == "INSPECT_PUBLIC_URL" && strings.Trim(p.Path, "/")+p.RawQuery != "" {
+			return &ConfigError{name, "has a path. Give the host alone, such as https://inspect.example.com"}
+		}
+	}
+	for _, name := range []*string{&c.AnthropicURL, &c.OpenAIURL} {
+		*name = strings.TrimSuffix(strings.TrimSuffix(*name, "/"), "/v1")
+	}
+	switch {
+	case c.Sandbox == "modal":
+		return &ConfigError{"INSPECT_SANDBOX", "is modal, which this version cannot do yet. Use local."}
+	case c.Sandbox != "local":
+		return &ConfigError{"INSPECT_SANDBOX", fmt.Sprintf("is %q. Use local.", c.Sandbox)}
+	case c.Isolation != "bwrap" && c.Isolation != "none":
+		return &ConfigError{"INSPECT_LOCAL_ISOLATION", fmt.Sprintf("is %q. Use bwrap or none.", c.Isolation)}
+	case c.SetupTimeout <= 0:
+		return &ConfigError{"SETUP_TIMEOUT_SECONDS", "must be above 0."}
+	case c.StartTimeout <= 0:
+		return &ConfigError{"START_TIMEOUT_SECONDS", "must be above 0."}
+	}
+	if _, _, err := net.SplitHostPort(c.HTTPAddr); err != nil {
+		return &ConfigError{"INSPECT_HTTP_ADDR", fmt.Sprintf("is %q. Write host:port, such as 127.0.0.1:8787", c.HTTPAddr)}
+	}
+	if err := new(slog.Level).UnmarshalText([]byte(c.LogLevel)); err != nil {
+		return &ConfigError{"INSPECT_LOG_LEVEL", fmt.Sprintf("is %q. Use debug, info, warn or error.", c.LogLevel)}
+	}
+	return c.checkModel()
+}
+
+// providers returns the model providers for which there is a key.
+func (c *Config) providers() []string {
+	var p []string
+	if c.Secrets.AnthropicKey != "" {
+		p = append(p, "anthropic")
+	}
+	if c.Secrets.OpenAIKey != "" {
+		p = append(p, "openai")
+	}
+	return p
+}
+
+func (c *Config) checkModel() error {
+	if c.Model == "" {
+		m, ok := model.Default(c.providers()...)
+		if !ok {
+			return &ConfigError{"INSPECT_MODEL", "is not set, and no model provider has a key."}
+		}
+		c.Model = m.ID
+		return nil
+	}
+	m, ok := model.Find(c.Model)
+	if !ok {
+		return &ConfigError{"INSPECT_MODEL", fmt.Sprintf("is %q, which is not in the catalogue. Nearest: %s", c.Model, strings.Join(model.Nearest(c.Model), ", "))}
+	}
+	if !slices.Contains(c.providers(), m.Provider) {
+		return &ConfigError{"INSPECT_MODEL", fmt.Sprintf("is %s, but there is no key for %s. Set %s_API_KEY.", m.ID, m.Provider, strings.ToUpper(m.Provider))}
+	}
+	c.Model = m.ID
+	return nil
+}
+
+// masterKey reads the key that seals tokens, or makes one. It lives outside the data directory, so that a backup never has it.
+func (c *Config) masterKey(env environment) error {
+	if c.Secrets.MasterKey != nil {
+		return nil
+	}
+	dir, err := xdg(env, "XDG_CONFIG_HOME", ".config")
+	if err != nil {
+		return err
+	}
+	c.Secrets.MasterKey, err = readOrMakeKey(filepath.Join(dir, "master.key"))
+	return err
+}
+
+func xdg(env environment, name, fallback string) (string, error) {
+	if dir, ok := env.lookup(name); ok && filepath.IsAbs(dir) {
+		return filepath.Join(dir, "openinspect"), nil
+	}
+	home, ok := env.lookup("HOME")
+	if !ok || home == "" {
+		return "", &ConfigError{"HOME", "is not set. Set it, or INSPECT_DATA_DIR and INSPECT_MASTER_KEY."}
+	}
+	return filepath.Join(home, fallback, "openinspect"), nil
+}
+
+// checkNames refuses INSPECT_ variables that mean nothing: a misspelt setting would otherwise be ignored in silence.
+func checkNames(environ []string) error {
+	known := settingNames()
+	for _, kv := range environ {
+		name, _, _ := strings.Cut(kv, "=")
+		if strings.HasPrefix(name, "INSPECT_") && !slices.Contains(known, strings.TrimSuffix(name, "_FILE")) {
+			return &ConfigError{name, "is not a setting. Did you mean " + session.Nearest(name, known, 1)[0] + "?"}
+		}
+	}
+	return nil
+}
+
+// timeouts returns the limits of the lifecycle scripts.
+func (c *Config) timeouts() (setup, start time.Duration) {
+	return time.Duration(c.SetupTimeout) * time.Second, time.Duration(c.StartTimeout) * time.Second
+}
+
+// settingNames returns the names of all settings.
+func settingNames() []string {
+	names := slices.Clone(secretNames)
+	for field := range reflect.TypeFor[Config]().Fields() {
+		if name := field.Tag.Get("env"); name != "" {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
+// readOrMakeKey returns the key in a file, or makes the file. The file is complete before it has its name.
+func readOrMakeKey(path string) ([]byte, error) {
+	b, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return makeKey(path)
+	}
+	if err != nil {
+		return nil, &ConfigError{"INSPECT_MASTER_KEY", "is not set, and its file cannot be read: " + err.Error()}
+	}
+	key, err := base64.StdEncoding.DecodeString(strings.TrimSpace(string(b)))
+	if err != nil || len(key) != 32 {
+		return nil, &ConfigError{"INSPECT_MASTER_KEY", "is not set, and " + path + " does not hold 32 bytes in base64. Restore that file: without it nothing sealed can be read."}
+	}
+	return key, nil
+}
+
+func makeKey(path string) ([]byte, error) {
+	failed := func(err error) ([]byte, error) {
+		return nil, &ConfigError{"INSPECT_MASTER_KEY", "is not set, and no key could be made: " + err.Error()}
+	}
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		return failed(err)
+	}
+	key := make([]byte, 32)
+	_, _ = rand.Read(key)                                    // never fails: crypto/rand
+	f, err := os.CreateTemp(filepath.Dir(path), ".master-*") // 0600
+	if err != nil {
+		return failed(err)
+	}
+	defer os.Remove(f.Name())
+	if _, err := f.WriteString(base64.StdEncoding.EncodeToString(key) + "\n"); err != nil {
+		return failed(err)
+	}
+	if err := errors.Join(f.Sync(), f.Close()); err != nil {
+		return failed(err)
+	}
+	if err := os.Link(f.Name(), path); errors.Is(err, fs.ErrExist) {
+		return readOrMakeKey(path) // another process was faster
+	} else if err != nil {
+		return failed(err)
+	}
+	return key, nil
+}
+
+// configFrom reads a Config from an environment of its own, as a process with just that environment would.
+func configFrom(vars map[string]string, args ...string) (Config, error) {
+	var c Config
+	lookup := kong.ResolverFunc(func(_ *kong.Context, _ *kong.Path, flag *kong.Flag) (any, error) {
+		for _, name := range flag.Envs {
+			if v, ok := vars[name]; ok {
+				return v, nil
+			}
+		}
+		return nil, nil
+	})
+	env := environment{lookup: func(k string) (string, bool) { v, ok := vars[k]; return v, ok }}
+	for k, v := range vars {
+		env.all = append(env.all, k+"="+v)
+	}
+	parser, err := kong.New(&c, kong.Name("openinspect"), kong.Resolvers(lookup))
+	if err != nil {
+		return c, err
+	}
+	if _, err := parser.Parse(args); err != nil {
+		return c, err
+	}
+	return c, c.Load(env)
+}

@@ -1,0 +1,174 @@
+package main
+
+import (
+	"bytes"
+	"encoding/base64"
+	"errors"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/alecthomas/kong"
+)
+
+func lines(t *testing.T, path string) int {
+	t.Helper()
+	b, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return bytes.Count(b, []byte("\n"))
+}
+
+// goodEnvironment is what serve needs at least.
+func goodEnvironment(t *testing.T) map[string]string {
+	return map[string]string{
+		"SLACK_BOT_TOKEN": "xoxb-1", "SLACK_APP_TOKEN": "xapp-1", "GITHUB_APP_ID": "7", "GITHUB_CLIENT_ID": "Iv1.x",
+		"GITHUB_APP_PRIVATE_KEY": "-----BEGIN RSA PRIVATE KEY-----\nx\n-----END RSA PRIVATE KEY-----",
+		"ANTHROPIC_API_KEY":      "sk-ant-1", "HOME": t.TempDir(),
+	}
+}
+
+// load reads a Config as main does, from an environment of its own.
+func load(t *testing.T, env map[string]string, args ...string) (Config, error) {
+	t.Helper()
+	for name := range env {
+		t.Setenv(name, env[name])
+	}
+	var c Config
+	parser, err := kong.New(&c, kong.Name("openinspect"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := parser.Parse(args); err != nil {
+		return c, err
+	}
+	e := environment{lookup: func(k string) (string, bool) { v, ok := env[k]; return v, ok }}
+	for k, v := range env {
+		e.all = append(e.all, k+"="+v)
+	}
+	return c, c.Load(e)
+}
+
+func TestDefaults(t *testing.T) {
+	env := goodEnvironment(t)
+	c, err := load(t, env)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c.DataDir != filepath.Join(env["HOME"], ".local/state/openinspect") || c.HTTPAddr != "127.0.0.1:8787" || !strings.HasPrefix(c.Model, "anthropic/") {
+		t.Errorf("%+v", c)
+	}
+	again, err := load(t, env)
+	if err != nil || len(c.Secrets.MasterKey) != 32 || !bytes.Equal(c.Secrets.MasterKey, again.Secrets.MasterKey) {
+		t.Errorf("the master key is not kept: %v", err)
+	}
+	st, err := os.Stat(filepath.Join(env["HOME"], ".config/openinspect/master.key"))
+	if err != nil || st.Mode().Perm() != 0o600 {
+		t.Errorf("master.key: %v %v", st, err)
+	}
+}
+
+func TestFlagsBeatTheEnvironment(t *testing.T) {
+	env := goodEnvironment(t)
+	env["INSPECT_HTTP_ADDR"] = "127.0.0.1:1"
+	c, err := load(t, env, "--inspect-http-addr", "127.0.0.1:2")
+	if err != nil || c.HTTPAddr != "127.0.0.1:2" {
+		t.Errorf("%q %v", c.HTTPAddr, err)
+	}
+}
+
+// Each mistake is answered by one line that names the variable and says how to mend it.
+func TestMistakes(t *testing.T) {
+	key := filepath.Join(t.TempDir(), "key")
+	if err := os.WriteFile(key, []byte("xoxb-from-file\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct{ name, value, want string }{
+		{"SLACK_BOT_TOKEN", "", "SLACK_BOT_TOKEN is not set. Copy"},
+		{"SLACK_BOT_TOKEN", "xapp-1", "SLACK_BOT_TOKEN does not begin with xoxb-"},
+		{"SLACK_BOT_TOKEN_FILE", key, "SLACK_BOT_TOKEN and SLACK_BOT_TOKEN_FILE are both set"},
+		{"SLACK_APP_TOKEN", "", "SLACK_APP_TOKEN is not set. Make"},
+		{"SLACK_APP_TOKEN", "xoxb-1", "SLACK_APP_TOKEN does not begin with xapp-"},
+		{"SLACK_API_URL", "slack.com/api", "SLACK_API_URL is \"slack.com/api\", which is not a URL"},
+		{"GITHUB_APP_ID", "", "GITHUB_APP_ID is not set"},
+		{"GITHUB_CLIENT_ID", "", "GITHUB_CLIENT_ID is not set"},
+		{"GITHUB_APP_PRIVATE_KEY", "", "GITHUB_APP_PRIVATE_KEY is not set"},
+		{"GITHUB_APP_PRIVATE_KEY", "abc", "GITHUB_APP_PRIVATE_KEY is not a PEM file"},
+		{"GITHUB_APP_PRIVATE_KEY_FILE", "/nowhere", "are both set"},
+		{"GITHUB_URL", "https://user:pw@github.test", "GITHUB_URL holds a user name or password"},
+		{"ANTHROPIC_API_KEY", "", "ANTHROPIC_API_KEY is not set, and neither is OPENAI_API_KEY"},
+		{"ANTHROPIC_BASE_URL", "x", "ANTHROPIC_BASE_URL is \"x\""},
+		{"INSPECT_MASTER_KEY", "short", "INSPECT_MASTER_KEY is not 32 bytes"},
+		{"INSPECT_MODEL", "anthropic/sonet", "INSPECT_MODEL is \"anthropic/sonet\", which is not in the catalogue. Nearest: anthropic/claude-sonnet"},
+		{"INSPECT_MODEL", "gpt", "but there is no key for openai. Set OPENAI_API_KEY"},
+		{"INSPECT_SANDBOX", "modal", "INSPECT_SANDBOX is modal"},
+		{"INSPECT_SANDBOX", "docker", "INSPECT_SANDBOX is \"docker\""},
+		{"INSPECT_LOCAL_ISOLATION", "some", "INSPECT_LOCAL_ISOLATION is \"some\""},
+		{"INSPECT_HTTP_ADDR", "8787", "INSPECT_HTTP_ADDR is \"8787\""},
+		{"INSPECT_LOG_LEVEL", "loud", "INSPECT_LOG_LEVEL is \"loud\""},
+		{"INSPECT_PUBLICURL", "https://x.test", "INSPECT_PUBLICURL is not a setting. Did you mean INSPECT_PUBLIC_URL?"},
+		{"SETUP_TIMEOUT_SECONDS", "0", "SETUP_TIMEOUT_SECONDS must be above 0"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			env := goodEnvironment(t)
+			env[c.name] = c.value
+			_, err := load(t, env)
+			if err == nil || !strings.Contains(err.Error(), c.want) || strings.Contains(err.Error(), "\n") {
+				t.Fatalf("%v\nwant %s", err, c.want)
+			}
+			if _, ok := errors.AsType[*ConfigError](err); !ok {
+				t.Errorf("%T", err)
+			}
+		})
+	}
+}
+
+func TestSecretFromFile(t *testing.T) {
+	env := goodEnvironment(t)
+	file := filepath.Join(t.TempDir(), "token")
+	if err := os.WriteFile(file, []byte("xoxb-from-file\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	delete(env, "SLACK_BOT_TOKEN")
+	env["SLACK_BOT_TOKEN_FILE"] = file
+	env["INSPECT_MASTER_KEY"] = base64.StdEncoding.EncodeToString(make([]byte, 32))
+	c, err := load(t, env)
+	if err != nil || c.Secrets.SlackBotToken != "xoxb-from-file" {
+		t.Errorf("%q %v", c.Secrets.SlackBotToken, err)
+	}
+}
+
+// README's table and the code name the same settings.
+func TestConfigurationTable(t *testing.T) {
+	readme, err := os.ReadFile("README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, table, ok := strings.Cut(string(readme), "## Configuration")
+	if !ok {
+		t.Fatal("README has no section Configuration")
+	}
+	table, _, _ = strings.Cut(table, "\n## ")
+	var told []string
+	for line := range strings.Lines(table) {
+		cell, _, _ := strings.Cut(strings.TrimPrefix(line, "|"), "|")
+		for _, name := range strings.Split(cell, ",") {
+			if name = strings.Trim(strings.TrimSpace(name), "`"); name == strings.ToUpper(name) && strings.Contains(name, "_") {
+				told = append(told, name)
+			}
+		}
+	}
+	for _, name := range settingNames() {
+		if !slices.Contains(told, name) {
+			t.Errorf("README does not tell of %s", name)
+		}
+	}
+	for _, name := range told {
+		if !slices.Contains(settingNames(), name) {
+			t.Errorf("README tells of %s, which is not a setting", name)
+		}
+	}
+}

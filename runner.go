@@ -1,0 +1,64 @@
+//go:build linux
+
+package main
+
+import (
+	"context"
+	"os"
+
+	"openinspect/sandbox/local"
+	"openinspect/sandbox/runner"
+	"openinspect/sandbox/runner/agenttest"
+	"openinspect/sandbox/runner/modelport"
+	"openinspect/sandbox/runner/opencode"
+	"openinspect/session"
+)
+
+// runnerCommand is what this program does inside a sandbox.
+type runnerCommand struct {
+	Run           runnerRun           `cmd:"" default:"1"`
+	MCP           runnerMCP           `cmd:"" name:"mcp"`
+	GitCredential runnerGitCredential `cmd:"" name:"git-credential"`
+}
+
+type runnerRun struct{}
+
+func (runnerRun) Run(ctx context.Context) error {
+	boot, err := runner.ReadBoot(os.Stdin)
+	if err != nil {
+		return err
+	}
+	var port *modelport.Port
+	inFlight := func() int { return port.InFlight() } // the port is there before the agent is
+	var agent runner.Agent = opencode.New(opencode.Config{Binary: boot.Agent, InFlight: inFlight})
+	if boot.Agent == local.ScriptAgent {
+		agent = &agenttest.Agent{}
+	}
+	return runner.Run(ctx, runner.Config{
+		Boot: boot, Agent: agent,
+		Models: func(ctx context.Context, bot *runner.Bot) (url, token string, err error) {
+			port = modelport.New(bot, session.SystemClock{})
+			url, err = port.Serve(ctx)
+			return url, port.Token(), err
+		},
+		// Under bubblewrap this process is alone in its pid namespace and everything ends with it; without, it ends what it started.
+		Reap: true,
+	})
+}
+
+type runnerMCP struct {
+	Socket string `required:""`
+}
+
+func (c *runnerMCP) Run(ctx context.Context) error {
+	return runner.MCP(ctx, c.Socket, os.Stdin, os.Stdout)
+}
+
+type runnerGitCredential struct {
+	Socket    string `required:""`
+	Operation string `arg:""`
+}
+
+func (c *runnerGitCredential) Run(ctx context.Context) error {
+	return runner.GitCredential(ctx, c.Socket, c.Operation, os.Stdin, os.Stdout)
+}

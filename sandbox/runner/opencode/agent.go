@@ -1,0 +1,162 @@
+package opencode
+
+import (
+	"context"
+	"crypto/rand"
+	"os"
+	"strings"
+	"sync"
+	"time"
+
+	"openinspect/sandbox/runner"
+	"openinspect/session"
+)
+
+// Config is what an Agent is made of.
+type Config struct {
+	Binary   string        // path of OpenCode's
+	Clock    session.Clock // nil: the computer's
+	InFlight func() int    // how many model calls are under way; nil: not known
+}
+
+// Agent is OpenCode as a runner's agent.
+type Agent struct {
+	c Config
+
+	mu      sync.Mutex
+	agent   runner.AgentConfig
+	server  *server
+	session string // OpenCode's own
+	version string
+}
+
+var _ runner.Agent = (*Agent)(nil)
+
+// New makes an agent; Start starts it.
+func New(c Config) *Agent {
+	if c.Clock == nil {
+		c.Clock = session.SystemClock{}
+	}
+	if c.InFlight == nil {
+		c.InFlight = func() int { return 0 }
+	}
+	return &Agent{c: c}
+}
+
+// Start implements runner.Agent.
+func (a *Agent) Start(ctx context.Context, c runner.AgentConfig) error {
+	if err := makeDir(serverDir(c)); err != nil {
+		return err
+	}
+	config, err := settings(c)
+	if err != nil {
+		return err
+	}
+	if err := stagePlugin(c.Home); err != nil {
+		return err
+	}
+	password := rand.Text()
+	s, err := start(ctx, a.c.Binary, serverDir(c), c.Dir, password, environ(c, config, password))
+	if err != nil {
+		return err
+	}
+	var health struct{ Version string }
+	if err := s.call(ctx, "GET", "/global/health", nil, &health); err != nil {
+		s.stop()
+		return err
+	}
+	a.mu.Lock()
+	a.agent, a.server, a.version = c, s, health.Version
+	a.mu.Unlock()
+	return nil
+}
+
+// Version implements runner.Agent.
+func (a *Agent) Version() string {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return "opencode " + a.version
+}
+
+// Close implements runner.Agent. Shells of the agent are in sessions of their own; an abort is what ends them.
+func (a *Agent) Close() error {
+	a.mu.Lock()
+	s, id := a.server, a.session
+	a.server = nil
+	a.mu.Unlock()
+	if s == nil {
+		return nil
+	}
+	if id != "" {
+		ctx, cancel := context.WithTimeout(context.Background(), killGrace)
+		_ = s.call(ctx, "POST", "/session/"+id+"/abort", nil, nil) // best effort: the process is ended next
+		cancel()
+	}
+	s.stop()
+	return nil
+}
+
+// Run implements runner.Agent.
+func (a *Agent) Run(ctx context.Context, d session.Delivery, out runner.Output) error {
+	a.mu.Lock()
+	s := a.server
+	a.mu.Unlock()
+	if s == nil {
+		return session.Errorf(session.Conflict, "The agent does not run.")
+	}
+	id, err := a.conversation(ctx, s)
+	if err != nil {
+		return err
+	}
+	t := newTurn(a.c, s, id, d, out)
+	return t.run(ctx)
+}
+
+// conversation returns OpenCode's session for ours: the one this directory had, if it is still there, else a new one.
+func (a *Agent) conversation(ctx context.Context, s *server) (string, error) {
+	a.mu.Lock()
+	id, c := a.session, a.agent
+	a.mu.Unlock()
+	if id != "" {
+		return id, nil
+	}
+	file := sessionFile(c)
+	if b, err := os.ReadFile(file); err == nil {
+		kept := strings.TrimSpace(string(b))
+		if conversationID(kept) && s.call(ctx, "GET", "/session/"+kept, nil, nil) == nil {
+			id = kept
+		}
+	}
+	if id == "" {
+		var made struct{ ID string }
+		// With a title of its own it does not ask a model for one.
+		if err := s.call(ctx, "POST", "/session", map[string]any{"title": "Session " + string(c.Session)}, &made); err != nil {
+			return "", err
+		}
+		id = made.ID
+		if err := os.WriteFile(file, []byte(id+"\n"), 0o600); err != nil {
+			return "", session.Wrap("opencode.conversation", err)
+		}
+	}
+	a.mu.Lock()
+	a.session = id
+	a.mu.Unlock()
+	return id, nil
+}
+
+// conversationID reports whether s has the form of OpenCode's session ids. The file it is read from is the sandbox's to write.
+func conversationID(s string) bool {
+	return strings.HasPrefix(s, "ses_") && len(s) < 80 && strings.Trim(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_") == ""
+}
+
+// messageID makes an id as OpenCode does: time, then chance.
+func messageID(now time.Time) string {
+	const hexDigits = "0123456789abcdef"
+	n := uint64(now.UnixMilli())<<12 | 1
+	var b [12]byte
+	for i := range b {
+		b[len(b)-1-i] = hexDigits[n&15]
+		n >>= 4
+	}
+	return "msg_" + string(b[:]) + rand.Text()[:14]
+}
