@@ -24,10 +24,10 @@ func (m *Machine) collected(in Collected) {
 		Kind: CardChanges, PromptID: t.PromptID, Commit: c.Head, Title: OneLine(c.Subject, 150),
 		Commits: c.Commits, Files: c.Files, Attention: c.Attention, PullRequest: m.s.PullRequest,
 	}
-	if p := m.s.Proposal; p != nil {
+	switch p := m.s.Proposal; {
+	case p != nil: // of this turn, or of an earlier one whose pull request is not there yet or goes on
 		card.Title, card.Body = p.Title, p.Body
-	}
-	if card.Title == "" {
+	case c.Commits > 1 || card.Title == "":
 		card.Title = m.s.Title
 	}
 	if m.s.Branch == "" {

@@ -2,6 +2,7 @@ package session
 
 import (
 	"fmt"
+	"strings"
 	"time"
 )
 
@@ -144,15 +145,22 @@ func (m *Machine) boot(e Event) {
 	}
 }
 
+// bootSentence says which phase failed, why, and what to do. detail is the runner's: for a script it begins with the script's path.
 func bootSentence(p Phase, detail string) string {
-	detail = OneLine(detail, 300)
+	detail = strings.TrimSuffix(OneLine(detail, 300), ".")
+	script := func(name string) string {
+		if rest, ok := strings.CutPrefix(detail, name+" "); ok {
+			return "`" + name + "` " + rest
+		}
+		return "`" + name + "` failed: " + detail
+	}
 	switch p {
 	case PhaseSync:
 		return "The repository could not be checked out: " + detail + ". Nothing ran. Check that the branch exists and that the GitHub App may read the repository, then send your message again."
 	case PhaseSetup:
-		return "`.openinspect/setup.sh` failed: " + detail + ". Fix the script, then send your message again."
+		return script(".openinspect/setup.sh") + ". Fix the script, then send your message again; its last lines are in the log."
 	case PhaseStart:
-		return "`.openinspect/start.sh` failed: " + detail + ". Nothing ran. Fix the script, then send your message again; its last lines are in the log."
+		return script(".openinspect/start.sh") + ". Nothing ran. Fix the script, then send your message again; its last lines are in the log."
 	case PhaseAgent:
 		return "The agent did not start: " + detail + ". Please send your message again; if it happens again, the operator's log has the details."
 	case PhaseReady:

@@ -263,7 +263,6 @@ func (m *Machine) endTurn(outcome PromptState, reason, card string) {
 	}
 	m.tell(Event{Kind: KindTurn, Turn: &TurnChange{State: TurnEnded, Outcome: outcome, Reason: reason, Card: card}})
 	m.s.Turn = nil
-	m.s.Proposal = nil
 	if m.s.Sandbox.State == SandboxRunning {
 		m.s.Sandbox.State = SandboxReady
 	}

@@ -1,0 +1,274 @@
+//go:build linux
+
+package main
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"openinspect/bot/slacktest"
+	"openinspect/sandbox/local"
+	"openinspect/sandbox/runner/opencode"
+	"openinspect/session/sessiontest"
+)
+
+// What a served bot in a script is told beside its configuration.
+const (
+	envAgent = "OPENINSPECT_TEST_AGENT" // local.ScriptAgent
+	envClock = "OPENINSPECT_TEST_CLOCK" // "pipe": time is stepped through file descriptors 3 and 4
+)
+
+// waitLimit bounds every wait of a script. Nothing waits that long unless it fails.
+const waitLimit = time.Minute
+
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){"openinspect": func() {
+		tune = func(o *Options) {
+			o.Agent = os.Getenv(envAgent)
+			if os.Getenv(envClock) != "" {
+				o.Clock = pipedClock()
+			}
+		}
+		os.Exit(command(os.Args[1:]))
+	}})
+}
+
+// pipedClock is a clock that stands still but for what comes through the pipe: a duration a line, answered when every timer that was
+// due has fired.
+func pipedClock() *sessiontest.Clock {
+	clock := &sessiontest.Clock{}
+	in, out := os.NewFile(3, "clock"), os.NewFile(4, "answers")
+	go func() {
+		for lines := bufio.NewScanner(in); lines.Scan(); {
+			if by, err := time.ParseDuration(lines.Text()); err == nil {
+				clock.Advance(by)
+			}
+			fmt.Fprintln(out, "done")
+		}
+	}()
+	return clock
+}
+
+// isolation is what scripts run with: bubblewrap where it works.
+func isolation(t *testing.T) string {
+	t.Helper()
+	p, err := local.New(local.Config{Dir: t.TempDir(), Agent: local.ScriptAgent})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := p.Available(t.Context()); err != nil {
+		if os.Getenv("TEST_ALL") == "1" {
+			t.Fatal(err)
+		}
+		t.Logf("scripts run without isolation: %v", err)
+		return string(local.None)
+	}
+	return string(local.Bubblewrap)
+}
+
+// TestScripts plays testdata/script: each file is a conversation with the product, from Slack to the pull request. The bot is a process of its
+// own; Slack, GitHub and the model are the stage's.
+func TestScripts(t *testing.T) {
+	agent, err := opencode.Find(t.Context(), os.Getenv("INSPECT_OPENCODE"), os.Stderr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cache, err := os.UserCacheDir()
+	if err != nil {
+		t.Fatal(err)
+	}
+	box := isolation(t)
+	testscript.Run(t, testscript.Params{
+		Dir: filepath.Join("testdata", "script"),
+		Setup: func(e *testscript.Env) error {
+			s, err := newStage(nil)
+			if err != nil {
+				return err
+			}
+			p := &play{stage: s, dir: e.WorkDir, agent: agent, cache: cache, isolation: box}
+			e.Values[playKey{}] = p
+			e.Defer(func() {
+				p.end()
+				s.close()
+			})
+			return nil
+		},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"bot": verb((*play).cmdBot), "restart": verb((*play).cmdRestart), "crash": verb((*play).cmdCrash), "clock": verb((*play).cmdClock),
+			"slack": verb((*play).cmdSlack), "thread": verb((*play).cmdThread), "private": verb((*play).cmdPrivate), "link": verb((*play).cmdLink),
+			"github": verb((*play).cmdGitHub), "model": verb((*play).cmdModel), "release": verb((*play).cmdRelease), "page": verb((*play).cmdPage),
+		},
+	})
+}
+
+type playKey struct{}
+
+// verb makes a script's command of a method. Its error fails the script, with what the thread and the bot's log say.
+func verb(f func(p *play, ctx context.Context, ts *testscript.TestScript, args []string) error) func(*testscript.TestScript, bool, []string) {
+	return func(ts *testscript.TestScript, neg bool, args []string) {
+		p := ts.Value(playKey{}).(*play)
+		ctx, cancel := context.WithTimeout(context.Background(), waitLimit)
+		defer cancel()
+		err := f(p, ctx, ts, args)
+		switch {
+		case neg && err == nil:
+			ts.Fatalf("this should have failed")
+		case !neg && err != nil:
+			ts.Fatalf("%v\n--- thread\n%s--- bot\n%s", err, p.stage.slack.Render(p.channel, p.thread), p.logTail())
+		}
+	}
+}
+
+// play is a script being played.
+type play struct {
+	stage     *stage
+	dir       string
+	agent     string
+	cache     string
+	isolation string
+	web       string // address of the log pages
+
+	channel, thread string // the newest conversation
+	bot             *botProcess
+	settings        []string // of bot, kept for restart
+}
+
+func (p *play) logTail() string {
+	b, err := os.ReadFile(filepath.Join(p.dir, "bot.log"))
+	if err != nil {
+		return err.Error()
+	}
+	lines := strings.Split(strings.TrimSpace(string(b)), "\n")
+	return strings.Join(lines[max(0, len(lines)-25):], "\n") + "\n"
+}
+
+func (p *play) end() {
+	if p.bot != nil {
+		p.bot.kill()
+		p.bot = nil
+	}
+	// Sandboxes outlive their bot; what this script's left is ended here.
+	provider, err := local.New(local.Config{Dir: filepath.Join(p.dir, "data", "sandboxes"), Isolation: local.Isolation(p.isolation), Agent: local.ScriptAgent})
+	if err != nil {
+		return
+	}
+	ctx := context.Background()
+	list, _ := provider.List(ctx) // none, if there is no directory
+	for _, h := range list {
+		_ = provider.Destroy(ctx, h)
+	}
+}
+
+// usage is the error of a verb that was called wrongly.
+func usage(text string) error { return fmt.Errorf("usage: %s", text) }
+
+// bot [script] [clock] [NAME=value …]: starts the bot and waits until it is connected. script: the scripted agent instead of OpenCode;
+// clock: its time stands still but for the verb clock.
+func (p *play) cmdBot(ctx context.Context, _ *testscript.TestScript, args []string) error {
+	if p.bot != nil {
+		return fmt.Errorf("the bot runs already")
+	}
+	if len(args) > 0 || p.settings == nil {
+		p.settings = args
+	}
+	before := p.stage.slack.Snapshot().Counts()["apps.connections.open"]
+	env := p.stage.environ(p.dir)
+	if p.web == "" {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			return err
+		}
+		p.web = l.Addr().String() // the same after a restart, so that links stay good
+		l.Close()
+	}
+	env["INSPECT_OPENCODE"], env["INSPECT_LOCAL_ISOLATION"], env["INSPECT_HTTP_ADDR"], env["INSPECT_PUBLIC_URL"] = p.agent, p.isolation, p.web, "http://"+p.web
+	env["PATH"], env["XDG_CACHE_HOME"], env["INSPECT_LOG_LEVEL"] = os.Getenv("PATH"), p.cache, "debug"
+	for _, a := range p.settings {
+		switch name, value, ok := strings.Cut(a, "="); {
+		case ok:
+			env[name] = value
+		case a == "script":
+			env[envAgent] = local.ScriptAgent
+		case a == "clock":
+			env[envClock] = "pipe"
+		default:
+			return usage("bot [script] [clock] [NAME=value …]")
+		}
+	}
+	var err error
+	if p.bot, err = startBot(p.dir, env); err != nil {
+		return err
+	}
+	return p.stage.slack.Wait(ctx, func(n *slacktest.Snapshot) bool {
+		return n.Sockets() > 0 && n.Counts()["apps.connections.open"] > before || p.bot.ended()
+	})
+}
+
+// restart: stops the bot in good order and starts it again.
+func (p *play) cmdRestart(ctx context.Context, ts *testscript.TestScript, _ []string) error {
+	if err := p.bot.stop(ctx); err != nil {
+		return err
+	}
+	p.bot = nil
+	return p.cmdBot(ctx, ts, nil)
+}
+
+// crash: ends the bot with SIGKILL. The verb bot without arguments starts it again.
+func (p *play) cmdCrash(context.Context, *testscript.TestScript, []string) error {
+	p.bot.kill()
+	p.bot = nil
+	return nil
+}
+
+// clock advance DURATION
+func (p *play) cmdClock(_ context.Context, _ *testscript.TestScript, args []string) error {
+	if len(args) != 2 || args[0] != "advance" {
+		return usage("clock advance DURATION")
+	}
+	return p.bot.advance(args[1])
+}
+
+// release NAME: lets the scripted agent go on that waits for NAME, in every sandbox.
+func (p *play) cmdRelease(_ context.Context, _ *testscript.TestScript, args []string) error {
+	homes, err := filepath.Glob(filepath.Join(p.dir, "data", "sandboxes", "*", "home"))
+	if err != nil || len(homes) == 0 || len(args) != 1 {
+		return fmt.Errorf("no sandbox to release %v in: %v", args, err)
+	}
+	for _, home := range homes {
+		if err := os.WriteFile(filepath.Join(home, args[0]), nil, 0o600); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// TestRealAgentScriptsAreFew keeps the scripts that use the real agent few: it is heavy.
+func TestRealAgentScriptsAreFew(t *testing.T) {
+	files, err := filepath.Glob("testdata/script/*.txtar")
+	if err != nil || len(files) == 0 {
+		t.Fatal(err)
+	}
+	var realAgent []string
+	for _, f := range files {
+		b, err := os.ReadFile(f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if slices.Contains(strings.Fields(string(b)), "bot") && !strings.Contains(string(b), "bot script") {
+			realAgent = append(realAgent, f)
+		}
+	}
+	if len(realAgent) == 0 || len(realAgent) > 25 {
+		t.Errorf("%d scripts use the real agent: %v", len(realAgent), realAgent)
+	}
+}

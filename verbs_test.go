@@ -1,0 +1,276 @@
+//go:build linux
+
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/cookiejar"
+	"regexp"
+	"strconv"
+	"strings"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"openinspect/bot/slacktest"
+	"openinspect/github/githubtest"
+	"openinspect/session/model/modeltest"
+)
+
+// text undoes what a script's quoting cannot say: \n is a line break, and x*N is N times x.
+func text(s string) string {
+	if what, times, ok := strings.Cut(s, "*"); ok && len(what) == 1 {
+		if n, err := strconv.Atoi(times); err == nil {
+			return strings.Repeat(what, n)
+		}
+	}
+	return strings.ReplaceAll(s, `\n`, "\n")
+}
+
+// slack mention|post PERSON TEXT, slack reply PERSON TEXT, slack dm PERSON TEXT, slack react PERSON EMOJI PATTERN,
+// slack command PERSON TEXT. What is written begins or goes on with the newest conversation.
+func (p *play) cmdSlack(ctx context.Context, _ *testscript.TestScript, args []string) error {
+	if len(args) < 3 {
+		return usage("slack mention|post|reply|dm|react|command PERSON …")
+	}
+	who, said := p.stage.slack.As(args[1]), text(args[2])
+	open := func(m slacktest.Message, err error) error {
+		p.channel, p.thread = m.Channel, m.TS
+		return err
+	}
+	switch args[0] {
+	case "mention":
+		return open(who.Mention(stageChannel, said))
+	case "post":
+		return open(who.Post(stageChannel, said))
+	case "dm":
+		return open(who.DM(said))
+	case "reply":
+		_, err := who.Reply(p.channel, p.thread, said)
+		return err
+	case "react":
+		if len(args) != 4 {
+			return usage("slack react PERSON EMOJI PATTERN")
+		}
+		m, err := p.find(ctx, args[3])
+		if err != nil {
+			return err
+		}
+		return who.React(p.channel, m.TS, args[2])
+	case "command":
+		_, err := who.Command(stageChannel, said)
+		return err
+	}
+	return usage("slack mention|post|reply|dm|react|command PERSON …")
+}
+
+// find waits for the newest message of the bot in the thread that matches.
+func (p *play) find(ctx context.Context, pattern string) (slacktest.Message, error) {
+	re, err := regexp.Compile(pattern)
+	if err != nil {
+		return slacktest.Message{}, err
+	}
+	return p.stage.message(ctx, p.channel, p.thread, func(_ slacktest.Message, text string) bool { return re.MatchString(text) })
+}
+
+// told is what the bot says in the thread, message after message.
+func (p *play) told(n *slacktest.Snapshot) string {
+	var b strings.Builder
+	for _, m := range n.Thread(p.channel, p.thread) {
+		if m.User == p.stage.slack.Bot().ID {
+			b.WriteString(n.RenderMessage(slacktest.Rendering{URLs: true}, m))
+		}
+	}
+	return b.String()
+}
+
+// thread wait PATTERN, thread lacks PATTERN, thread count N PATTERN: of what the bot says there. thread show prints all of it.
+func (p *play) cmdThread(ctx context.Context, ts *testscript.TestScript, args []string) error {
+	switch {
+	case len(args) == 2 && args[0] == "wait":
+		re, err := regexp.Compile("(?s)" + args[1])
+		if err != nil {
+			return err
+		}
+		err = p.stage.slack.Wait(ctx, func(n *slacktest.Snapshot) bool { return re.MatchString(p.told(n)) })
+		if err != nil {
+			return fmt.Errorf("the thread never showed %q: %w", args[1], err)
+		}
+		return nil
+	case len(args) == 2 && args[0] == "lacks":
+		re, err := regexp.Compile(args[1])
+		if err != nil {
+			return err
+		}
+		if found := re.FindString(p.told(p.stage.slack.Snapshot())); found != "" {
+			return fmt.Errorf("the thread shows %q", found)
+		}
+		return nil
+	case len(args) == 3 && args[0] == "count":
+		re, err := regexp.Compile(args[2])
+		if err != nil {
+			return err
+		}
+		n := p.stage.slack.Snapshot()
+		count := 0
+		for _, m := range n.Thread(p.channel, p.thread) {
+			if m.User == p.stage.slack.Bot().ID && re.MatchString(n.RenderMessage(slacktest.Rendering{}, m)) {
+				count++
+			}
+		}
+		if strconv.Itoa(count) != args[1] {
+			return fmt.Errorf("%d messages match %q, not %s", count, args[2], args[1])
+		}
+		return nil
+	case len(args) == 1 && args[0] == "show":
+		fmt.Fprint(ts.Stdout(), p.stage.slack.Render(p.channel, p.thread))
+		return nil
+	}
+	return usage("thread wait|lacks PATTERN, thread count N PATTERN, thread show")
+}
+
+// private PERSON PATTERN: waits until the bot tells somebody something privately, by an ephemeral or a direct message.
+func (p *play) cmdPrivate(ctx context.Context, _ *testscript.TestScript, args []string) error {
+	if len(args) != 2 {
+		return usage("private PERSON PATTERN")
+	}
+	re, err := regexp.Compile(args[1])
+	if err != nil {
+		return err
+	}
+	var seen []string
+	err = p.stage.slack.Wait(ctx, func(n *slacktest.Snapshot) bool {
+		seen = nil
+		u, _ := n.User(args[0])
+		for _, m := range append(n.Ephemerals(args[0]), n.Messages("D"+strings.TrimPrefix(u.ID, "U"))...) {
+			seen = append(seen, m.Text)
+			if re.MatchString(m.Text) {
+				return true
+			}
+		}
+		return false
+	})
+	if err != nil {
+		return fmt.Errorf("%s was never told %q, but: %q", args[0], args[1], seen)
+	}
+	return nil
+}
+
+// link PERSON …: people link their accounts. link code PERSON: somebody enters the code they were sent.
+func (p *play) cmdLink(ctx context.Context, _ *testscript.TestScript, args []string) error {
+	if len(args) == 2 && args[0] == "code" {
+		return p.stage.enterCode(ctx, args[1])
+	}
+	for _, who := range args {
+		if err := p.stage.link(ctx, who); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// github wait N: waits for N pull requests. github pulls, github log, github tokens: print what there is. github repo NAME [FILE=TEXT]: another
+// repository. github write PATH TEXT: a commit on main.
+func (p *play) cmdGitHub(ctx context.Context, ts *testscript.TestScript, args []string) error {
+	g := p.stage.github
+	if len(args) == 0 {
+		return usage("github wait|pulls|log|tokens|repo|write …")
+	}
+	switch args[0] {
+	case "wait":
+		return g.Wait(ctx, func() bool { return strconv.Itoa(len(g.Pulls(stageRepo))) == args[1] })
+	case "pulls":
+		for _, pull := range g.Pulls(stageRepo) {
+			fmt.Fprintf(ts.Stdout(), "#%d %s by %s: %s\n%s\n", pull.Number, pull.State, pull.Author, pull.Title, pull.Body)
+		}
+		return nil
+	case "log":
+		pulls := g.Pulls(stageRepo)
+		if len(pulls) == 0 {
+			return errors.New("there is no pull request")
+		}
+		pull := pulls[len(pulls)-1]
+		commits, err := g.Log(stageRepo, pull.Base+".."+pull.Head)
+		for _, c := range commits {
+			fmt.Fprintf(ts.Stdout(), "author %s <%s>, committer %s\n%s\n", c.Author.Name, c.Author.Email, c.Committer.Name, logPage.ReplaceAllString(c.Message, "(log)"))
+		}
+		return err
+	case "tokens":
+		for _, t := range g.Tokens() {
+			if t.Login == "" {
+				fmt.Fprintf(ts.Stdout(), "%v %v revoked=%v\n", t.Repositories, t.Permissions, !t.Revoked.IsZero())
+			}
+		}
+		return nil
+	case "repo":
+		return g.AddRepository(githubtest.Repository{Name: args[1], Private: true, Files: map[string]string{"README.md": "# " + args[1] + "\n"}})
+	case "write":
+		_, err := g.Commit(stageRepo, githubtest.Change{Message: "Write " + args[1], Files: map[string]string{args[1]: text(args[2])}})
+		return err
+	}
+	return usage("github wait|pulls|log|tokens|repo|write …")
+}
+
+// model script FILE: what the model answers. model at GATE: waits until an answer has come to it. model open GATE. model refuse: the
+// provider refuses the key from now on.
+func (p *play) cmdModel(ctx context.Context, ts *testscript.TestScript, args []string) error {
+	m := p.stage.model
+	switch {
+	case len(args) == 2 && args[0] == "script":
+		scripts, err := modeltest.Parse(args[1], ts.ReadFile(args[1]))
+		if err != nil {
+			return err
+		}
+		return m.Add(scripts...)
+	case len(args) == 2 && args[0] == "at":
+		select {
+		case <-m.Waiting(args[1]):
+			return nil
+		case <-ctx.Done():
+			return fmt.Errorf("no answer came to %s: %w", args[1], ctx.Err())
+		}
+	case len(args) == 2 && args[0] == "open":
+		m.Open(args[1])
+		return nil
+	case len(args) == 1 && args[0] == "refuse":
+		m.Fail(modeltest.Refused())
+		return nil
+	}
+	return usage("model script FILE, model at|open GATE, model refuse")
+}
+
+var logPage = regexp.MustCompile(`http://127\.0\.0\.1:\d+/s/[a-z2-7]{10}`)
+
+var logLink = regexp.MustCompile(`http://127\.0\.0\.1:\d+/s/[a-z2-7]{10}\?t=[A-Za-z0-9_-]+`)
+
+// page [altered]: follows the newest log link of the thread to the plain log, or one with another signature, and prints status and text.
+func (p *play) cmdPage(ctx context.Context, ts *testscript.TestScript, args []string) error {
+	n := p.stage.slack.Snapshot()
+	links := logLink.FindAllString(n.Render(slacktest.Rendering{URLs: true}, p.channel, p.thread), -1)
+	if len(links) == 0 {
+		return errors.New("the thread has no log link")
+	}
+	link := strings.Replace(links[len(links)-1], "?t=", "/log.txt?t=", 1)
+	if len(args) > 0 && args[0] == "altered" {
+		link = link[:len(link)-3] + "xyz"
+	}
+	req, err := http.NewRequestWithContext(ctx, "GET", link, nil)
+	if err != nil {
+		return err
+	}
+	jar, err := cookiejar.New(nil)
+	if err != nil {
+		return err
+	}
+	resp, err := (&http.Client{Jar: jar}).Do(req)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	b, err := io.ReadAll(resp.Body)
+	fmt.Fprintf(ts.Stdout(), "%d\n%s", resp.StatusCode, b)
+	return err
+}
