@@ -14,6 +14,7 @@ import (
 	"net/http"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"time"
 
 	"openinspect/bot"
@@ -103,9 +104,7 @@ func (a *App) Run(ctx context.Context) (err error) {
 	if err := a.hub.Start(work); err != nil {
 		return err
 	}
-	if err := a.sweep(work); err != nil {
-		a.log.Warn("looking for orphaned sandboxes", "error", err)
-	}
+	a.hourly(work)
 	front, stopFront := context.WithCancel(ctx)
 	defer stopFront()
 	ended := make(chan error, 3)
@@ -162,8 +161,12 @@ func (a *App) build(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
+	appID, err := strconv.ParseInt(a.c.GitHubAppID, 10, 64)
+	if err != nil {
+		return &ConfigError{"GITHUB_APP_ID", "is not a number."}
+	}
 	if a.github, err = github.New(github.Config{
-		URL: a.c.GitHubURL, AppID: a.c.GitHubAppID, ClientID: a.c.GitHubClientID, PrivateKey: a.c.Secrets.GitHubPrivateKey,
+		URL: a.c.GitHubURL, AppID: appID, ClientID: a.c.GitHubClientID, PrivateKey: a.c.Secrets.GitHubPrivateKey,
 		Dir: a.c.DataDir, Store: a.db, Clock: a.o.Clock, Linked: a.linked,
 		LogURL: func(id session.ID) string { return a.web.Unsigned(id) },
 		Report: func(op string, err error) { a.log.Warn("github", "op", op, "error", err) },
@@ -262,6 +265,22 @@ func (a *App) provider(ctx context.Context) (sandbox.Provider, error) {
 		return nil, err
 	}
 	return p, nil
+}
+
+// hourly tidies up now and every hour until ctx ends: orphaned sandboxes, and what the inbox need not remember any more.
+func (a *App) hourly(ctx context.Context) {
+	if err := a.sweep(ctx); err != nil {
+		a.log.Warn("looking for orphaned sandboxes", "error", err)
+	}
+	if err := a.db.Prune(ctx); err != nil {
+		a.log.Warn("pruning the inbox", "error", err)
+	}
+	stop := a.o.Clock.AfterFunc(time.Hour, func() {
+		if ctx.Err() == nil {
+			a.hourly(ctx)
+		}
+	})
+	context.AfterFunc(ctx, func() { stop() })
 }
 
 // sweep ends sandboxes that no session knows.

@@ -26,7 +26,7 @@ import (
 // flag: they come from the environment or from a file named by NAME_FILE. README's table and this one are kept equal by a test.
 type Config struct {
 	SlackAPIURL     string   `name:"slack-api-url" env:"SLACK_API_URL" default:"https://slack.com/api/" help:"Slack's Web API."`
-	GitHubAppID     int64    `name:"github-app-id" env:"GITHUB_APP_ID" help:"Numeric id of the GitHub App."`
+	GitHubAppID     string   `name:"github-app-id" env:"GITHUB_APP_ID" help:"Numeric id of the GitHub App."`
 	GitHubClientID  string   `name:"github-client-id" env:"GITHUB_CLIENT_ID" help:"Client id of the GitHub App, with which people link their accounts."`
 	GitHubURL       string   `name:"github-url" env:"GITHUB_URL" default:"https://github.com" help:"GitHub, or the base URL of a GitHub Enterprise Server."`
 	AnthropicURL    string   `name:"anthropic-base-url" env:"ANTHROPIC_BASE_URL" default:"https://api.anthropic.com" help:"Anthropic's API, without /v1."`
@@ -151,7 +151,7 @@ func (c *Config) secrets(env environment) error {
 		return &ConfigError{"SLACK_APP_TOKEN", "is not set. Make an app-level token (xapp-…) with the scope connections:write on your Slack app's page “Basic Information”."}
 	case !strings.HasPrefix(c.Secrets.SlackAppToken, "xapp-"):
 		return &ConfigError{"SLACK_APP_TOKEN", "does not begin with xapp-. It is an app-level token of “Basic Information”, not another one."}
-	case c.GitHubAppID <= 0:
+	case strings.Trim(c.GitHubAppID, "0123456789") != "" || c.GitHubAppID == "":
 		return &ConfigError{"GITHUB_APP_ID", "is not set. It is the number called “App ID” on your GitHub App's page."}
 	case c.GitHubClientID == "":
 		return &ConfigError{"GITHUB_CLIENT_ID", "is not set. It is called “Client ID” on your GitHub App's page."}
@@ -280,7 +280,11 @@ func checkNames(environ []string) error {
 	for _, kv := range environ {
 		name, _, _ := strings.Cut(kv, "=")
 		if strings.HasPrefix(name, "INSPECT_") && !slices.Contains(known, strings.TrimSuffix(name, "_FILE")) {
-			return &ConfigError{name, "is not a setting. Did you mean " + session.Nearest(name, known, 1)[0] + "?"}
+			problem := "is not a setting. README lists them all."
+			if near := session.Nearest(name, known, 1); len(near) > 0 {
+				problem = "is not a setting. Did you mean " + near[0] + "?"
+			}
+			return &ConfigError{name, problem}
 		}
 	}
 	return nil

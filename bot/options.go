@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"openinspect/session"
 	"openinspect/session/model"
 )
 
@@ -29,7 +30,7 @@ var (
 func readOptions(text, defaultModel string, available func(string) bool) (rest string, o options, refusal string) {
 	rest = optionBlock.ReplaceAllStringFunc(text, func(block string) string {
 		pairs := optionPair.FindAllStringSubmatch(block, -1)
-		if !slices.ContainsFunc(pairs, func(p []string) bool { return nearest(p[1], optionNames, 1) != nil }) {
+		if !slices.ContainsFunc(pairs, func(p []string) bool { return session.Nearest(p[1], optionNames, 1) != nil }) {
 			return block
 		}
 		for _, p := range pairs {
@@ -65,7 +66,7 @@ func (o *options) set(name, value, defaultModel string, available func(string) b
 		}
 		o.model = m.ID
 	default:
-		if near := nearest(name, optionNames, 1); len(near) > 0 {
+		if near := session.Nearest(name, optionNames, 1); len(near) > 0 {
 			return fmt.Sprintf("I do not know the option %q. Did you mean %q? The options are %s.", name, near[0], strings.Join(optionNames, ", "))
 		}
 		return fmt.Sprintf("I do not know the option %q. The options are %s.", name, strings.Join(optionNames, ", "))
@@ -86,64 +87,6 @@ func (o *options) checkEffort(defaultModel string) (refusal string) {
 		return fmt.Sprintf("%s has no effort to choose.", m.Title)
 	}
 	return fmt.Sprintf("%s does not know the effort %q; it knows %s.", m.Title, o.effort, strings.Join(m.Efforts, ", "))
-}
-
-// nearest returns at most n of the names that are written most like s; none that is too different.
-func nearest(s string, names []string, n int) []string {
-	type hit struct {
-		name string
-		away int
-	}
-	if len(s) > 200 {
-		return nil
-	}
-	s = strings.ToLower(s)
-	var hits []hit
-	for _, name := range names {
-		low := strings.ToLower(name)
-		away := distance(s, low)
-		if len(s) >= 3 && (strings.Contains(low, s) || strings.Contains(s, low)) {
-			away = min(away, 1)
-		}
-		if away <= max(1, (min(len(s), len(low))+1)/3) {
-			hits = append(hits, hit{name, away})
-		}
-	}
-	slices.SortStableFunc(hits, func(a, b hit) int { return a.away - b.away })
-	var near []string
-	for _, h := range hits[:min(n, len(hits))] {
-		near = append(near, h.name)
-	}
-	return near
-}
-
-// distance is how many characters to insert, delete, replace or swap with their neighbour to make b of a.
-func distance(a, b string) int {
-	from, to := []rune(a), []rune(b)
-	rows := make([][]int, len(from)+1)
-	for i := range rows {
-		rows[i] = make([]int, len(to)+1)
-		rows[i][0] = i
-		for j := range rows[i] {
-			if i == 0 {
-				rows[0][j] = j
-				continue
-			}
-			if j == 0 {
-				continue
-			}
-			same := 1
-			if from[i-1] == to[j-1] {
-				same = 0
-			}
-			d := min(rows[i-1][j]+1, rows[i][j-1]+1, rows[i-1][j-1]+same)
-			if i > 1 && j > 1 && from[i-1] == to[j-2] && from[i-2] == to[j-1] {
-				d = min(d, rows[i-2][j-2]+1)
-			}
-			rows[i][j] = d
-		}
-	}
-	return rows[len(from)][len(to)]
 }
 
 // either lists names: "a", "a or b", "a, b or c".

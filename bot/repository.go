@@ -159,7 +159,7 @@ func meansRepository(name string, introduced bool, all []session.RepositoryInfo)
 	if slices.Contains(folders, strings.ToLower(owner)) {
 		return false
 	}
-	return introduced || nearest(name, names(all), 1) != nil
+	return introduced || session.Nearest(name, names(all), 1) != nil
 }
 
 // byName is the choice somebody makes by writing name, with or without its owner.
@@ -186,12 +186,12 @@ func meant(name string, all []session.RepositoryInfo) []string {
 	}
 	var near []string
 	for _, r := range all {
-		if (owner == "" || strings.EqualFold(owner, r.Repo.Owner)) && nearest(last, []string{r.Repo.Name}, 1) != nil {
+		if (owner == "" || strings.EqualFold(owner, r.Repo.Owner)) && session.Nearest(last, []string{r.Repo.Name}, 1) != nil {
 			near = append(near, r.Repo.String())
 		}
 	}
 	if near == nil && !slices.ContainsFunc(all, func(r session.RepositoryInfo) bool { return strings.EqualFold(owner, r.Repo.Owner) }) {
-		near = nearest(name, names(all), 3)
+		near = session.Nearest(name, names(all), 3)
 	}
 	return near[:min(3, len(near))]
 }

@@ -5,53 +5,57 @@ import (
 	"strings"
 )
 
-// Nearest returns at most n of known, those closest to name first, for messages that say what somebody may have meant. Case does not count;
-// names that share nothing with it are left out, unless that would leave none.
+// Nearest returns at most n of known that somebody who wrote name may have meant, the likeliest first; none if nothing comes near. It is for
+// sentences that say there is no such thing. Case does not count.
 func Nearest(name string, known []string, n int) []string {
-	type candidate struct {
+	type hit struct {
 		name string
-		cost int
+		away int
 	}
-	lower := strings.ToLower(name)
-	var near, all []candidate
+	name = strings.ToLower(strings.TrimSpace(name))
+	if name == "" || len(name) > 200 {
+		return nil
+	}
+	var hits []hit
 	for _, k := range known {
-		l := strings.ToLower(k)
-		c := candidate{k, editDistance(lower, l)}
-		if lower != "" && (strings.Contains(l, lower) || strings.Contains(lower, l)) {
-			c.cost = min(c.cost, 1)
+		low := strings.ToLower(k)
+		away := distance(name, low)
+		if len(name) >= 3 && strings.Contains(low, name) || len(low) >= 3 && strings.Contains(name, low) {
+			away = min(away, 1) // a piece of a name, or a name with something around it, is a better sign than equal letters
 		}
-		all = append(all, c)
-		if c.cost <= max(len(l), len(lower))/2 {
-			near = append(near, c)
+		if away <= max(1, (min(len(name), len(low))+1)/3) {
+			hits = append(hits, hit{k, away})
 		}
 	}
-	if len(near) == 0 {
-		near = all
+	slices.SortStableFunc(hits, func(a, b hit) int { return a.away - b.away })
+	var near []string
+	for _, h := range hits[:min(n, len(hits))] {
+		near = append(near, h.name)
 	}
-	slices.SortStableFunc(near, func(a, b candidate) int { return a.cost - b.cost })
-	var out []string
-	for _, c := range near[:min(n, len(near))] {
-		out = append(out, c.name)
-	}
-	return out
+	return near
 }
 
-// editDistance is Levenshtein's, in bytes.
-func editDistance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
+// distance is how many characters to insert, delete, replace or swap with their neighbour to make b of a.
+func distance(a, b string) int {
+	from, to := []rune(a), []rune(b)
+	before, last := make([]int, len(to)+1), make([]int, len(to)+1) // the two rows above the one that is made
+	for j := range last {
+		last[j] = j
 	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			cost := diagonal
-			if a[i] != b[j] {
-				cost = 1 + min(diagonal, row[j], row[j+1])
+	for i := 1; i <= len(from); i++ {
+		row := make([]int, len(to)+1)
+		row[0] = i
+		for j := 1; j <= len(to); j++ {
+			change := last[j-1]
+			if from[i-1] != to[j-1] {
+				change++
 			}
-			diagonal, row[j+1] = row[j+1], cost
+			row[j] = min(change, row[j-1]+1, last[j]+1)
+			if i > 1 && j > 1 && from[i-1] == to[j-2] && from[i-2] == to[j-1] {
+				row[j] = min(row[j], before[j-2]+1)
+			}
 		}
+		before, last = last, row
 	}
-	return row[len(b)]
+	return last[len(to)]
 }

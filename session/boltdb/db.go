@@ -14,7 +14,7 @@
 //	inbox, seen  Slack events not handled; identities of a day
 //	outbox       messages; pending (order → key) and posted (channel, ts → key) are its indexes
 //	users        people; identities (GitHub id → Slack user) is its index
-//	channels, once, secrets, audit, meta
+//	channels, secrets, audit, meta
 package boltdb
 
 import (
@@ -56,7 +56,6 @@ var (
 	bUsers       = []byte("users")
 	bIdentities  = []byte("identities")
 	bChannels    = []byte("channels")
-	bOnce        = []byte("once")
 	bSecrets     = []byte("secrets")
 	bAudit       = []byte("audit")
 	bMeta        = []byte("meta")
@@ -64,7 +63,7 @@ var (
 
 var buckets = [][]byte{
 	bSessions, bOpen, bThreads, bUnpresented, bInbox, bSeen, bOutbox, bPending, bPosted,
-	bUsers, bIdentities, bChannels, bOnce, bSecrets, bAudit, bMeta,
+	bUsers, bIdentities, bChannels, bSecrets, bAudit, bMeta,
 }
 
 // Options are what a store needs besides its path.

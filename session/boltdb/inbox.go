@@ -105,39 +105,18 @@ func (db *DB) Handled(ctx context.Context, key string) error {
 	}))
 }
 
-// Once reports true the first time it is asked about a key, and then false until that key's time has come.
-func (db *DB) Once(ctx context.Context, key string, until time.Time) (bool, error) {
-	first := false
-	now := db.clock.Now()
-	err := db.update(ctx, func(tx *bbolt.Tx) error {
-		b := tx.Bucket(bOnce)
-		v := b.Get([]byte(key))
-		if first = v == nil || !stamped(v).After(now); !first {
-			return nil
-		}
-		return b.Put([]byte(key), stamp(until, nil))
-	})
-	return first && err == nil, wrap("boltdb.Once", err)
-}
-
-// Prune forgets events and their identities when they are over a day old, and expired keys of Once. Open calls it; a program that
-// runs for long calls it hourly.
+// Prune forgets events and their identities when they are over a day old. Open calls it; a program that runs for long calls it hourly.
 func (db *DB) Prune(ctx context.Context) error {
 	now := db.clock.Now()
 	return wrap("boltdb.Prune", db.update(ctx, func(tx *bbolt.Tx) error { return prune(tx, now) }))
 }
 
 func prune(tx *bbolt.Tx, now time.Time) error {
-	old := func(v []byte) bool { return now.Sub(stamped(v)) >= day }
-	expired := func(v []byte) bool { return !stamped(v).After(now) }
-	for _, b := range []struct {
-		name []byte
-		gone func(v []byte) bool
-	}{{bInbox, old}, {bSeen, old}, {bOnce, expired}} {
-		bucket := tx.Bucket(b.name)
+	for _, name := range [][]byte{bInbox, bSeen} {
+		bucket := tx.Bucket(name)
 		var keys [][]byte
 		err := bucket.ForEach(func(k, v []byte) error {
-			if b.gone(v) {
+			if now.Sub(stamped(v)) >= day {
 				keys = append(keys, bytes.Clone(k))
 			}
 			return nil

@@ -22,7 +22,7 @@ func TestOneRefusalIsOneCallers(t *testing.T) {
 	var batch []*write
 	for i := range 6 {
 		w := &write{ctx: t.Context(), done: make(chan struct{}), run: func(tx *bbolt.Tx) error {
-			if err := tx.Bucket(bOnce).Put(number(uint64(i)), nil); err != nil {
+			if err := tx.Bucket(bChannels).Put(number(uint64(i)), nil); err != nil {
 				return err
 			}
 			if i == 1 || i == 4 {
@@ -44,7 +44,7 @@ func TestOneRefusalIsOneCallers(t *testing.T) {
 			t.Errorf("write %d ended with %v, want %v", i, w.err, want[i])
 		}
 		err := db.bolt.View(func(tx *bbolt.Tx) error {
-			if kept := tx.Bucket(bOnce).Get(number(uint64(i))) != nil; kept != (want[i] == nil) {
+			if kept := tx.Bucket(bChannels).Get(number(uint64(i))) != nil; kept != (want[i] == nil) {
 				t.Errorf("write %d: kept is %v", i, kept)
 			}
 			return nil

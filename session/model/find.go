@@ -1,9 +1,10 @@
 package model
 
 import (
-	"cmp"
 	"slices"
 	"strings"
+
+	"openinspect/session"
 )
 
 // All returns the catalogue in order of preference.
@@ -49,60 +50,25 @@ func Small(provider string) (Model, bool) {
 // Nearest returns the ids of at most three models that somebody who wrote name may have meant, the likeliest first. It is for the sentence
 // that says there is no such model, and is empty if nothing comes near.
 func Nearest(name string) []string {
-	name = strings.ToLower(strings.TrimSpace(name))
-	if name == "" || len(name) > 100 {
-		return nil
-	}
-	type hit struct {
-		id   string
-		away int
-	}
-	var hits []hit
+	ids := map[string]string{} // by every name a model has
+	var known []string
 	for _, m := range catalogue {
-		best := -1
-		for _, known := range append([]string{m.ID, m.Name}, m.Aliases...) {
-			away := distance(name, known)
-			switch {
-			case len(name) >= 3 && strings.Contains(known, name), len(known) >= 3 && strings.Contains(name, known):
-				away = 1 // a piece of a name, or a name with something around it, is a better sign than equal letters
-			case away > max(1, min(len(name), len(known))/3):
-				continue
-			}
-			if best < 0 || away < best {
-				best = away
-			}
-		}
-		if best >= 0 {
-			hits = append(hits, hit{m.ID, best})
+		for _, n := range append([]string{m.ID, m.Name}, m.Aliases...) {
+			known = append(known, n)
+			ids[n] = m.ID
 		}
 	}
-	slices.SortStableFunc(hits, func(a, b hit) int { return cmp.Compare(a.away, b.away) })
-	var ids []string
-	for _, h := range hits[:min(3, len(hits))] {
-		ids = append(ids, h.id)
+	hits := session.Nearest(name, known, len(known))
+	if _, bare, ok := strings.Cut(name, "/"); ok && len(hits) == 0 {
+		hits = session.Nearest(bare, known, len(known))
 	}
-	return ids
-}
-
-// distance is the number of bytes to insert, delete or replace to make b of a.
-func distance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			change := diagonal
-			if a[i] != b[j] {
-				change++
-			}
-			diagonal = row[j+1]
-			row[j+1] = min(change, row[j]+1, row[j+1]+1)
+	var near []string
+	for _, n := range hits {
+		if id := ids[n]; len(near) < 3 && !slices.Contains(near, id) {
+			near = append(near, id)
 		}
 	}
-	return row[len(b)]
+	return near
 }
 
 func (m Model) clone() Model {

@@ -100,7 +100,7 @@ func TestNearest(t *testing.T) {
 		"opus5":                     "anthropic/claude-opus-5-5",
 		"anthropic/claude-opus-5-6": "anthropic/claude-opus-5-5",
 		"gpt-5.2-codex":             "openai/gpt-5.3-codex",
-		"hiaku":                     "",
+		"hiaku":                     "anthropic/claude-haiku-4-5",
 		"hauku":                     "anthropic/claude-haiku-4-5",
 		"llama":                     "",
 		"":                          "",

@@ -28,7 +28,6 @@ type Memory struct {
 	unpresented map[session.ID]bool
 	inbox       []session.Received
 	seen        map[string]time.Time
-	once        map[string]time.Time
 	outbox      map[string]session.Message
 	order       uint64
 	users       map[string]session.User
@@ -58,7 +57,6 @@ func NewStore() *Memory {
 		threads:     map[session.Thread]session.ID{},
 		unpresented: map[session.ID]bool{},
 		seen:        map[string]time.Time{},
-		once:        map[string]time.Time{},
 		outbox:      map[string]session.Message{},
 		users:       map[string]session.User{},
 		channels:    map[string]session.Channel{},

@@ -61,20 +61,6 @@ func (m *Memory) Handled(ctx context.Context, key string) error {
 	return nil
 }
 
-// Once implements Inbox.
-func (m *Memory) Once(ctx context.Context, key string, until time.Time) (bool, error) {
-	end, err := m.begin(ctx, "Once")
-	if err != nil {
-		return false, err
-	}
-	defer end()
-	if t, ok := m.once[key]; ok && t.After(m.Clock.Now()) {
-		return false, nil
-	}
-	m.once[key] = until
-	return true, nil
-}
-
 // Prune implements Inbox.
 func (m *Memory) Prune(ctx context.Context) error {
 	end, err := m.begin(ctx, "Prune")
@@ -85,7 +71,6 @@ func (m *Memory) Prune(ctx context.Context) error {
 	now := m.Clock.Now()
 	m.inbox = slices.DeleteFunc(m.inbox, func(r session.Received) bool { return now.Sub(m.seen[r.Key]) >= day })
 	maps.DeleteFunc(m.seen, func(_ string, at time.Time) bool { return now.Sub(at) >= day })
-	maps.DeleteFunc(m.once, func(_ string, until time.Time) bool { return !until.After(now) })
 	return nil
 }
 

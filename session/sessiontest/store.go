@@ -4,7 +4,6 @@ package sessiontest
 
 import (
 	"context"
-	"time"
 
 	"openinspect/session"
 )
@@ -40,8 +39,6 @@ type Inbox interface {
 	Inbox(ctx context.Context) ([]session.Received, error)
 	// Handled takes an event out of the inbox; its identities stay known.
 	Handled(ctx context.Context, key string) error
-	// Once reports true the first time, then false until the time given then has come.
-	Once(ctx context.Context, key string, until time.Time) (bool, error)
 	// Prune forgets what is over a day old and what has expired.
 	Prune(ctx context.Context) error
 }

@@ -37,7 +37,6 @@ func TestStore(t *testing.T, open func(t *testing.T, clock session.Clock) Store)
 		{"presented", testPresented},
 		{"inbox", testInbox},
 		{"prune", testPrune},
-		{"once", testOnce},
 		{"outbox", testOutbox},
 		{"deliveries", testDeliveries},
 		{"posted messages", testPosted},

@@ -106,30 +106,6 @@ func testPrune(s *suite) {
 	same(s, "inbox", keys(must(s.Inbox(s.ctx))(s)), []string{"young", "old"})
 }
 
-func testOnce(s *suite) {
-	ask := func(key string, want bool) {
-		s.Helper()
-		if got := must(s.Once(s.ctx, key, s.clock.Now().Add(time.Hour)))(s); got != want {
-			s.Errorf("Once(%q) is %v, want %v", key, got, want)
-		}
-	}
-	ask("a", true)
-	s.reopen()
-	ask("a", false)
-	ask("b", true)
-	s.clock.Advance(time.Hour - time.Second)
-	ask("a", false)
-	s.ok(s.Prune(s.ctx))
-	ask("a", false)
-	s.clock.Advance(time.Second)
-	ask("a", true)
-	ask("a", false)
-	s.ok(s.Prune(s.ctx))
-	s.reopen()
-	ask("a", false)
-	ask("b", true)
-}
-
 func (s *suite) pending(want ...string) {
 	s.Helper()
 	s.reopen()
