@@ -4,6 +4,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -89,7 +90,7 @@ func (d *demo) run(ctx context.Context) (err error) {
 	go func() { ended <- app.Run(running) }()
 	defer func() {
 		stop()
-		if e := <-ended; err == nil {
+		if e := errors.Join(<-ended, endSandboxes(d.dir, local.Isolation(config.Isolation))); err == nil {
 			err = e
 		}
 		if err != nil {
@@ -203,6 +204,9 @@ func (d *demo) summary(ctx context.Context, app *App) error {
 	}
 	if len(list) > 0 {
 		d.say("  log       %s\n", app.web.Link(list[0].ID))
+	}
+	if !d.c.Keep {
+		d.say("With --keep everything stays up, and the links work.\n")
 	}
 	return nil
 }

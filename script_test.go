@@ -98,7 +98,9 @@ func TestScripts(t *testing.T) {
 			p := &play{stage: s, dir: e.WorkDir, agent: agent, cache: cache, isolation: box}
 			e.Values[playKey{}] = p
 			e.Defer(func() {
-				p.end()
+				if err := p.end(); err != nil {
+					t.Errorf("sandboxes were left: %v", err)
+				}
 				s.close()
 			})
 			return nil
@@ -152,21 +154,12 @@ func (p *play) logTail() string {
 	return strings.Join(lines[max(0, len(lines)-25):], "\n") + "\n"
 }
 
-func (p *play) end() {
+func (p *play) end() error {
 	if p.bot != nil {
 		p.bot.kill()
 		p.bot = nil
 	}
-	// Sandboxes outlive their bot; what this script's left is ended here.
-	provider, err := local.New(local.Config{Dir: filepath.Join(p.dir, "data", "sandboxes"), Isolation: local.Isolation(p.isolation), Agent: local.ScriptAgent})
-	if err != nil {
-		return
-	}
-	ctx := context.Background()
-	list, _ := provider.List(ctx) // none, if there is no directory
-	for _, h := range list {
-		_ = provider.Destroy(ctx, h)
-	}
+	return endSandboxes(p.dir, local.Isolation(p.isolation))
 }
 
 // usage is the error of a verb that was called wrongly.

@@ -17,6 +17,7 @@ import (
 
 	"openinspect/bot/slacktest"
 	"openinspect/github/githubtest"
+	"openinspect/sandbox/local"
 	"openinspect/session/model/modeltest"
 )
 
@@ -107,6 +108,24 @@ func (s *stage) environ(dir string) map[string]string {
 		"INSPECT_DATA_DIR": filepath.Join(dir, "data"), "INSPECT_MASTER_KEY": base64.StdEncoding.EncodeToString(make([]byte, 32)),
 		"HOME": dir,
 	}
+}
+
+// endSandboxes ends what a bot with its data below dir left running: sandboxes outlive their bot.
+func endSandboxes(dir string, isolation local.Isolation) error {
+	p, err := local.New(local.Config{Dir: filepath.Join(dir, "data", "sandboxes"), Isolation: isolation, Agent: local.ScriptAgent})
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	list, err := p.List(ctx)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	for _, h := range list {
+		err = errors.Join(err, p.Destroy(ctx, h))
+	}
+	return err
 }
 
 var userCode = regexp.MustCompile(`\b[A-Z0-9]{4}-[A-Z0-9]{4}\b`)
