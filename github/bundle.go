@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"sync"
 
 	"openinspect/session"
 )
@@ -66,13 +67,41 @@ func readHeader(r *bufio.Reader) (header, error) {
 	}
 }
 
+// source remembers why reading a bundle ended, if that was not its end: a link that broke is not the bundle's fault.
+type source struct {
+	r  io.Reader
+	mu sync.Mutex
+	e  error
+}
+
+func (s *source) Read(p []byte) (int, error) {
+	n, err := s.r.Read(p)
+	if err != nil && err != io.EOF {
+		s.mu.Lock()
+		s.e = err
+		s.mu.Unlock()
+	}
+	return n, err
+}
+
+// failed may be called while a copy to git is still going on.
+func (s *source) failed() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.e
+}
+
 // isHash reports whether s is a full SHA-1 in lower-case hexadecimal.
 func isHash(s string) bool { return len(s) == 40 && strings.Trim(s, "0123456789abcdef") == "" }
 
 // unpack takes a bundle into the quarantine and returns the commit it is about.
 func (k *check) unpack(ctx context.Context, bundle io.Reader) (head string, err error) {
-	r := bufio.NewReaderSize(bundle, 64<<10)
+	source := &source{r: bundle}
+	r := bufio.NewReaderSize(source, 64<<10)
 	h, err := readHeader(r)
+	if source.failed() != nil {
+		return "", session.Wrap("github.unpack", source.failed())
+	}
 	if err != nil {
 		return "", err
 	}
@@ -89,6 +118,9 @@ func (k *check) unpack(ctx context.Context, bundle io.Reader) (head string, err 
 	if err != nil {
 		if ctx.Err() != nil {
 			return "", session.Wrap("github.unpack", err)
+		}
+		if source.failed() != nil { // git only saw that there was no more
+			return "", session.Wrap("github.unpack", source.failed())
 		}
 		return "", &session.Error{Code: session.Invalid, Op: "github.unpack", Message: "The commits that came out of the sandbox are damaged or too large (" + session.OneLine(said(err), 200) + "), so nothing was taken.", Err: err}
 	}

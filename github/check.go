@@ -19,6 +19,7 @@ const (
 	maxFile    = 25 << 20 // bytes of one new file
 	maxScan    = 4 << 20  // larger files are not looked through for secrets
 	maxGroup   = 32 << 20 // read at a time
+	maxFiles   = 10_000   // changed against the base
 )
 
 // check is the gate between a sandbox's commits and the remote. Nothing in them is believed: what is new is what the remote does not
@@ -250,7 +251,12 @@ func (k *check) diff(ctx context.Context, base, head string) ([]session.FileChan
 		f.Deleted, _ = strconv.Atoi(words[1])
 		files = append(files, f)
 	}
-	patch, err := k.g.git.run(ctx, k.lazy, "diff", "--no-color", "--no-renames", "--no-ext-diff", "--no-textconv", from, head)
+	if len(files) > maxFiles {
+		return nil, "", session.Errorf(session.Invalid, "The changes touch %d files; at most %d are taken. Ask the agent to leave generated files out of its commits.", len(files), maxFiles)
+	}
+	enough := k.lazy
+	enough.cut = maxPatch + 1
+	patch, err := k.g.git.run(ctx, enough, "diff", "--no-color", "--no-renames", "--no-ext-diff", "--no-textconv", from, head)
 	if err != nil {
 		return nil, "", session.Wrap("github.diff", err)
 	}

@@ -28,7 +28,12 @@ type command struct {
 	url   string // whose token it is: it is sent nowhere else
 	in    io.Reader
 	lazy  bool // let git fetch blobs that the mirror does not have; wants token and url
+	cut   int  // bytes of output that are enough: git is ended there; 0: more than maxOutput is an error
 }
+
+// maxOutput is how much git may print, in bytes. What it prints of a sandbox's commits is the sandbox's to choose: a message or a diff of
+// gigabytes fits into a small pack.
+const maxOutput = 64 << 20
 
 // run runs git and returns what it printed. Its errors have git's own words, without the token.
 func (g git) run(ctx context.Context, c command, args ...string) (string, error) {
@@ -54,20 +59,47 @@ func (g git) run(ctx context.Context, c command, args ...string) (string, error)
 	}
 	cmd.Stdin = c.in
 	cmd.WaitDelay = 5 * time.Second
-	var out, words bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &out, &limit{w: &words, n: 64 << 10}
-	err := cmd.Run()
-	if err == nil {
-		return out.String(), nil
+	var words bytes.Buffer
+	out := &output{left: maxOutput, end: cancel}
+	if c.cut > 0 {
+		out.left = c.cut
 	}
-	said := strings.TrimSpace(words.String() + "\n" + out.String()[:min(out.Len(), 8<<10)]) // push --porcelain refuses on standard output
+	cmd.Stdout, cmd.Stderr = out, &limit{w: &words, n: 64 << 10}
+	err := cmd.Run()
+	if out.full && c.cut == 0 {
+		return "", session.Errorf(session.Invalid, "The commits of this turn are too large to be looked through, so they were not taken. Ask the agent to make them smaller.")
+	}
+	if err == nil || out.full {
+		return out.kept.String(), nil
+	}
+	said := strings.TrimSpace(words.String() + "\n" + out.kept.String()[:min(out.kept.Len(), 8<<10)]) // push --porcelain refuses on standard output
 	if c.token != "" {
 		said = strings.ReplaceAll(said, c.token, "[token]")
 	}
 	if ctx.Err() != nil {
 		err = ctx.Err()
 	}
-	return out.String(), &gitError{op: args[0], words: said, err: err}
+	return out.kept.String(), &gitError{op: args[0], words: said, err: err}
+}
+
+// output keeps what git prints, and ends git when that is too much.
+type output struct {
+	kept bytes.Buffer // not embedded: its ReadFrom would go past Write
+	left int
+	end  func()
+	full bool
+}
+
+func (o *output) Write(p []byte) (int, error) {
+	if len(p) > o.left {
+		o.full = true
+		_, _ = o.kept.Write(p[:o.left]) // never fails: bytes.Buffer
+		o.left = 0
+		o.end()
+		return 0, io.ErrShortWrite
+	}
+	o.left -= len(p)
+	return o.kept.Write(p)
 }
 
 // gitError is a git command that failed.

@@ -92,7 +92,7 @@ func (g *GitHub) follow(slack string, f *flow) {
 			delete(g.flows, slack)
 		}
 		g.mu.Unlock()
-		if e := g.c.Store.DeleteSecret(ctx, flowPrefix+slack); e != nil {
+		if e := g.c.Store.DeleteSecret(ctx, flowPrefix+slack); e != nil && ctx.Err() == nil {
 			g.c.Report("github.Link", e)
 		}
 		if g.c.Linked != nil {

@@ -111,11 +111,25 @@ func (g *GitHub) push(ctx context.Context, r session.OpenRequest) error {
 	if err != nil {
 		return pushProblem(r, err)
 	}
-	if hash, _, _ := strings.Cut(at, "\t"); hash == r.Commit {
-		return nil // an attempt before a crash came this far
+	// What we pushed is kept here too: of an attempt that ended before there was a pull request the session has no record.
+	kept, lease := "refs/pushed/"+r.Branch, r.Pushed
+	hash, _, _ := strings.Cut(at, "\t")
+	if hash == r.Commit {
+		return g.pushed(ctx, quarantine, kept, hash) // an attempt before a crash came this far
 	}
-	_, err = g.git.run(ctx, c, "push", "--porcelain", "--no-verify", "--force-with-lease="+ref+":"+r.Pushed, c.url, r.Commit+":"+ref)
-	return pushProblem(r, err)
+	if last, err := g.git.run(ctx, command{repo: quarantine}, "rev-parse", "--verify", "--quiet", kept); err == nil && hash != "" && strings.TrimSpace(last) == hash {
+		lease = hash
+	}
+	if _, err := g.git.run(ctx, c, "push", "--porcelain", "--no-verify", "--force-with-lease="+ref+":"+lease, c.url, r.Commit+":"+ref); err != nil {
+		return pushProblem(r, err)
+	}
+	return g.pushed(ctx, quarantine, kept, r.Commit)
+}
+
+// pushed remembers what a branch of ours was last pushed to.
+func (g *GitHub) pushed(ctx context.Context, quarantine, kept, hash string) error {
+	_, err := g.git.run(ctx, command{repo: quarantine}, "update-ref", kept, hash)
+	return session.Wrap("github.push", err)
 }
 
 // pushProblem turns git's words into a sentence for the person who approved.

@@ -43,6 +43,9 @@ type attachment struct {
 	err     error         // why; read after done
 	strikes int           // of run alone
 
+	minting chan struct{}   // held by whoever uses credit
+	credit  link.Credential // newest that was made for the runner
+
 	mu     sync.Mutex
 	cur    *link.Link // nil while there is none
 	moved  chan struct{}
@@ -55,7 +58,7 @@ type attachment struct {
 func newAttachment(m *Manager, r session.AttachRequest, send session.Send, before *attachment) *attachment {
 	a := &attachment{
 		m: m, req: r, send: send, before: before, done: make(chan struct{}), moved: make(chan struct{}),
-		cursor: r.Cursor, heard: m.c.Clock.Now(), limit: connectLimit,
+		cursor: r.Cursor, heard: m.c.Clock.Now(), limit: connectLimit, minting: make(chan struct{}, 1),
 	}
 	a.ctx, a.cancel = context.WithCancel(m.ctx)
 	a.handler = a.serve()

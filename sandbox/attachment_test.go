@@ -159,6 +159,13 @@ func TestToolsAndCredentials(t *testing.T) {
 			t.Errorf("%+v: %d %s %v", q, status, answer, err)
 		}
 	}
+	if n := b.made.Load(); n != 1 {
+		t.Errorf("%d credentials were made for two questions", n)
+	}
+	b.clock.advance(2*time.Minute + time.Second) // what is left of the first is too short
+	if call("/git/credential", link.CredentialRequest{Protocol: "https", Host: "github.example", Path: "acme/web"}); b.made.Load() != 2 {
+		t.Errorf("%d credentials", b.made.Load())
+	}
 	for _, q := range []link.CredentialRequest{
 		{}, {Protocol: "https", Host: "github.example"}, {Protocol: "https", Host: "github.example", Path: "acme/other"},
 		{Protocol: "http", Host: "github.example", Path: "acme/web"}, {Protocol: "https", Host: "evil.example", Path: "acme/web"},

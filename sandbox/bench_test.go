@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -105,10 +106,14 @@ func (c *clock) advance(d time.Duration) {
 }
 
 // git and models are the Manager's other neighbours.
-type git struct{}
+type git struct {
+	clock *clock
+	made  *atomic.Int32
+}
 
-func (git) Clone(_ context.Context, r session.Repo) (string, string, time.Time, error) {
-	return "x-access-token", "read-" + r.String(), time.Unix(1000, 0).UTC(), nil
+func (g git) Clone(_ context.Context, r session.Repo) (string, string, time.Time, error) {
+	g.made.Add(1)
+	return "x-access-token", "read-" + r.String(), g.clock.Now().Add(5 * time.Minute).UTC(), nil
 }
 
 type models struct{}
@@ -129,6 +134,7 @@ type bench struct {
 	runner   *sandboxtest.Script
 	vault    *vault
 	clock    *clock
+	made     atomic.Int32 // credentials
 	inputs   chan session.Input
 	deltas   chan session.Delta
 	handle   session.Handle
@@ -160,7 +166,7 @@ func newBench(t *testing.T) *bench {
 func (b *bench) manager() *sandbox.Manager {
 	b.t.Helper()
 	m, err := sandbox.New(sandbox.Config{
-		Provider: b.provider, Store: b.vault, Credentials: git{}, Models: models{}, Clock: b.clock,
+		Provider: b.provider, Store: b.vault, Credentials: git{b.clock, &b.made}, Models: models{}, Clock: b.clock,
 		Live:     func(_ session.ID, d session.Delta) { b.deltas <- d },
 		Redactor: session.NewRedactor("hunter22"),
 		CloneURL: func(r session.Repo) string { return "https://github.example/" + r.String() + ".git" },

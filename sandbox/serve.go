@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"time"
 
 	"openinspect/sandbox/link"
 	"openinspect/session"
@@ -73,13 +74,27 @@ func (a *attachment) credential(ctx context.Context, q link.CredentialRequest) (
 	if a.req.Repo == (session.Repo{}) || !sameRepo(q, a.m.c.CloneURL(a.req.Repo)) {
 		return link.Credential{}, session.Errorf(session.Forbidden, "This sandbox may read %s alone.", orNothing(a.req.Repo))
 	}
+	// One at a time, and the same again while it is good: asking is free for a sandbox, and making one counts against our limits at GitHub.
+	select {
+	case a.minting <- struct{}{}:
+		defer func() { <-a.minting }()
+	case <-ctx.Done():
+		return link.Credential{}, ctx.Err()
+	}
+	if a.credit.Password != "" && a.m.c.Clock.Now().Add(credentialLeft).Before(a.credit.Expires) {
+		return a.credit, nil
+	}
 	user, password, expires, err := a.m.c.Credentials.Clone(ctx, a.req.Repo)
 	if err != nil {
 		a.m.c.Report(a.req.Session, "git credential", err)
 		return link.Credential{}, err
 	}
-	return link.Credential{Username: user, Password: password, Expires: expires}, nil
+	a.credit = link.Credential{Username: user, Password: password, Expires: expires}
+	return a.credit, nil
 }
+
+// credentialLeft is how long a credential that is handed out again is good at least.
+const credentialLeft = 3 * time.Minute
 
 func orNothing(r session.Repo) string {
 	if r == (session.Repo{}) {

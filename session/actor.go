@@ -83,6 +83,9 @@ func (a *actor) take(ctx context.Context, in Input) error {
 		return err
 	}
 	if err := a.hub.store.Commit(ctx, ready); err != nil {
+		if ctx.Err() != nil {
+			return ErrStopped // it may be stored or not; whoever starts next reads what is
+		}
 		// The machine goes back to what is stored: nothing that was not committed may be decided upon.
 		a.machine = NewMachine(before)
 		return Wrap("session.commit", err)
@@ -114,7 +117,14 @@ func (a *actor) arm(ctx context.Context) {
 	if d.IsZero() {
 		return
 	}
-	a.timer = a.hub.clock.AfterFunc(max(0, d.Sub(a.hub.clock.Now())), func() { _ = a.send(ctx, Tick{}) })
+	a.timer = a.hub.clock.AfterFunc(max(0, d.Sub(a.hub.clock.Now())), func() { a.tick(ctx) })
+}
+
+// tick tells the machine that a deadline has come, again while the disk refuses.
+func (a *actor) tick(ctx context.Context) {
+	if err := a.send(ctx, Tick{}); CodeOf(err) == Unavailable && !errors.Is(err, ErrStopped) && ctx.Err() == nil {
+		a.hub.clock.AfterFunc(time.Second, func() { a.tick(ctx) })
+	}
 }
 
 // carryOut runs an effect beside the actor and feeds back what came of it.

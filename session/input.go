@@ -122,10 +122,16 @@ type (
 		Err    Failure
 	}
 
-	// Suspended confirms a suspend effect: the sandbox has ended. Image brings it back.
+	// Suspended confirms a suspend effect: the sandbox has ended. Image brings it back; empty when it was gone already.
 	Suspended struct {
 		Effect string
 		Image  string
+	}
+
+	// SuspendFailed tells that a suspend effect failed for good: the sandbox may still be there.
+	SuspendFailed struct {
+		Effect string
+		Err    Failure
 	}
 
 	// Tick tells that a deadline of the machine has come.
@@ -156,6 +162,7 @@ func (CollectFailed) input()     {}
 func (PullRequestOpened) input() {}
 func (OpenFailed) input()        {}
 func (Suspended) input()         {}
+func (SuspendFailed) input()     {}
 func (Tick) input()              {}
 
 // Opening is what a session begins with.

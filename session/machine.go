@@ -108,12 +108,11 @@ func (m *Machine) take(in Input) error {
 	case ModelCalled:
 		m.modelCalled(in.Call)
 	case Proposed:
-		m.proposed(in.Proposal)
+		return m.proposed(in.Proposal)
 	case Updated:
-		m.tell(Event{Kind: KindNote, Note: &Note{Kind: NoteUpdate, Text: in.Text}})
+		return m.updated(in)
 	case Asked:
-		m.s.Question = in.Question
-		m.tell(Event{Kind: KindNote, Note: &Note{Kind: NoteQuestion, Text: in.Question, Options: in.Options}})
+		return m.asked(in)
 	case Collected:
 		m.collected(in)
 	case CollectFailed:
@@ -124,6 +123,8 @@ func (m *Machine) take(in Input) error {
 		m.openFailed(in)
 	case Suspended:
 		m.suspended(in)
+	case SuspendFailed:
+		m.suspendFailed(in)
 	case Tick:
 		m.tick()
 	default:

@@ -42,6 +42,9 @@ func (m *Machine) collectFailed(in CollectFailed) {
 	if !ok || m.s.Turn == nil || m.s.Turn.PromptID != e.PromptID {
 		return
 	}
+	if in.Err.Code == Unavailable {
+		in.Err.Message += " The agent's commits are still in the sandbox: send another message, and they are collected after it."
+	}
 	m.tell(Event{Kind: KindError, Error: &in.Err})
 	m.endTurn(PromptFailed, in.Err.Message, "")
 }

@@ -50,10 +50,20 @@ func (m *Machine) startFailed(in StartFailed) {
 	if _, ok := m.confirm(in.Effect); !ok || in.Start != m.s.Sandbox.Start {
 		return
 	}
+	if b := &m.s.Sandbox; b.Image != "" && in.Err.Code == NotFound {
+		// What it was to begin from does not exist any more, and never will again.
+		b.Image = ""
+		m.tell(Event{Kind: KindNote, Note: &Note{Kind: NoteNotice, Text: lostFiles}})
+		m.start()
+		return
+	}
 	m.bootFailed(in.Err.Message)
 }
 
-// bootFailed ends what waited for the sandbox. One that exists is ended too; nothing is restored from it.
+// lostFiles is told when a session goes on without the files that it had.
+const lostFiles = "The files of this thread's sandbox are gone, so it starts again from a fresh checkout. Commits that a card shows are safe; changes after them are lost."
+
+// bootFailed ends what waited for the sandbox. One that exists is ended too, before the next one starts: that may begin from the same files.
 func (m *Machine) bootFailed(reason string) {
 	b := &m.s.Sandbox
 	b.State = SandboxFailed
@@ -88,7 +98,7 @@ func (m *Machine) journaled(in Journaled) error {
 		case KindText, KindReasoning, KindTool, KindTodo, KindRetry, KindError:
 			if e.valid() {
 				m.working(m.turnPrompt())
-				m.tell(e)
+				m.record(e)
 			}
 		case KindTurn:
 			if e.Turn != nil && e.Turn.State == TurnAnswered {
@@ -126,7 +136,7 @@ func (m *Machine) boot(e Event) {
 	if m.s.Sandbox.State != SandboxBooting {
 		return
 	}
-	m.tell(Event{At: e.At, Kind: KindBoot, Boot: e.Boot})
+	m.record(Event{At: e.At, Kind: KindBoot, Boot: e.Boot})
 	switch {
 	case e.Boot.State == StepFailed:
 		reason := e.Boot.Detail
@@ -175,13 +185,13 @@ func (m *Machine) lost(in Lost) {
 	if in.Start != b.Start || !b.State.Live() {
 		return
 	}
-	was := b.State
-	b.State = SandboxLost
-	m.drop(EffectAttach, EffectPrompt, EffectStop, EffectSuspend)
-	m.tell(Event{Kind: KindSandbox, Sandbox: &SandboxChange{State: SandboxLost, Name: b.Name, Reason: OneLine(in.Reason, 300)}})
-	if was == SandboxSnapshotting {
-		b.State = SandboxStopped
+	if b.State == SandboxSnapshotting {
+		m.drop(EffectAttach) // it is being ended; what comes of that tells whether its files were kept
+		return
 	}
+	b.State = SandboxLost
+	m.drop(EffectAttach, EffectPrompt, EffectStop)
+	m.tell(Event{Kind: KindSandbox, Sandbox: &SandboxChange{State: SandboxLost, Name: b.Name, Reason: OneLine(in.Reason, 300)}})
 	t := m.s.Turn
 	if t == nil {
 		m.s.IdleAt = time.Time{}
@@ -219,15 +229,47 @@ func (m *Machine) suspended(in Suspended) {
 	if !ok || e.Start != b.Start {
 		return
 	}
-	if b.State == SandboxFailed && b.Mode == BootSnapshot && in.Image != "" {
-		b.Image = in.Image // what was restored is not lost because its boot failed
-	}
-	if b.State != SandboxSnapshotting {
+	switch b.State {
+	case SandboxFailed:
+		if b.Mode == BootSnapshot && in.Image != "" {
+			b.Image = in.Image // what was restored is not lost because its boot failed
+		}
+	case SandboxSnapshotting:
+		if in.Image == "" {
+			m.tell(Event{Kind: KindNote, Note: &Note{Kind: NoteNotice, Text: lostFiles}})
+		}
+		b.State, b.Handle, b.Image = SandboxStopped, Handle{}, in.Image
+		m.tell(Event{Kind: KindSandbox, Sandbox: &SandboxChange{State: SandboxStopped, Name: b.Name}})
+	case SandboxNone, SandboxPending, SandboxSpawning, SandboxBooting, SandboxReady, SandboxRunning, SandboxStopped, SandboxLost:
 		return
 	}
-	b.State, b.Handle, b.Image = SandboxStopped, Handle{}, in.Image
-	m.tell(Event{Kind: KindSandbox, Sandbox: &SandboxChange{State: SandboxStopped, Name: b.Name}})
 	if m.s.Turn != nil {
 		m.start()
+	}
+}
+
+// suspendFailed takes back that a sandbox is put away: its files are where they were, so it goes on, linked anew.
+func (m *Machine) suspendFailed(in SuspendFailed) {
+	e, ok := m.confirm(in.Effect)
+	b := &m.s.Sandbox
+	if !ok || e.Start != b.Start {
+		return
+	}
+	switch b.State {
+	case SandboxFailed:
+		if m.s.Turn != nil {
+			m.start()
+		}
+	case SandboxSnapshotting:
+		b.State = SandboxReady
+		m.tell(Event{Kind: KindSandbox, Sandbox: &SandboxChange{State: SandboxReady, Name: b.Name, Reason: OneLine(in.Err.Message, 300)}})
+		m.drop(EffectAttach)
+		m.ask(m.attachment())
+		if m.s.Turn != nil {
+			m.deliver()
+		} else {
+			m.s.IdleAt = m.at.Add(IdleAfter)
+		}
+	case SandboxNone, SandboxPending, SandboxSpawning, SandboxBooting, SandboxReady, SandboxRunning, SandboxStopped, SandboxLost:
 	}
 }

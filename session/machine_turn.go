@@ -76,7 +76,11 @@ func (m *Machine) ready() {
 	switch m.s.Sandbox.State {
 	case SandboxReady, SandboxRunning:
 		m.deliver()
-	case SandboxNone, SandboxPending, SandboxStopped, SandboxFailed, SandboxLost:
+	case SandboxFailed:
+		if !m.pending(EffectSuspend) { // else it starts when the one that failed has ended
+			m.start()
+		}
+	case SandboxNone, SandboxPending, SandboxStopped, SandboxLost:
 		m.start()
 	case SandboxSpawning, SandboxBooting, SandboxSnapshotting:
 		// The input that ends this state comes back here.
@@ -116,17 +120,13 @@ func (m *Machine) delivery(p *Prompt) *Delivery {
 		d.PromptedBy = promptedBy(p.Author)
 	}
 	for _, c := range m.s.Contributors {
-		a, ok := c.Author()
-		if !ok {
-			continue
-		}
-		d.Identities = append(d.Identities, a)
-		if c.Slack != p.Author.Slack {
+		if a, ok := c.Author(); ok && c.Slack != p.Author.Slack {
 			d.CoAuthors = append(d.CoAuthors, a)
 		}
 	}
-	if linked && !slices.Contains(d.Identities, author) {
-		d.Identities = append(d.Identities, author)
+	d.Identities = m.identities()
+	if linked {
+		d.Identities = addAuthor(d.Identities, author)
 	}
 	return d
 }
@@ -174,11 +174,16 @@ func (m *Machine) working(p *Prompt) {
 	p.State = PromptRunning
 	m.dirty.prompts[p.ID] = true
 	m.s.Contributors = addPerson(m.s.Contributors, p.Author)
+	if a, ok := p.Author.Author(); ok {
+		m.s.Identities = addAuthor(m.s.Identities, a)
+	}
 	if p.Attempt == 0 {
 		m.s.Asked = append(slices.Clone(m.s.Asked[max(0, len(m.s.Asked)-maxAsked+1):]), Asking{By: p.Author, Text: excerpt(p.Text, maxAskedText)})
 	}
 	if m.s.Turn.State == TurnStarted {
-		m.s.Turn.State = TurnWorking
+		t := *m.s.Turn // what is stored, and what a refused commit goes back to, keeps its own
+		t.State = TurnWorking
+		m.s.Turn = &t
 		m.tell(Event{Kind: KindTurn, Turn: &TurnChange{State: TurnWorking}})
 	}
 }
@@ -197,10 +202,15 @@ func (m *Machine) stopAsked(in StopAsked) error {
 	if in.PromptID != "" && in.PromptID != t.PromptID {
 		return Errorf(NotFound, "That turn is over already.")
 	}
+	if t.State == TurnAnswered {
+		return Errorf(NotFound, "The agent is done already; what it changed is being collected.")
+	}
 	if t.Stopping {
 		return nil
 	}
-	t = &Turn{PromptID: t.PromptID, State: t.State, Stopping: true, StopBy: in.By}
+	stopping := *t
+	stopping.Stopping, stopping.StopBy = true, in.By
+	t = &stopping
 	m.s.Turn = t
 	m.s.Participants = addPerson(m.s.Participants, in.By)
 	reason := "Stopped by " + in.By.Name + "."
@@ -211,7 +221,7 @@ func (m *Machine) stopAsked(in StopAsked) error {
 	case t.State == TurnWorking:
 		m.ask(Effect{Kind: EffectStop, Start: m.s.Sandbox.Start, PromptID: t.PromptID})
 	}
-	// A prompt on its way is stopped when its delivery is confirmed; an answered turn ends by itself.
+	// A prompt on its way is stopped when its delivery is confirmed.
 	return nil
 }
 
@@ -240,13 +250,17 @@ func (m *Machine) answered(e Event) {
 	}})
 }
 
-// identities are the authors that commits of this session may have.
+// identities are the authors that commits of this session may have: the contributors, and who they were when they prompted. Somebody who
+// changed or unlinked their account since must not make the commits of before unacceptable.
 func (m *Machine) identities() []Author {
 	var out []Author
 	for _, p := range m.s.Contributors {
 		if a, ok := p.Author(); ok {
 			out = append(out, a)
 		}
+	}
+	for _, a := range m.s.Identities {
+		out = addAuthor(out, a)
 	}
 	return out
 }
@@ -268,15 +282,6 @@ func (m *Machine) endTurn(outcome PromptState, reason, card string) {
 	}
 	m.s.IdleAt = m.at.Add(IdleAfter)
 	m.advance()
-}
-
-func (m *Machine) proposed(p Proposal) {
-	p.Title, p.Body = OneLine(p.Title, 150), strings.TrimSpace(p.Body)
-	if p.Title == "" {
-		return
-	}
-	m.s.Proposal = &p
-	m.tell(Event{Kind: KindNote, Note: &Note{Kind: NoteUpdate, Text: "proposes a pull request: " + p.Title}})
 }
 
 func (m *Machine) modelCalled(c ModelCall) {

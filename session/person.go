@@ -50,6 +50,14 @@ func addPerson(people []Person, p Person) []Person {
 	return people
 }
 
+// addAuthor returns authors with a in it once.
+func addAuthor(authors []Author, a Author) []Author {
+	if slices.ContainsFunc(authors, func(b Author) bool { return b.Email == a.Email }) {
+		return authors
+	}
+	return append(slices.Clone(authors), a)
+}
+
 // OneLine makes s fit into one line of at most limit characters: control characters, brackets and line breaks,
 // with which a name could pretend to be something else, become spaces.
 func OneLine(s string, limit int) string {

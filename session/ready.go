@@ -26,7 +26,7 @@ const (
 	EffectStop    EffectKind = "stop"    // Sandboxes.Stop, then Confirmed
 	EffectCollect EffectKind = "collect" // Forge.Collect, then Collected or CollectFailed
 	EffectOpen    EffectKind = "open"    // Forge.Open, then PullRequestOpened or OpenFailed
-	EffectSuspend EffectKind = "suspend" // Sandboxes.Suspend, then Suspended
+	EffectSuspend EffectKind = "suspend" // Sandboxes.Suspend, then Suspended or SuspendFailed
 )
 
 // Effect is one thing to do. ID is unique in its session and makes doing it twice harmless. The field of the kind's name is set;

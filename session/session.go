@@ -45,7 +45,7 @@ func (r Repo) String() string {
 // ParseRepo reads owner/name.
 func ParseRepo(s string) (Repo, bool) {
 	owner, name, ok := strings.Cut(s, "/")
-	if !ok || !slug(owner) || !slug(name) || strings.Trim(name, ".") == "" {
+	if !ok || !slug(owner) || !slug(name) || strings.Trim(name, ".") == "" || strings.Trim(owner, ".") == "" {
 		return Repo{}, false
 	}
 	return Repo{owner, name}, true
@@ -129,6 +129,11 @@ type Turn struct {
 	StopBy   Person      `json:"stop_by,omitzero"`
 	Outcome  PromptState `json:"outcome,omitempty"` // the runner's word, once answered
 	Reason   string      `json:"reason,omitempty"`
+
+	// How often the agent used its tools.
+	Questions int `json:"questions,omitempty"`
+	Updates   int `json:"updates,omitempty"`
+	Proposals int `json:"proposals,omitempty"`
 }
 
 // Proposal is the agent's wish for a pull request: words for the card, not facts.
@@ -160,6 +165,7 @@ type Session struct {
 	Created      time.Time    `json:"created"`
 	Updated      time.Time    `json:"updated"`
 	Contributors []Person     `json:"contributors,omitempty"` // since the base last moved
+	Identities   []Author     `json:"identities,omitempty"`   // of all who prompted, as they were then
 	Asked        []Asking     `json:"asked,omitempty"`        // by the contributors, in order
 	Participants []Person     `json:"participants,omitempty"`
 	Seen         []string     `json:"seen,omitempty"` // ids of the newest prompts, so that none is taken twice
@@ -176,6 +182,7 @@ type Session struct {
 	Usage        Usage        `json:"usage,omitzero"`
 	Cost         float64      `json:"cost,omitempty"` // US dollars
 	Seq          int64        `json:"seq"`            // of the newest event
+	Told         int64        `json:"told,omitempty"` // bytes of the log that are the sandbox's words
 	Cards        int          `json:"cards,omitempty"`
 	Approvals    int          `json:"approvals,omitempty"`
 	Effects      int64        `json:"effects,omitempty"`

@@ -179,6 +179,8 @@ func (d *speaker) input(w []string, line string) (session.Input, error) {
 		return session.Started{Effect: effect(session.EffectStart), Start: s.Sandbox.Start, Handle: session.Handle{Provider: "local", Name: s.Sandbox.Name, ID: "h1"}}, nil
 	case "start-failed":
 		return session.StartFailed{Effect: effect(session.EffectStart), Start: s.Sandbox.Start, Err: session.Failure{Code: session.Unavailable, Message: rest(line, 1)}}, nil
+	case "image-gone":
+		return session.StartFailed{Effect: effect(session.EffectStart), Start: s.Sandbox.Start, Err: session.Failure{Code: session.NotFound, Message: "The snapshot does not exist any more."}}, nil
 	case "attached":
 		return session.Attached{Effect: effect(session.EffectAttach), Start: s.Sandbox.Start}, nil
 	case "boot":
@@ -236,7 +238,13 @@ func (d *speaker) input(w []string, line string) (session.Input, error) {
 	case "open-failed":
 		return session.OpenFailed{Effect: effect(session.EffectOpen), Err: session.Failure{Code: session.Forbidden, Message: rest(line, 1)}}, nil
 	case "suspended":
-		return session.Suspended{Effect: effect(session.EffectSuspend), Image: w[1]}, nil
+		in := session.Suspended{Effect: effect(session.EffectSuspend)}
+		if w[1] != "gone" {
+			in.Image = w[1]
+		}
+		return in, nil
+	case "suspend-failed":
+		return session.SuspendFailed{Effect: effect(session.EffectSuspend), Err: session.Failure{Code: session.Internal, Message: rest(line, 1)}}, nil
 	case "model":
 		return session.ModelCalled{Call: session.ModelCall{Model: "anthropic/claude-sonnet-4-6", Usage: session.Usage{Input: 1000, Output: 100}, Cost: 0.5}}, nil
 	case "tick":

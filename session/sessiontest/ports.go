@@ -15,6 +15,7 @@ type World struct {
 	OnStart   func(session.StartRequest) (session.Handle, error)
 	OnAttach  func(session.AttachRequest, session.Send) error
 	OnPrompt  func(session.ID, session.Delivery) error
+	OnSuspend func(session.Handle) (image string, err error)
 	OnCollect func(session.CollectRequest) (*session.Changes, error)
 	OnOpen    func(session.OpenRequest) (session.PullRequest, error)
 
@@ -104,6 +105,9 @@ func (w *World) Bundle(context.Context, session.ID, []string) (io.ReadCloser, er
 
 func (w *World) Suspend(_ context.Context, _ session.ID, h session.Handle) (string, error) {
 	w.record("suspend", h.Name)
+	if w.OnSuspend != nil {
+		return w.OnSuspend(h)
+	}
 	return h.Name, nil
 }
 

@@ -1,0 +1,106 @@
+package session
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+	"unicode/utf8"
+)
+
+// Limits in bytes on what a sandbox's events may hold. A runner of ours keeps to smaller ones; these are for one that is not.
+const (
+	maxWords  = 8 << 10 // names, titles, reasons, todo items
+	maxOutput = 64 << 10
+	maxSpeech = 512 << 10 // text, a diff
+	maxArgs   = 256 << 10 // a tool's input
+	maxTodos  = 200
+	maxTold   = 256 << 20 // of a session's log altogether
+	perEvent  = 200       // what an event takes besides its words
+)
+
+// bound cuts everything in e that came out of a sandbox, and returns how much of the log it takes.
+func (e *Event) bound() int64 {
+	size := perEvent
+	cut := func(s string, limit int) string {
+		s = cutBytes(s, limit)
+		size += len(s)
+		return s
+	}
+	if t := e.Text; t != nil {
+		e.Text = &Text{Part: cut(t.Part, maxWords), Text: cut(t.Text, maxSpeech)}
+	}
+	if e.Tool != nil {
+		t := *e.Tool
+		t.Call, t.Name, t.State, t.Title = cut(t.Call, maxWords), cut(t.Name, maxWords), stepState(t.State), cut(t.Title, maxWords)
+		t.Output, t.Error, t.Diff = cut(t.Output, maxOutput), cut(t.Error, maxOutput), cut(t.Diff, maxSpeech)
+		if len(t.Input) > maxArgs {
+			t.Input = json.RawMessage(fmt.Sprintf(`{"omitted_bytes":%d}`, len(t.Input)))
+		}
+		size += len(t.Input)
+		e.Tool = &t
+	}
+	if e.Todo != nil {
+		todo := make([]TodoItem, min(len(e.Todo), maxTodos))
+		for i := range todo {
+			todo[i] = TodoItem{Text: cut(e.Todo[i].Text, maxWords), State: cut(e.Todo[i].State, 100)}
+		}
+		e.Todo = todo
+	}
+	if e.Retry != nil {
+		r := *e.Retry
+		r.Reason = cut(r.Reason, maxWords)
+		e.Retry = &r
+	}
+	if f := e.Error; f != nil {
+		e.Error = &Failure{Code: failureCode(f.Code), Message: cut(f.Message, maxWords)}
+	}
+	if n := e.Note; n != nil {
+		e.Note = &Note{Kind: n.Kind, Text: cut(n.Text, maxWords)}
+	}
+	if e.Boot != nil {
+		b := *e.Boot
+		b.Phase, b.State, b.Detail, b.Output = Phase(cut(string(b.Phase), 100)), stepState(b.State), cut(b.Detail, maxWords), cut(b.Output, maxOutput)
+		e.Boot = &b
+	}
+	return int64(size)
+}
+
+// cutBytes returns at most limit bytes of s, without half a character at the end.
+func cutBytes(s string, limit int) string {
+	if len(s) <= limit {
+		return s
+	}
+	for limit > 0 && !utf8.RuneStart(s[limit]) {
+		limit--
+	}
+	return strings.ToValidUTF8(s[:limit], "") + "…"
+}
+
+// stepState returns s if it is one of the known, else failed: a state that nobody knows would never end.
+func stepState(s StepState) StepState {
+	switch s {
+	case StepRunning, StepDone, StepWarning, StepSkipped, StepFailed:
+		return s
+	}
+	return StepFailed
+}
+
+func failureCode(c Code) Code {
+	switch c {
+	case Invalid, NotFound, Conflict, Forbidden, Unavailable, Internal:
+		return c
+	}
+	return Internal
+}
+
+// record tells an event of the sandbox's, as long as the session's log has room for it. The first that does not fit is told as a notice.
+func (m *Machine) record(e Event) {
+	if m.s.Told >= maxTold {
+		return
+	}
+	if m.s.Told += e.bound(); m.s.Told >= maxTold {
+		m.tell(Event{Kind: KindNote, Note: &Note{Kind: NoteNotice, Text: fmt.Sprintf("The log of this thread is full (%d MiB): what the agent says and does from here on is not recorded any more. Its commits still are. Please start a new thread for what is left to do.", maxTold>>20)}})
+		return
+	}
+	m.tell(e)
+}

@@ -1,0 +1,227 @@
+package session_test
+
+import (
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"openinspect/session"
+	"openinspect/session/sessiontest"
+)
+
+// answer brings a session's first turn to where the agent has answered.
+func (b *bench) answer(id session.ID) {
+	b.t.Helper()
+	b.prompt(id, "1.1")
+	b.until(id, sandboxIs(session.SandboxBooting))
+	b.journal(id, 1, readyEvent)
+	b.until(id, working)
+	b.journal(id, 2, session.Event{Kind: session.KindTurn, PromptID: "1.1", Turn: &session.TurnChange{State: session.TurnAnswered, Outcome: session.PromptDone}})
+}
+
+// Commits that cannot be fetched for minutes do not keep the thread waiting for ever.
+func TestCollectingGivesUp(t *testing.T) {
+	b := newBench(t)
+	var tries atomic.Int32
+	b.world.OnCollect = func(session.CollectRequest) (*session.Changes, error) {
+		tries.Add(1)
+		return nil, session.Errorf(session.Unavailable, "GitHub does not answer.")
+	}
+	id := b.open()
+	b.answer(id)
+	for range 19 {
+		b.clock.Wait(1) // the pause before the next try
+		next, _ := b.clock.Next()
+		b.clock.Advance(next)
+	}
+	log := b.until(id, ended)
+	if end := log[len(log)-1].Turn; end.Outcome != session.PromptFailed || !strings.Contains(end.Reason, "GitHub does not answer. The agent's commits are still in the sandbox") {
+		t.Errorf("%+v", end)
+	}
+	if n := tries.Load(); n != 20 {
+		t.Errorf("%d tries", n)
+	}
+}
+
+// A snapshot that fails for good is no reason to forget the sandbox and what is in it.
+func TestFailedSnapshotKeepsTheSandbox(t *testing.T) {
+	b := newBench(t)
+	var broken atomic.Bool
+	broken.Store(true)
+	b.world.OnSuspend = func(h session.Handle) (string, error) {
+		if broken.Load() {
+			return "", session.Errorf(session.Internal, "The disk is full.")
+		}
+		return "image of " + h.Name, nil
+	}
+	id := b.open()
+	b.answer(id)
+	b.until(id, ended)
+	b.clock.Advance(session.IdleAfter)
+	b.until(id, func(e session.Event) bool {
+		return e.Sandbox != nil && e.Sandbox.State == session.SandboxReady && e.Sandbox.Reason == "The disk is full."
+	})
+	broken.Store(false)
+	b.clock.Advance(session.IdleAfter)
+	b.until(id, sandboxIs(session.SandboxStopped))
+	st, err := b.hub.Load(t.Context(), id)
+	if err != nil || st.Session.Sandbox.Image != "image of inspect-"+string(id)+"-1" {
+		t.Errorf("%+v %v", st.Session.Sandbox, err)
+	}
+}
+
+// fillable makes the store refuse commits while what it returns is true.
+func (b *bench) fillable() *atomic.Bool {
+	full := &atomic.Bool{}
+	b.store.Fail = func(method string) error {
+		if method == "Commit" && full.Load() {
+			return session.Errorf(session.Unavailable, "The disk is full.")
+		}
+		return nil
+	}
+	return full
+}
+
+// A deadline that came while the disk refused is not forgotten.
+func TestDeadlineSurvivesAFullDisk(t *testing.T) {
+	b := newBench(t)
+	full := b.fillable()
+	id := b.open()
+	b.answer(id)
+	b.until(id, ended)
+	full.Store(true)
+	b.clock.Advance(session.IdleAfter)
+	full.Store(false)
+	b.clock.Advance(time.Second)
+	b.until(id, sandboxIs(session.SandboxStopped))
+}
+
+// What a refused commit decided is taken back whole: the turn begins to work once, when it is stored.
+func TestRefusedCommitTakesTheTurnBack(t *testing.T) {
+	b := newBench(t)
+	full := b.fillable()
+	hold := make(chan struct{})
+	b.world.OnPrompt = func(session.ID, session.Delivery) error { <-hold; return nil }
+	t.Cleanup(func() { close(hold) })
+	id := b.open()
+	b.prompt(id, "1.1")
+	b.until(id, sandboxIs(session.SandboxBooting))
+	b.journal(id, 1, readyEvent)
+	if err := b.world.Await(t.Context(), "prompt"); err != nil {
+		t.Fatal(err)
+	}
+	st, err := b.hub.Load(t.Context(), id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	full.Store(true)
+	batch := session.Journaled{Start: st.Session.Sandbox.Start, Cursor: session.Cursor{Journal: "j", N: 2},
+		Events: []session.Event{{Kind: session.KindText, PromptID: "1.1", Text: &session.Text{Part: "p", Text: "hello"}}}}
+	if err := b.hub.Send(t.Context(), id, batch); session.CodeOf(err) != session.Unavailable {
+		t.Fatal(err)
+	}
+	full.Store(false)
+	b.send(id, batch)
+	works := 0
+	for _, e := range b.until(id, func(e session.Event) bool { return e.Text != nil }) {
+		if working(e) {
+			works++
+		}
+	}
+	if works != 1 {
+		t.Errorf("the turn began to work %d times", works)
+	}
+}
+
+// step makes a machine take inputs that it must not refuse.
+func step(t *testing.T, m *session.Machine, inputs ...session.Input) (all []session.Event) {
+	t.Helper()
+	for _, in := range inputs {
+		r, err := m.Step(sessiontest.Epoch, in)
+		if err != nil {
+			t.Fatalf("%T: %v", in, err)
+		}
+		all = append(all, r.Events...)
+	}
+	return all
+}
+
+// running is a machine in the middle of its first turn, and the id of its runner.
+func running(t *testing.T, by session.Person) (*session.Machine, string) {
+	t.Helper()
+	m := session.NewMachine(session.State{})
+	step(t, m, session.Opened{Opening: session.Opening{ID: "abcdefghij", Repo: session.Repo{Owner: "acme", Name: "web"}, Base: "main"}},
+		session.Prompted{Prompt: session.Prompt{ID: "1.1", Author: by, Text: "fix it"}})
+	start := m.State().Session.Sandbox.Start
+	step(t, m, session.Started{Effect: "e1", Start: start, Handle: session.Handle{Provider: "test", Name: "n", ID: "h"}},
+		session.Journaled{Start: start, Events: []session.Event{readyEvent}}, session.Delivered{Effect: "e3", PromptID: "1.1"})
+	return m, start
+}
+
+// Whatever a runner says, an event is of a size that can be stored and shown, and a log has an end.
+func TestSandboxCannotFillTheLog(t *testing.T) {
+	m, start := running(t, sessiontest.Ada)
+	long := strings.Repeat("ä", 1<<19)
+	events := step(t, m, session.Journaled{Start: start, Events: []session.Event{
+		{Kind: session.KindTool, PromptID: "1.1", Tool: &session.Tool{Call: long, Name: long, State: "never", Title: long, Input: []byte(`"` + long + `"`), Output: long, Error: long, Diff: long}},
+		{Kind: session.KindTodo, PromptID: "1.1", Todo: make([]session.TodoItem, 10_000)},
+		{Kind: session.KindError, PromptID: "1.1", Error: &session.Failure{Code: "mine", Message: long}},
+		{Kind: session.KindRetry, PromptID: "1.1", Retry: &session.Retry{Reason: long}},
+	}})
+	tool := events[0].Tool
+	if len(tool.Call) > 9<<10 || len(tool.Name) > 9<<10 || len(tool.Title) > 9<<10 || len(tool.Output) > 65<<10 || len(tool.Error) > 65<<10 || len(tool.Diff) > 513<<10 || len(tool.Input) > 100 {
+		t.Errorf("a tool event of %d bytes was let through", len(tool.Call)+len(tool.Name)+len(tool.Title)+len(tool.Output)+len(tool.Error)+len(tool.Diff)+len(tool.Input))
+	}
+	if tool.State != session.StepFailed || len(events[1].Todo) != 200 || events[2].Error.Code != session.Internal || len(events[2].Error.Message) > 9<<10 || len(events[3].Retry.Reason) > 9<<10 {
+		t.Errorf("%s, %d todos, code %s", tool.State, len(events[1].Todo), events[2].Error.Code)
+	}
+	var stored int
+	var notices []session.Event
+	for range 1000 {
+		for _, e := range step(t, m, session.Journaled{Start: start, Events: []session.Event{{Kind: session.KindText, PromptID: "1.1", Text: &session.Text{Part: "p", Text: long[:500<<10]}}}}) {
+			if e.Note != nil {
+				notices = append(notices, e)
+			}
+			if e.Text != nil {
+				stored += len(e.Text.Text)
+			}
+		}
+	}
+	if stored > 257<<20 || len(notices) != 1 || notices[0].Note.Kind != session.NoteNotice || !strings.Contains(notices[0].Note.Text, "log of this thread is full") {
+		t.Errorf("%d MiB were stored, %d notices", stored>>20, len(notices))
+	}
+	if log := step(t, m, session.Journaled{Start: start, Events: []session.Event{{Kind: session.KindTurn, PromptID: "1.1", Turn: &session.TurnChange{State: session.TurnAnswered, Outcome: session.PromptDone}}}}); len(log) != 1 {
+		t.Errorf("the answer did not come through: %+v", log)
+	}
+}
+
+// Commits of a turn stay acceptable when their author unlinks, or links another account, before they are collected again.
+func TestIdentitiesStay(t *testing.T) {
+	m, start := running(t, sessiontest.Ada)
+	answered := func(prompt string) session.Input {
+		return session.Journaled{Start: start, Events: []session.Event{{Kind: session.KindTurn, PromptID: prompt, Turn: &session.TurnChange{State: session.TurnAnswered, Outcome: session.PromptDone}}}}
+	}
+	step(t, m, answered("1.1"), session.Collected{Effect: "e4"})
+	alone := sessiontest.Ada
+	alone.GitHub = nil
+	step(t, m, session.Prompted{Prompt: session.Prompt{ID: "1.2", Author: alone, Text: "more"}}, answered("1.2"))
+	want, _ := sessiontest.Ada.Author()
+	for _, e := range m.State().Effects {
+		if e.Collect != nil && len(e.Collect.Identities) == 1 && e.Collect.Identities[0] == want {
+			return
+		}
+	}
+	t.Errorf("%+v", m.State().Effects)
+}
+
+func TestParseRepo(t *testing.T) {
+	for s, ok := range map[string]bool{
+		"acme/web": true, "a.b/c_d-e": true, "acme": false, "acme/": false, "/web": false, "acme/..": false, "../web": false, "./web": false,
+		"acme/web/x": false, "-acme/web": false, "acme/we b": false, "acme/w\n": false,
+	} {
+		if _, got := session.ParseRepo(s); got != ok {
+			t.Errorf("%q: %v", s, got)
+		}
+	}
+}

@@ -1,0 +1,58 @@
+package session
+
+import "strings"
+
+// Limits of what an agent may say by its tools in one turn. The thread stays quiet whatever an agent does.
+const (
+	maxQuestions = 3
+	maxUpdates   = 200
+	maxProposals = 50
+)
+
+// said counts one use of a tool and refuses it outside of a turn, or when there were enough. Its words are for the agent.
+func (m *Machine) said(count func(*Turn) *int, limit int, enough string) error {
+	if m.s.Turn == nil || m.s.Turn.State == TurnAnswered {
+		return Errorf(Conflict, "No turn is going on, so nobody would read this.")
+	}
+	t := *m.s.Turn
+	n := count(&t)
+	if *n >= limit {
+		return Errorf(Conflict, "%s", enough)
+	}
+	*n++
+	m.s.Turn = &t
+	return nil
+}
+
+func (m *Machine) proposed(p Proposal) error {
+	p.Title, p.Body = OneLine(p.Title, 150), strings.TrimSpace(p.Body)
+	if p.Title == "" {
+		return nil
+	}
+	if err := m.said(func(t *Turn) *int { return &t.Proposals }, maxProposals, "You have proposed a pull request often enough in this turn."); err != nil {
+		return err
+	}
+	m.s.Proposal = &p
+	m.tell(Event{Kind: KindNote, Note: &Note{Kind: NoteUpdate, Text: "proposes a pull request: " + p.Title}})
+	return nil
+}
+
+// updated takes a line for the status message. Between turns it is only a line of the log, which has room for so many.
+func (m *Machine) updated(in Updated) error {
+	if m.s.Turn != nil {
+		if err := m.said(func(t *Turn) *int { return &t.Updates }, maxUpdates, "You have posted enough updates in this turn."); err != nil {
+			return err
+		}
+	}
+	m.record(Event{Kind: KindNote, Note: &Note{Kind: NoteUpdate, Text: in.Text}})
+	return nil
+}
+
+func (m *Machine) asked(in Asked) error {
+	if err := m.said(func(t *Turn) *int { return &t.Questions }, maxQuestions, "You have asked enough in this turn. End it now; the answer is your next prompt."); err != nil {
+		return err
+	}
+	m.s.Question = in.Question
+	m.tell(Event{Kind: KindNote, Note: &Note{Kind: NoteQuestion, Text: in.Question, Options: in.Options}})
+	return nil
+}
