@@ -22,6 +22,8 @@ const (
 	maxBody    = 64 << 20
 	maxStreams = 4
 	retryAfter = "2" // seconds, of an answer that says to come again
+	// silence is how long a provider may say nothing, before its answer or in it; both send signs of life while they think.
+	silence = 10 * time.Minute
 )
 
 // Provider is where a model provider is, and our key for it.
@@ -33,12 +35,14 @@ type Provider struct {
 // Config is what a Gateway works with.
 type Config struct {
 	Providers map[string]Provider // by the ids of the catalogue: anthropic, openai
+	Clock     session.Clock       // nil: the computer's
 }
 
 // Gateway passes model calls on. Its zero value is of no use; make it with New.
 type Gateway struct {
 	providers map[string]upstream
 	client    *http.Client
+	clock     session.Clock
 
 	mu       sync.Mutex
 	draining bool
@@ -61,10 +65,14 @@ var paths = map[string][]string{
 func New(c Config) (*Gateway, error) {
 	g := &Gateway{
 		providers: map[string]upstream{},
+		clock:     c.Clock,
 		client: &http.Client{
 			Transport:     &http.Transport{Proxy: http.ProxyFromEnvironment, DisableCompression: true, MaxIdleConnsPerHost: 16, ForceAttemptHTTP2: true, TLSHandshakeTimeout: 10 * time.Second},
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		},
+	}
+	if g.clock == nil {
+		g.clock = session.SystemClock{}
 	}
 	for id, p := range c.Providers {
 		base, err := url.Parse(strings.TrimSuffix(p.BaseURL, "/"))
@@ -129,7 +137,11 @@ var returned = []string{"Content-Type", "Retry-After", "Retry-After-Ms", "Reques
 
 // pass sends one admitted call on and streams the answer back.
 func (g *Gateway) pass(w http.ResponseWriter, r *http.Request, up upstream, m model.Model, path string, body []byte, record func(context.Context, session.ModelCall)) {
-	out, err := http.NewRequestWithContext(r.Context(), http.MethodPost, up.base.JoinPath(path).String(), bytes.NewReader(body))
+	ctx, cancel := context.WithCancel(r.Context())
+	defer cancel()
+	alive := g.watch(cancel)
+	defer func() { alive.stop() }()
+	out, err := http.NewRequestWithContext(ctx, http.MethodPost, up.base.JoinPath(path).String(), bytes.NewReader(body))
 	if err != nil {
 		refuse(w, m.Provider, http.StatusBadGateway, "api_error", "The model provider's address is wrong.")
 		return
@@ -154,7 +166,11 @@ func (g *Gateway) pass(w http.ResponseWriter, r *http.Request, up upstream, m mo
 	}()
 	resp, err := g.client.Do(out)
 	if err != nil {
-		if r.Context().Err() == nil {
+		switch {
+		case r.Context().Err() != nil: // nobody to tell
+		case ctx.Err() != nil:
+			refuse(w, m.Provider, http.StatusGatewayTimeout, "api_error", fmt.Sprintf("The model provider did not answer for %d minutes.", int(silence.Minutes())))
+		default:
 			refuse(w, m.Provider, http.StatusBadGateway, "api_error", "The model provider cannot be reached.")
 		}
 		return
@@ -172,8 +188,8 @@ func (g *Gateway) pass(w http.ResponseWriter, r *http.Request, up upstream, m mo
 	}
 	w.WriteHeader(resp.StatusCode)
 	counter := &meter{stream: strings.HasPrefix(resp.Header.Get("Content-Type"), "text/event-stream")}
-	err = relay(w, resp.Body, counter)
-	usage, whole := counter.usage()
+	err = relay(w, resp.Body, counter, alive)
+	usage, whole := counter.usage(len(body))
 	call.Usage, call.Estimate = session.Usage(usage), !whole
 	call.Cost = m.Cost(usage)
 	if err != nil {
@@ -181,13 +197,31 @@ func (g *Gateway) pass(w http.ResponseWriter, r *http.Request, up upstream, m mo
 	}
 }
 
+// watchdog calls a function when it has not been fed for the time of a silence.
+type watchdog struct {
+	clock session.Clock
+	bite  func()
+	stop  func() bool
+}
+
+func (g *Gateway) watch(bite func()) *watchdog {
+	return &watchdog{g.clock, bite, g.clock.AfterFunc(silence, bite)}
+}
+
+func (d *watchdog) feed() {
+	if d.stop() {
+		d.stop = d.clock.AfterFunc(silence, d.bite)
+	}
+}
+
 // relay copies an answer as it comes.
-func relay(w http.ResponseWriter, body io.Reader, counter *meter) error {
+func relay(w http.ResponseWriter, body io.Reader, counter *meter, alive *watchdog) error {
 	flush := http.NewResponseController(w)
 	buffer := make([]byte, 32<<10)
 	for {
 		n, err := body.Read(buffer)
 		if n > 0 {
+			alive.feed()
 			counter.take(buffer[:n])
 			if _, err := w.Write(buffer[:n]); err != nil {
 				return err

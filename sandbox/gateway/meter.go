@@ -10,7 +10,7 @@ import (
 // maxMeterLine is the longest line that is read for its usage: OpenAI's response.completed carries the whole answer in one.
 const maxMeterLine = 8 << 20
 
-// bytesPerToken is how much text an output token is taken for when an answer broke off before it told. platform.openai.com says about four
+// bytesPerToken is how much text a token is taken for when an answer broke off before it told. platform.openai.com says about four
 // characters of English.
 const bytesPerToken = 4
 
@@ -139,14 +139,18 @@ func textBytes(raw json.RawMessage) int {
 	return n
 }
 
-// usage returns what was counted, and whether the provider told all of it; otherwise output is an estimate.
-func (m *meter) usage() (model.Usage, bool) {
+// usage returns what was counted, and whether the provider told all of it; otherwise what it did not tell is an estimate: output from what came
+// of it, input from the size of the request.
+func (m *meter) usage(request int) (model.Usage, bool) {
 	if len(m.line) > 0 {
 		m.read()
 	}
 	u := m.seen
 	if !m.whole {
 		u.Output = max(u.Output, int64((m.text+bytesPerToken-1)/bytesPerToken))
+		if u.Input+u.CacheRead+u.CacheWrite == 0 {
+			u.Input = int64(request / bytesPerToken)
+		}
 	}
 	return u, m.whole
 }

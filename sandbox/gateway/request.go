@@ -24,49 +24,46 @@ func admit(provider string, body []byte) ([]byte, model.Model, error) {
 	if i < 0 {
 		return nil, none, session.Errorf(session.Invalid, "The model %q is not in the catalogue.", session.OneLine(name, 80))
 	}
-	changed := false
-	for _, hosted := range []string{"mcp_servers", "container", "background", "conversation", "previous_response_id", "web_search_options"} {
-		if _, ok := fields[hosted]; ok {
-			delete(fields, hosted)
-			changed = true
-		}
+	for _, f := range dropped {
+		delete(fields, f)
 	}
 	if raw, ok := fields["tools"]; ok {
-		kept, dropped, err := ownTools(raw)
-		if err != nil {
+		var err error
+		if fields["tools"], err = ownTools(raw); err != nil {
 			return nil, none, err
 		}
-		if dropped {
-			fields["tools"], changed = kept, true
-		}
 	}
-	if changed {
-		var err error
-		if body, err = json.Marshal(fields); err != nil {
-			return nil, none, session.Wrap("gateway.admit", err)
-		}
-	}
-	return body, model.All()[i], nil
+	// Written anew, always: of a name that stands there twice the provider might read the one that was not looked at.
+	body, err := json.Marshal(fields)
+	return body, model.All()[i], session.Wrap("gateway.admit", err)
+}
+
+// dropped are the fields of a request that let something run or be kept at the provider, or that change what a token costs.
+var dropped = []string{
+	"mcp_servers", "container", "background", "conversation", "previous_response_id", "prompt", "web_search_options",
+	"service_tier", "speed", "inference_geo",
 }
 
 // ownTools leaves the tools that the agent runs itself: those without a type, and the types function and custom. All others (web search, code
 // execution, remote MCP servers, …) run at the provider, on our account and past every rule of the sandbox.
-func ownTools(raw json.RawMessage) (kept json.RawMessage, dropped bool, err error) {
-	var tools []json.RawMessage
+func ownTools(raw json.RawMessage) (json.RawMessage, error) {
+	// Maps, because a struct's fields match whatever their case: "Type" would hide a "type" from us that the provider reads.
+	var tools []map[string]json.RawMessage
 	if err := json.Unmarshal(raw, &tools); err != nil {
-		return nil, false, session.Errorf(session.Invalid, "The request's tools are not a list.")
+		return nil, session.Errorf(session.Invalid, "The request's tools are not a list of objects.")
 	}
-	own := slices.DeleteFunc(slices.Clone(tools), func(t json.RawMessage) bool {
-		var head struct {
-			Type string `json:"type"`
+	own := []map[string]json.RawMessage{}
+	for _, t := range tools {
+		var kind string
+		if raw, ok := t["type"]; ok && json.Unmarshal(raw, &kind) != nil {
+			continue
 		}
-		return json.Unmarshal(t, &head) != nil || head.Type != "" && head.Type != "function" && head.Type != "custom"
-	})
-	if len(own) == len(tools) {
-		return raw, false, nil
+		if t != nil && (kind == "" || kind == "function" || kind == "custom") {
+			own = append(own, t)
+		}
 	}
-	kept, err = json.Marshal(own)
-	return kept, true, session.Wrap("gateway.ownTools", err)
+	kept, err := json.Marshal(own)
+	return kept, session.Wrap("gateway.ownTools", err)
 }
 
 // refuse answers with an error in the provider's own shape, which is what the agent understands.

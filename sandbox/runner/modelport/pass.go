@@ -10,9 +10,8 @@ import (
 
 // pass copies an answer line by line, each at once, and reports whether a complete tool call was among them. A line that broke off is not
 // passed on.
-func pass(w http.ResponseWriter, body io.Reader) (called bool, err error) {
+func pass(w http.ResponseWriter, r *bufio.Reader) (called bool, err error) {
 	flush := http.NewResponseController(w)
-	r := bufio.NewReaderSize(body, 64<<10)
 	var calls scanner
 	for {
 		line, err := r.ReadBytes('\n')
@@ -20,7 +19,8 @@ func pass(w http.ResponseWriter, body io.Reader) (called bool, err error) {
 			if _, err := w.Write(line); err != nil {
 				return false, err // the agent is gone; there is nothing to end well
 			}
-			if r.Buffered() == 0 {
+			// What is there of the next line may not be whole for a while.
+			if next, _ := r.Peek(r.Buffered()); bytes.IndexByte(next, '\n') < 0 {
 				if err := flush.Flush(); err != nil {
 					return false, err
 				}

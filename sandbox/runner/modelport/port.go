@@ -1,6 +1,7 @@
 package modelport
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"crypto/rand"
@@ -77,7 +78,7 @@ func (p *Port) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		refuse(w, provider, http.StatusRequestEntityTooLarge, "invalid_request_error", "The request is larger than 64 MiB, or broke off.")
 		return
 	}
-	resp := p.ask(r, body)
+	resp, answer := p.ask(r, body)
 	if resp == nil {
 		if r.Context().Err() == nil {
 			w.Header().Set("Retry-After", retryAfter)
@@ -90,7 +91,7 @@ func (p *Port) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		w.Header()[name] = v
 	}
 	w.WriteHeader(resp.StatusCode)
-	called, err := pass(w, resp.Body)
+	called, err := pass(w, answer)
 	if err != nil && !called {
 		panic(http.ErrAbortHandler) // cut: the agent asks again and drops the half answer
 	}
@@ -105,49 +106,77 @@ func (p *Port) known(r *http.Request) bool {
 	return subtle.ConstantTimeCompare([]byte(key), []byte(p.token)) == 1
 }
 
-// ask sends a call over whichever link is up until one brings an answer. It returns nil when none did for the time of a hold, or when the
-// caller went away.
-func (p *Port) ask(r *http.Request, body []byte) *http.Response {
-	waiting, cancel := context.WithCancel(r.Context())
-	defer cancel()
-	stop := p.clock.AfterFunc(hold, cancel)
-	defer stop()
+// ask sends a call over whichever link is up until one brings the first byte of an answer: before that nothing is lost by asking again. It
+// returns nil when none did while the call waited for the time of a hold, or when the caller went away.
+func (p *Port) ask(r *http.Request, body []byte) (*http.Response, *bufio.Reader) {
+	left := hold
 	for {
-		l, err := p.links.Link(waiting)
-		if err != nil {
-			return nil
+		l := p.wait(r.Context(), &left)
+		if l == nil {
+			return nil, nil
 		}
-		out, err := http.NewRequestWithContext(r.Context(), r.Method, "http://bot/model"+r.URL.RequestURI(), bytes.NewReader(body))
-		if err != nil {
-			return nil
+		resp, answer := try(l, r, body)
+		if resp != nil {
+			return resp, answer
 		}
-		out.Header = r.Header.Clone()
-		out.Header.Del("X-Api-Key")
-		out.Header.Del("Authorization")
-		resp, err := l.RoundTrip(out)
-		if err == nil && resp.Header.Get(link.HeaderRestarting) == "" {
-			return resp
-		}
-		if err == nil {
-			resp.Body.Close() // the bot is stopping: the next one will answer
-		}
-		if !p.pause(waiting) {
-			return nil
+		if r.Context().Err() != nil || !p.pause(r.Context(), &left) {
+			return nil, nil
 		}
 	}
 }
 
-// pause keeps a link that fails at once from being asked in a tight loop.
-func (p *Port) pause(ctx context.Context) bool {
-	c := make(chan struct{})
-	stop := p.clock.AfterFunc(again, func() { close(c) })
-	defer stop()
-	select {
-	case <-c:
-		return true
-	case <-ctx.Done():
-		return false
+// try sends a call over one link. It returns nil if no byte of an answer came, or if the bot is stopping: the next one will answer.
+func try(l http.RoundTripper, r *http.Request, body []byte) (*http.Response, *bufio.Reader) {
+	out, err := http.NewRequestWithContext(r.Context(), r.Method, "http://bot/model"+r.URL.RequestURI(), bytes.NewReader(body))
+	if err != nil {
+		return nil, nil
 	}
+	out.Header = r.Header.Clone()
+	out.Header.Del("X-Api-Key")
+	out.Header.Del("Authorization")
+	resp, err := l.RoundTrip(out)
+	if err != nil {
+		return nil, nil
+	}
+	answer := bufio.NewReaderSize(resp.Body, 64<<10)
+	if _, err := answer.Peek(1); err != nil && err != io.EOF || resp.Header.Get(link.HeaderRestarting) != "" {
+		resp.Body.Close()
+		return nil, nil
+	}
+	return resp, answer
+}
+
+// wait returns a link that is up, or nil when left, which it takes its time from, has run out or ctx has ended.
+func (p *Port) wait(ctx context.Context, left *time.Duration) (l http.RoundTripper) {
+	p.spend(ctx, left, func(ctx context.Context) {
+		l, _ = p.links.Link(ctx) // without an error there is a link
+	})
+	return l
+}
+
+// pause keeps a link that fails at once from being asked in a tight loop. It reports whether there is time left.
+func (p *Port) pause(ctx context.Context, left *time.Duration) bool {
+	p.spend(ctx, left, func(ctx context.Context) {
+		over := make(chan struct{})
+		stop := p.clock.AfterFunc(again, func() { close(over) })
+		defer stop()
+		select {
+		case <-over:
+		case <-ctx.Done():
+		}
+	})
+	return *left > 0 && ctx.Err() == nil
+}
+
+// spend runs f, for as long as is left at most, and takes off what that took. What a call spends in being answered does not count.
+func (p *Port) spend(ctx context.Context, left *time.Duration, f func(context.Context)) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	began := p.clock.Now()
+	stop := p.clock.AfterFunc(*left, cancel)
+	defer stop()
+	f(ctx)
+	*left -= p.clock.Now().Sub(began)
 }
 
 // refuse answers with an error in the provider's own shape.

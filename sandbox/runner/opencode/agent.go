@@ -28,6 +28,7 @@ type Agent struct {
 	server  *server
 	session string // OpenCode's own
 	version string
+	closed  bool
 }
 
 var _ runner.Agent = (*Agent)(nil)
@@ -48,27 +49,51 @@ func (a *Agent) Start(ctx context.Context, c runner.AgentConfig) error {
 	if err := makeDir(serverDir(c)); err != nil {
 		return err
 	}
-	config, err := settings(c)
-	if err != nil {
+	if err := stagePlugins(c); err != nil {
 		return err
 	}
-	if err := stagePlugin(c.Home); err != nil {
-		return err
+	_, err := a.launch(ctx, c)
+	return err
+}
+
+// launch starts a server.
+func (a *Agent) launch(ctx context.Context, c runner.AgentConfig) (*server, error) {
+	config, err := settings(c)
+	if err != nil {
+		return nil, err
 	}
 	password := rand.Text()
 	s, err := start(ctx, a.c.Binary, serverDir(c), c.Dir, password, environ(c, config, password))
 	if err != nil {
-		return err
-	}
-	var health struct{ Version string }
-	if err := s.call(ctx, "GET", "/global/health", nil, &health); err != nil {
-		s.stop()
-		return err
+		return nil, err
 	}
 	a.mu.Lock()
-	a.agent, a.server, a.version = c, s, health.Version
+	defer a.mu.Unlock()
+	if a.closed {
+		s.stop()
+		return nil, errClosed
+	}
+	a.agent, a.server, a.version, a.session = c, s, s.version, ""
+	return s, nil
+}
+
+var errClosed = session.Errorf(session.Conflict, "The agent does not run.")
+
+// running returns the server. One that ended, by a crash or because a turn could not be stopped otherwise, is started anew: its conversation is
+// on disk.
+func (a *Agent) running(ctx context.Context) (*server, error) {
+	a.mu.Lock()
+	s, c := a.server, a.agent
 	a.mu.Unlock()
-	return nil
+	if s == nil {
+		return nil, errClosed
+	}
+	select {
+	case <-s.exited:
+		return a.launch(ctx, c)
+	default:
+		return s, nil
+	}
 }
 
 // Version implements runner.Agent.
@@ -78,11 +103,11 @@ func (a *Agent) Version() string {
 	return "opencode " + a.version
 }
 
-// Close implements runner.Agent. Shells of the agent are in sessions of their own; an abort is what ends them.
+// Close implements runner.Agent. The agent's shells are in process groups of their own; an abort is what ends them.
 func (a *Agent) Close() error {
 	a.mu.Lock()
 	s, id := a.server, a.session
-	a.server = nil
+	a.server, a.closed = nil, true
 	a.mu.Unlock()
 	if s == nil {
 		return nil
@@ -98,11 +123,9 @@ func (a *Agent) Close() error {
 
 // Run implements runner.Agent.
 func (a *Agent) Run(ctx context.Context, d session.Delivery, out runner.Output) error {
-	a.mu.Lock()
-	s := a.server
-	a.mu.Unlock()
-	if s == nil {
-		return session.Errorf(session.Conflict, "The agent does not run.")
+	s, err := a.running(ctx)
+	if err != nil {
+		return err
 	}
 	id, err := a.conversation(ctx, s)
 	if err != nil {

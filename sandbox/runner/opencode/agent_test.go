@@ -2,124 +2,17 @@ package opencode
 
 import (
 	"context"
-	"net/http"
-	"net/http/httptest"
-	"net/http/httputil"
-	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
+	"syscall"
 	"testing"
 
-	"openinspect/sandbox/runner"
 	"openinspect/session"
-	"openinspect/session/model"
 	"openinspect/session/model/modeltest"
 )
 
-// recorder is what an agent told.
-type recorder struct {
-	mu     sync.Mutex
-	events []session.Event
-	deltas []session.Delta
-	told   chan struct{} // gets one for each event
-}
-
-func (r *recorder) Event(e session.Event) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.events = append(r.events, e)
-	select {
-	case r.told <- struct{}{}:
-	default:
-	}
-}
-
-func (r *recorder) Delta(d session.Delta) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.deltas = append(r.deltas, d)
-}
-
-func (r *recorder) all() ([]session.Event, []session.Delta) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.events, r.deltas
-}
-
-// rig is the real agent in a checkout, with a scripted model.
-type rig struct {
-	t      *testing.T
-	models *modeltest.Provider
-	agent  *Agent
-	config runner.AgentConfig
-}
-
-func newRig(t *testing.T, script string) *rig {
-	t.Helper()
-	scripts, err := modeltest.Parse("test", script)
-	if err != nil {
-		t.Fatal(err)
-	}
-	r := &rig{t: t}
-	if r.models, err = modeltest.New(modeltest.Config{Scripts: scripts}); err != nil {
-		t.Fatal(err)
-	}
-	if err := r.models.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { r.models.Close() })
-	dir := t.TempDir()
-	catalogue := filepath.Join(dir, "models.json")
-	if err := os.WriteFile(catalogue, model.OpenCode(model.All()), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	r.config = runner.AgentConfig{
-		Session: "abcdefghij", Start: "s1", Dir: filepath.Join(dir, "checkout"), Home: filepath.Join(dir, "home"), Model: "anthropic/claude-sonnet-5",
-		Env:       []string{"PATH=" + os.Getenv("PATH"), "HOME=" + filepath.Join(dir, "home"), "LANG=C.UTF-8", "TMPDIR=" + dir},
-		Providers: []string{model.Anthropic}, Token: modeltest.AnthropicKey, Catalogue: catalogue,
-	}
-	// The scripted provider serves /v1; the port in a sandbox serves /anthropic/v1.
-	target, err := url.Parse(r.models.URL())
-	if err != nil {
-		t.Fatal(err)
-	}
-	port := httptest.NewServer(http.StripPrefix("/anthropic", httputil.NewSingleHostReverseProxy(target)))
-	t.Cleanup(port.Close)
-	r.config.Gateway = port.URL
-	for _, d := range []string{r.config.Dir, r.config.Home} {
-		if err := os.MkdirAll(d, 0o700); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if err := os.WriteFile(filepath.Join(r.config.Dir, "hello.txt"), []byte("helo\n"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	r.start()
-	return r
-}
-
-func (r *rig) start() {
-	r.t.Helper()
-	binary, err := Find(r.t.Context(), os.Getenv("INSPECT_OPENCODE"), os.Stderr)
-	if err != nil {
-		r.t.Fatal(err)
-	}
-	r.agent = New(Config{Binary: binary})
-	if err := r.agent.Start(r.t.Context(), r.config); err != nil {
-		r.t.Fatal(err)
-	}
-	r.t.Cleanup(func() { r.agent.Close() })
-}
-
-func (r *rig) run(ctx context.Context, text string) (*recorder, error) {
-	out := &recorder{told: make(chan struct{}, 1000)}
-	err := r.agent.Run(ctx, session.Delivery{ID: "1.1", Text: text, Model: "anthropic/claude-sonnet-5"}, out)
-	return out, err
-}
-
-const greeting = `
+const scripts = `
 script greeting
 match fix the greeting
 think I should look first.
@@ -128,7 +21,7 @@ tool read {"filePath":"hello.txt"}
 step
 tool edit {"filePath":"hello.txt","oldString":"helo","newString":"hello"}
 step
-tool bash {"command":"cat hello.txt; env | grep -c SECRET; exit 3","description":"Show the file"}
+tool bash {"command":"cat hello.txt; env | grep -c ^OPENCODE_; exit 3","description":"Show the file"}
 step
 say It says hello now.
 
@@ -136,101 +29,137 @@ script what
 match what did I ask before
 say You asked me about the greeting.
 
+script break
+match break in the middle
+say First half.
+gate middle
+say Second half.
+
 script slow
 match wait for it
-tool bash {"command":"sleep 300 & echo $! > pid; wait","description":"Wait"}
+say I wait.
+tool bash {"command":"echo $$ > pid; exec sleep 300","description":"Wait"}
+step
+say Never said.
+
+script plan
+match make a plan
+tool todowrite {"todos":[{"content":"Look","status":"completed","priority":"high"},{"content":"Act","status":"in_progress","priority":"high"}]}
+tool inspect_post_update {"text":"There is a plan."}
+step
+say There it is.
+
+script delegate
+match have somebody count
+tool task {"description":"Count","prompt":"count the files","subagent_type":"general"}
+step
+say There is one.
+
+script count
+match count the files
+say I count.
+tool bash {"command":"ls | wc -l","description":"Count"}
+step
+say One.
+
+script delegated-wait
+match have somebody sit
+tool task {"description":"Sit","prompt":"sit down","subagent_type":"general"}
+step
+say Never said.
+
+script sit
+match sit down
+tool bash {"command":"echo $$ > child; exec sleep 300","description":"Sit"}
 step
 say Never said.
 `
 
+// One server for all of them: it is heavy, and going on after a failure is part of what is tested.
 func TestTurns(t *testing.T) {
-	r := newRig(t, greeting)
+	r := newRig(t, scripts)
 	if v := r.agent.Version(); v != "opencode "+Version {
 		t.Errorf("the version is %q; what this package knows was read from %s", v, Version)
 	}
-	t.Run("edit", func(t *testing.T) {
-		out, err := r.run(t.Context(), "fix the greeting")
+	t.Run("edit", func(t *testing.T) { testEdit(t, r) })
+	t.Run("tools", func(t *testing.T) {
+		out, err := r.run(t.Context(), "plan", "make a plan")
 		if err != nil {
 			t.Fatal(err)
 		}
-		if b, _ := os.ReadFile(filepath.Join(r.config.Dir, "hello.txt")); string(b) != "hello\n" {
-			t.Errorf("the file says %q", b)
+		if u := <-r.tools; u.Text != "There is a plan." {
+			t.Errorf("%+v", u)
 		}
-		events, deltas := out.all()
-		var words, calls []string // each in its order; which of two parallel parts ends first is the agent's business
+		events, _ := out.all()
+		todos := 0
 		for _, e := range events {
-			switch {
-			case e.Text != nil:
-				words = append(words, string(e.Kind)+" "+e.Text.Text)
-			case e.Tool != nil:
-				calls = append(calls, e.Tool.Name+" "+string(e.Tool.State))
-				if e.Tool.Name == "bash" && e.Tool.State == session.StepDone && (e.Tool.Exit == nil || *e.Tool.Exit != 3 || !strings.Contains(e.Tool.Output, "hello\n0")) {
-					t.Errorf("bash: %+v", e.Tool)
-				}
-				if e.Tool.Name == "edit" && e.Tool.State == session.StepDone && !strings.Contains(e.Tool.Diff, "+hello") {
-					t.Errorf("edit: %+v", e.Tool)
-				}
+			if len(e.Todo) == 2 && e.Todo[1] == (session.TodoItem{Text: "Act", State: "in_progress"}) {
+				todos++
+			}
+			if e.Tool != nil && e.Tool.Name == "inspect_post_update" && e.Tool.State == session.StepDone && e.Tool.Output != "Posted, thank you." {
+				t.Errorf("%+v", e.Tool)
 			}
 		}
-		if got := strings.Join(words, "\n"); got != "reasoning I should look first.\ntext Let me see.\ntext It says hello now." {
+		if todos != 1 {
+			t.Errorf("the plan was told %d times: %+v", todos, events)
+		}
+	})
+	t.Run("sub-agent", func(t *testing.T) {
+		out, err := r.run(t.Context(), "task", "have somebody count")
+		if err != nil {
+			t.Fatal(err)
+		}
+		words, calls := out.words()
+		if got := strings.Join(words, "\n"); got != "text There is one." {
 			t.Errorf("said:\n%s", got)
 		}
-		if got := strings.Join(calls, ", "); got != "read running, read done, edit running, edit done, bash running, bash done" {
+		if got := strings.Join(calls, ", "); got != "task running, bash running, bash done, task done" {
 			t.Errorf("called: %s", got)
 		}
-		if entries, err := os.ReadDir(filepath.Join(r.config.Home, ".config", "opencode", "node_modules")); err != nil || len(entries) != 1 {
-			t.Errorf("packages were fetched into the home: %v %v", entries, err)
-		}
-		live := map[string]string{}
-		for _, d := range deltas {
-			if d.Offset != len(live[d.Part]) {
-				t.Errorf("a delta at %d after %d bytes", d.Offset, len(live[d.Part]))
-			}
-			live[d.Part] += d.Text
-		}
+		events, _ := out.all()
 		for _, e := range events {
-			if e.Text != nil && live[e.Text.Part] != e.Text.Text {
-				t.Errorf("shown live: %q; told: %q", live[e.Text.Part], e.Text.Text)
+			if e.Tool != nil && e.Tool.Child != (e.Tool.Name == "bash") {
+				t.Errorf("%+v", e.Tool)
 			}
 		}
 	})
-	t.Run("stop", func(t *testing.T) {
-		ctx, cancel := context.WithCancel(t.Context())
-		defer cancel()
-		out := &recorder{told: make(chan struct{}, 1000)}
-		done := make(chan error, 1)
-		go func() {
-			done <- r.agent.Run(ctx, session.Delivery{ID: "1.2", Text: "wait for it", Model: "anthropic/claude-sonnet-5"}, out)
-		}()
-		<-out.told // the command runs
-		cancel()
-		if err := <-done; err != context.Canceled {
-			t.Errorf("%v", err)
-		}
-	})
+	for name, c := range map[string]struct{ text, pipe string }{"stop": {"wait for it", "pid"}, "stop of a sub-agent": {"have somebody sit", "child"}} {
+		t.Run(name, func(t *testing.T) { testStop(t, r, strings.ReplaceAll(name, " ", "-"), c.text, r.fifo(c.pipe)) })
+	}
 	t.Run("the conversation goes on in a new server", func(t *testing.T) {
-		if err := r.agent.Close(); err != nil {
+		before := r.agent
+		if err := before.Close(); err != nil {
 			t.Fatal(err)
+		}
+		if err := before.Run(t.Context(), session.Delivery{ID: "1.1", Text: "what", Model: sonnet}, newRecorder()); session.CodeOf(err) != session.Conflict {
+			t.Errorf("after Close: %v", err)
 		}
 		r.start()
-		if _, err := r.run(t.Context(), "what did I ask before?"); err != nil {
+		r.remembers(t)
+	})
+	t.Run("the server crashed", func(t *testing.T) {
+		if err := syscall.Kill(r.agent.server.cmd.Process.Pid, syscall.SIGKILL); err != nil {
 			t.Fatal(err)
 		}
-		all := r.models.Requests()
-		if last := string(all[len(all)-1].Body); !strings.Contains(last, "fix the greeting") {
-			t.Error("the agent has forgotten the first prompt")
-		}
+		<-r.agent.server.exited
+		r.remembers(t)
 	})
 	t.Run("refused key", func(t *testing.T) {
 		r.models.Fail(modeltest.Refused())
-		_, err := r.run(t.Context(), "what did I ask before?")
+		_, err := r.run(t.Context(), "refused", "what did I ask before?")
 		if session.CodeOf(err) != session.Forbidden || !strings.Contains(session.Sentence(err), "refused the bot's key") {
+			t.Errorf("%v", err)
+		}
+	})
+	t.Run("unknown model", func(t *testing.T) {
+		_, err := r.runOn(t.Context(), "model", "what did I ask before?", "anthropic/claude-unheard-of", newRecorder())
+		if session.CodeOf(err) != session.Invalid || !strings.Contains(session.Sentence(err), "does not know this model") {
 			t.Errorf("%v", err)
 		}
 	})
 	t.Run("retry", func(t *testing.T) {
 		r.models.Fail(modeltest.RateLimited(1))
-		out, err := r.run(t.Context(), "what did I ask before?")
+		out, err := r.run(t.Context(), "retry", "what did I ask before?")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -239,4 +168,134 @@ func TestTurns(t *testing.T) {
 			t.Errorf("%+v", events)
 		}
 	})
+	t.Run("answer cut in its middle", func(t *testing.T) {
+		r.models.Fail(modeltest.Fault{CutAfterEvents: 5})
+		out, done := newRecorder(), make(chan error, 1)
+		go func() {
+			_, err := r.runOn(t.Context(), "cut", "break in the middle", sonnet, out)
+			done <- err
+		}()
+		<-out.told // the first words have arrived
+		r.models.Open("middle")
+		if err := <-done; err != nil {
+			t.Fatal(err)
+		}
+		if got := strings.Join(out.lines, "\n"); !strings.HasPrefix(got, "~ text 1 at 0 \"First half.\"\n") || !strings.Contains(got, "~ text 1 at 0 \"\"\n") {
+			t.Errorf("what was shown was not taken back:\n%s", got)
+		}
+		words, _ := out.words()
+		if live := shown(t, out); len(words) != 1 || len(live) != 1 {
+			t.Errorf("told %q; shown live %q", words, live)
+		}
+	})
+	t.Run("overflow", func(t *testing.T) {
+		r.models.Fail(modeltest.Fault{Status: 400, Message: "prompt is too long: 250000 tokens > 200000 maximum"})
+		out, err := r.run(t.Context(), "overflow", "what did I ask before?")
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, line := range out.lines {
+			if strings.Contains(line, "Scripted session") {
+				t.Errorf("the summary was told: %s", line)
+			}
+		}
+	})
+}
+
+// remembers asks the agent about its first prompt.
+func (r *rig) remembers(t *testing.T) {
+	t.Helper()
+	if _, err := r.run(t.Context(), "", "what did I ask before?"); err != nil {
+		t.Fatal(err)
+	}
+	all := r.models.Requests()
+	if last := string(all[len(all)-1].Body); !strings.Contains(last, "fix the greeting") {
+		t.Error("the agent has forgotten the first prompt")
+	}
+}
+
+// shown is what stands on a page that shows the deltas: text by part, without what was taken back.
+func shown(t *testing.T, out *recorder) map[string]string {
+	t.Helper()
+	live := map[string]string{}
+	_, deltas := out.all()
+	for _, d := range deltas {
+		switch {
+		case d.Offset == 0 && d.Text == "":
+			delete(live, d.Part)
+		case d.Offset != len(live[d.Part]):
+			t.Errorf("a delta at %d after %d bytes", d.Offset, len(live[d.Part]))
+		default:
+			live[d.Part] += d.Text
+		}
+	}
+	return live
+}
+
+func testEdit(t *testing.T, r *rig) {
+	out, err := r.run(t.Context(), "edit", "fix the greeting")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if b, _ := os.ReadFile(filepath.Join(r.config.Dir, "hello.txt")); string(b) != "hello\n" {
+		t.Errorf("the file says %q", b)
+	}
+	events, _ := out.all()
+	words, calls := out.words()
+	for _, e := range events {
+		if e.Tool == nil || e.Tool.State != session.StepDone {
+			continue
+		}
+		// The shell does not know the server's own variables.
+		if e.Tool.Name == "bash" && (e.Tool.Exit == nil || *e.Tool.Exit != 3 || !strings.Contains(e.Tool.Output, "hello\n0")) {
+			t.Errorf("bash: %+v", e.Tool)
+		}
+		if e.Tool.Name == "edit" && !strings.Contains(e.Tool.Diff, "+hello") {
+			t.Errorf("edit: %+v", e.Tool)
+		}
+	}
+	if got := strings.Join(words, "\n"); got != "reasoning I should look first.\ntext Let me see.\ntext It says hello now." {
+		t.Errorf("said:\n%s", got)
+	}
+	if got := strings.Join(calls, ", "); got != "read running, read done, edit running, edit done, bash running, bash done" {
+		t.Errorf("called: %s", got)
+	}
+	for _, dir := range []string{".config/opencode", ".openinspect/opencode"} {
+		if entries, err := os.ReadDir(filepath.Join(r.config.Home, dir, "node_modules")); err != nil || len(entries) != 1 {
+			t.Errorf("packages were fetched into the home: %v %v", entries, err)
+		}
+	}
+	live := shown(t, out)
+	for _, e := range events {
+		if e.Text != nil && live[e.Text.Part] != e.Text.Text {
+			t.Errorf("shown live: %q; told: %q", live[e.Text.Part], e.Text.Text)
+		}
+	}
+}
+
+// testStop stops a turn while a command runs that wrote its process id into a pipe.
+func testStop(t *testing.T, r *rig, name, text string, pid func() int) {
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	out, done := newRecorder(), make(chan error, 1)
+	go func() {
+		_, err := r.runOn(ctx, name, text, sonnet, out)
+		done <- err
+	}()
+	command := pid()
+	if ended(command) {
+		t.Errorf("process %d does not run", command)
+	}
+	cancel()
+	if err := <-done; err != context.Canceled {
+		t.Errorf("%v", err)
+	}
+	if !ended(command) {
+		t.Errorf("process %d runs on after the stop", command)
+	}
+	for _, e := range out.events {
+		if e.Text != nil && strings.Contains(e.Text.Text, "Never") {
+			t.Errorf("it went on: %q", e.Text.Text)
+		}
+	}
 }

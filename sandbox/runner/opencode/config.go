@@ -58,11 +58,13 @@ func sessionFile(c runner.AgentConfig) string {
 	return filepath.Join(c.Home, ".openinspect", "conversation")
 }
 
-// environ is the server's environment, which the agent's shell inherits: there is nothing in it that the sandbox may not know.
+// environ is the server's environment. The shells that the agent runs inherit it but for what shellPlugin takes out; that is tidiness, not a
+// wall: they are processes of the same user.
 func environ(c runner.AgentConfig, config []byte, password string) []string {
 	env := append([]string{}, c.Env...)
 	env = append(env,
 		"OPENCODE_CONFIG_CONTENT="+string(config),
+		"OPENCODE_CONFIG_DIR="+configDir(c),
 		"OPENCODE_SERVER_PASSWORD="+password,
 		"OPENCODE_CLIENT=serve", // without the tool that blocks on a question to its own window
 		"OPENCODE_DISABLE_MODELS_FETCH=1",

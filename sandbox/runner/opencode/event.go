@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"io"
 	"net/http"
 
@@ -33,6 +34,7 @@ type info struct {
 	ID        string `json:"id"`
 	SessionID string `json:"sessionID"`
 	Role      string `json:"role"`
+	Mode      string `json:"mode"`     // build, compaction, …
 	ParentID  string `json:"parentID"` // of a message: the prompt's id; of a session: the session that started it
 	Finish    string `json:"finish"`
 	Error     *fault `json:"error"`
@@ -79,10 +81,10 @@ type state struct {
 
 // status is what a session does.
 type status struct {
-	Type    string `json:"type"` // busy, idle, retry
-	Attempt int    `json:"attempt"`
-	Message string `json:"message"`
-	Next    int64  `json:"next"` // ms
+	Type    string  `json:"type"` // busy, idle, retry
+	Attempt int     `json:"attempt"`
+	Message string  `json:"message"`
+	Next    float64 `json:"next"` // ms
 }
 
 type todoItem struct {
@@ -132,8 +134,11 @@ func read(ctx context.Context, body io.Reader, events chan<- event) {
 			continue
 		}
 		var e event
-		if json.Unmarshal(data, &e) != nil {
-			continue // of a kind whose fields mean something else
+		if err := json.Unmarshal(data, &e); err != nil {
+			// A field that means something else in another kind of event, or in another tool's metadata, is left out; the rest is read.
+			if _, ok := errors.AsType[*json.UnmarshalTypeError](err); !ok {
+				continue
+			}
 		}
 		select {
 		case events <- e:

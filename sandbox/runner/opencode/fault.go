@@ -24,9 +24,11 @@ func (f *fault) error() error {
 	said := session.OneLine(f.Data.Message, 300)
 	lower := strings.ToLower(said)
 	switch {
+	case f.aborted():
+		words = "The agent broke its work off. Please send your message again."
 	case f.Name == "ProviderAuthError", f.Data.StatusCode == 401, f.Data.StatusCode == 403:
 		code, words = session.Forbidden, "The model provider refused the bot's key. Whoever runs the bot has to check it; then send your message again."
-	case strings.Contains(lower, "credit") || f.Data.StatusCode == 402:
+	case f.Data.StatusCode == 402, strings.Contains(lower, "credit balance"), strings.Contains(lower, "exceeded your current quota"), strings.Contains(lower, "insufficient_quota"):
 		code, words = session.Forbidden, "The model provider's account is out of credit. Whoever runs the bot has to top it up; then send your message again."
 	case f.Name == "ContextOverflowError":
 		code, words = session.Invalid, "The conversation no longer fits into the model's context. Start a new thread with what is still to be done."
@@ -39,9 +41,11 @@ func (f *fault) error() error {
 	case f.Data.StatusCode >= 500:
 		words = "The model provider does not work properly right now (" + said + "). Please send your message again in a few minutes."
 	case strings.Contains(lower, "model not found"):
-		code, words = session.Invalid, "The agent does not know this model: "+said+". Please name another one."
+		code, words = session.Invalid, "The agent does not know this model ("+strings.TrimSuffix(said, ".")+"). Please name another one."
+	case said == "":
+		words = "The agent failed without saying why (" + f.Name + "). Please send your message again."
 	default:
-		words = "The agent failed: " + said + ". Please send your message again."
+		words = "The agent failed: " + strings.TrimSuffix(said, ".") + ". Please send your message again."
 	}
 	return &session.Error{Code: code, Op: "opencode." + f.Name, Message: words}
 }

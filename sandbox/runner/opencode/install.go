@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -21,8 +22,8 @@ import (
 // Version is the one that is driven: what it says on the wire was read from it.
 const Version = "1.18.33"
 
-// integrity are the packages' hashes as their registry gives them (npm view PACKAGE@VERSION dist.integrity). For a platform that is not
-// here npm's own check against its registry has to do.
+// integrity are the packages' hashes as their registry gives them (npm view PACKAGE@VERSION dist.integrity). A platform that is not here, which
+// is arm64 and musl, relies on npm: it checks what it fetched against the hash that the registry named.
 var integrity = map[string]string{
 	"opencode-linux-x64":          "sha512-q/t/3p2CTxOT9y2kvjesb/LZab2+1eqlhhWA02Be6mjTtmYtNBcBsrI5yDo4Fw7ZSPBW2oyMIGMNRqiKQjiAWw==",
 	"opencode-linux-x64-baseline": "sha512-1KQGBiiDDeL/VHHbHkOvvFo8Jr97WT5+C1tear+p7IcDTnXgVHXqIjU4O4jM4mHQzykTP2i884FCnW5LDa+zCA==",
@@ -55,7 +56,10 @@ func packageName() string {
 	if runtime.GOARCH == "amd64" && !hasAVX2() {
 		name += "-baseline"
 	}
-	if musl, _ := filepath.Glob("/lib/ld-musl-*.so.1"); len(musl) > 0 {
+	// A system that has both loaders runs the ordinary build.
+	glibc, _ := filepath.Glob("/lib*/ld-linux*.so.*") // the patterns are well formed
+	musl, _ := filepath.Glob("/lib/ld-musl-*.so.1")
+	if len(musl) > 0 && len(glibc) == 0 {
 		name += "-musl"
 	}
 	return name
@@ -88,7 +92,7 @@ func fetch(ctx context.Context, cache string, progress io.Writer) (string, error
 	if err := os.MkdirAll(cache, 0o755); err != nil {
 		return "", session.Wrap("opencode.fetch", err)
 	}
-	unlock, err := lockFile(filepath.Join(cache, "lock"))
+	unlock, err := lockFile(ctx, filepath.Join(cache, "lock"), progress)
 	if err != nil {
 		return "", err
 	}
@@ -99,6 +103,11 @@ func fetch(ctx context.Context, cache string, progress io.Writer) (string, error
 	npm, err := exec.LookPath("npm")
 	if err != nil {
 		return "", session.Errorf(session.Invalid, "The agent (OpenCode %s) is not here, and there is no npm to fetch it with. Install Node.js with npm, or install OpenCode and set INSPECT_OPENCODE to its binary.", Version)
+	}
+	if left, err := filepath.Glob(filepath.Join(cache, ".fetch-*")); err == nil {
+		for _, dir := range left { // of a fetch that was killed
+			_ = os.RemoveAll(dir) // best effort: it only takes room
+		}
 	}
 	fmt.Fprintf(progress, "Fetching the agent (OpenCode %s, about 60 MB) with npm, once, into %s …\n", Version, cache)
 	tmp, err := os.MkdirTemp(cache, ".fetch-*")
@@ -120,6 +129,9 @@ func fetch(ctx context.Context, cache string, progress io.Writer) (string, error
 		return "", &session.Error{Code: session.Internal, Op: "opencode.fetch", Message: "The package " + name + " has no binary where it should be.", Err: err}
 	}
 	if err := os.Chmod(tmp, 0o755); err != nil {
+		return "", session.Wrap("opencode.fetch", err)
+	}
+	if err := os.RemoveAll(dir); err != nil { // without a binary it is of no use
 		return "", session.Wrap("opencode.fetch", err)
 	}
 	if err := os.Rename(tmp, dir); err != nil {
@@ -162,21 +174,32 @@ func checkIntegrity(lock, name string) error {
 	return nil
 }
 
-// lockFile waits for an exclusive lock on a file; the lock ends with the process at the latest.
-func lockFile(path string) (unlock func(), err error) {
+// lockPoll is how often a lock that another process has is tried.
+const lockPoll = 200 * time.Millisecond
+
+// lockFile waits for an exclusive lock on a file, as long as ctx lasts; the lock ends with the process at the latest.
+func lockFile(ctx context.Context, path string, progress io.Writer) (unlock func(), err error) {
 	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o644)
 	if err != nil {
-		return nil, session.Wrap("opencode.lock", err)
+		return nil, session.Wrap("opencode.lockFile", err)
 	}
-	for {
-		err = unix.Flock(int(f.Fd()), unix.LOCK_EX)
-		if !errors.Is(err, unix.EINTR) {
-			break
+	for told := false; ; told = true {
+		err = unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+		if err == nil {
+			return func() { _ = f.Close() }, nil // which ends the lock
+		}
+		if !errors.Is(err, unix.EWOULDBLOCK) && !errors.Is(err, unix.EINTR) {
+			_ = f.Close() // the error to tell is err
+			return nil, session.Wrap("opencode.lockFile", err)
+		}
+		if !told {
+			fmt.Fprintln(progress, "Another process fetches the agent; waiting for it …")
+		}
+		select {
+		case <-time.After(lockPoll):
+		case <-ctx.Done():
+			_ = f.Close() // the error to tell is ctx's
+			return nil, session.Wrap("opencode.lockFile", ctx.Err())
 		}
 	}
-	if err != nil {
-		f.Close()
-		return nil, session.Wrap("opencode.lock", err)
-	}
-	return func() { f.Close() }, nil
 }

@@ -2,6 +2,9 @@ package opencode
 
 import (
 	"bytes"
+	"context"
+	"errors"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -90,3 +93,46 @@ func TestWhatIsMissingIsSaid(t *testing.T) {
 		t.Errorf("%v", err)
 	}
 }
+
+func TestWaitingForAnotherProcessEndsWithItsContext(t *testing.T) {
+	cache := t.TempDir()
+	unlock, err := lockFile(t.Context(), filepath.Join(cache, "lock"), io.Discard)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unlock()
+	ctx, cancel := context.WithCancel(t.Context())
+	_, err = fetch(ctx, cache, writer(func(line string) {
+		if strings.HasPrefix(line, "Another process fetches") {
+			cancel()
+		}
+	}))
+	if !errors.Is(err, context.Canceled) {
+		t.Errorf("%v", err)
+	}
+}
+
+// A directory of the version without its binary in it is no hindrance.
+func TestFetchMendsTheCache(t *testing.T) {
+	fakeNPM(t, installs(integrity[packageName()]))
+	cache := t.TempDir()
+	for _, dir := range []string{filepath.Join(cache, Version, "node_modules"), filepath.Join(cache, ".fetch-1")} {
+		if err := os.MkdirAll(dir, 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	path, err := fetch(t.Context(), cache, io.Discard)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(path); err != nil {
+		t.Error(err)
+	}
+	if _, err := os.Stat(filepath.Join(cache, ".fetch-1")); err == nil {
+		t.Error("what a killed fetch left is still there")
+	}
+}
+
+type writer func(string)
+
+func (w writer) Write(p []byte) (int, error) { w(string(p)); return len(p), nil }

@@ -31,6 +31,7 @@ const (
 type server struct {
 	cmd      *exec.Cmd
 	base     string
+	version  string
 	password string
 	dir      string // the checkout, which every call names
 	client   *http.Client
@@ -88,8 +89,12 @@ func start(ctx context.Context, binary, workdir, checkout, password string, env 
 // healthy waits until the server answers: its port listens a while before it does.
 func (s *server) healthy(ctx context.Context) error {
 	for {
-		var h struct{ Healthy bool }
+		var h struct {
+			Healthy bool
+			Version string
+		}
 		if err := s.call(ctx, "GET", "/global/health", nil, &h); err == nil && h.Healthy {
+			s.version = h.Version
 			return nil
 		}
 		select {
@@ -107,7 +112,8 @@ func (s *server) died() error {
 	return &session.Error{Code: session.Unavailable, Op: "opencode", Message: "The agent's process ended unexpectedly. " + s.log.words(), Err: errors.New("exited")}
 }
 
-// request makes a request to the server; the checkout is named in the query.
+// request makes a request to the server. The checkout is named in the query, but for what concerns none: a directory that is asked about before
+// it is cloned is remembered as it was.
 func (s *server) request(ctx context.Context, method, path string, body any) (*http.Request, error) {
 	var in io.Reader
 	if body != nil {
@@ -117,7 +123,10 @@ func (s *server) request(ctx context.Context, method, path string, body any) (*h
 		}
 		in = bytes.NewReader(b)
 	}
-	r, err := http.NewRequestWithContext(ctx, method, s.base+path+"?directory="+url.QueryEscape(s.dir), in)
+	if !strings.HasPrefix(path, "/global/") {
+		path += "?directory=" + url.QueryEscape(s.dir)
+	}
+	r, err := http.NewRequestWithContext(ctx, method, s.base+path, in)
 	if err != nil {
 		return nil, err
 	}
