@@ -10,6 +10,7 @@ import (
 const (
 	IdleAfter    = 10 * time.Minute // after the last turn, until the sandbox is put away
 	LinkWithin   = 15 * time.Minute // how long an approval waits for its person to link an account
+	StopWithin   = time.Minute      // how long a runner may take to stop a turn
 	maxAttempts  = 2                // a turn that loses its sandbox is run again once
 	seenPrompts  = 100              // ids remembered
 	maxAsked     = 50               // prompts named in a pull request's body, the newest
@@ -211,6 +212,9 @@ func (m *Machine) Deadline() time.Time {
 		}
 	}
 	earlier(m.s.IdleAt)
+	if t := m.s.Turn; t != nil && t.Stopping && t.State != TurnAnswered {
+		earlier(t.StopAt)
+	}
 	return d
 }
 
@@ -219,6 +223,9 @@ func (m *Machine) tick() {
 		if a.State == ApprovalLinking && !a.Deadline.After(m.at) {
 			m.finishApproval(a, ApprovalRefused, "Your GitHub account was not linked within 15 minutes, so your approval has lapsed. Link it with `/inspect link`, then react again.")
 		}
+	}
+	if t := m.s.Turn; t != nil && t.Stopping && t.State != TurnAnswered && !t.StopAt.After(m.at) {
+		m.stopByForce(t)
 	}
 	if !m.s.IdleAt.IsZero() && !m.s.IdleAt.After(m.at) {
 		m.s.IdleAt = time.Time{}

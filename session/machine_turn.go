@@ -209,7 +209,7 @@ func (m *Machine) stopAsked(in StopAsked) error {
 		return nil
 	}
 	stopping := *t
-	stopping.Stopping, stopping.StopBy = true, in.By
+	stopping.Stopping, stopping.StopBy, stopping.StopAt = true, in.By, m.at.Add(StopWithin)
 	t = &stopping
 	m.s.Turn = t
 	m.s.Participants = addPerson(m.s.Participants, in.By)
@@ -223,6 +223,15 @@ func (m *Machine) stopAsked(in StopAsked) error {
 	}
 	// A prompt on its way is stopped when its delivery is confirmed.
 	return nil
+}
+
+// stopByForce ends a turn whose runner did not stop it. The sandbox is put away with everything that runs in it; its files stay.
+func (m *Machine) stopByForce(t *Turn) {
+	if b := m.s.Sandbox; b.Handle != (Handle{}) && (b.State == SandboxReady || b.State == SandboxRunning || b.State == SandboxBooting) {
+		m.drop(EffectPrompt, EffectStop, EffectAttach)
+		m.putAway("the agent did not stop")
+	}
+	m.endTurn(PromptStopped, "Stopped by "+t.StopBy.Name+", by force: the agent did not stop by itself. What it had not committed is still in its files.", "")
 }
 
 // answered takes the runner's word that the agent is done. What it did is collected before anything is shown.

@@ -127,6 +127,7 @@ type Turn struct {
 	State    TurnState   `json:"state"`
 	Stopping bool        `json:"stopping,omitempty"`
 	StopBy   Person      `json:"stop_by,omitzero"`
+	StopAt   time.Time   `json:"stop_at,omitzero"`  // when it is ended by force
 	Outcome  PromptState `json:"outcome,omitempty"` // the runner's word, once answered
 	Reason   string      `json:"reason,omitempty"`
 

@@ -195,6 +195,33 @@ func TestAsksAgainWhenALinkFails(t *testing.T) {
 	}
 }
 
+// The time of a hold is what a call waits, not what it spends in being answered; and an answer of which nothing came yet is asked for again.
+func TestALongAnswerLostBeforeItsFirstByte(t *testing.T) {
+	clock := &sessiontest.Clock{}
+	p, l, url := newPort(t, clock)
+	asked, lose := make(chan struct{}), make(chan struct{})
+	l.set(bot{func(w http.ResponseWriter, _ *http.Request) {
+		w.WriteHeader(http.StatusOK)
+		close(asked)
+		<-lose
+		panic(http.ErrAbortHandler)
+	}})
+	done := make(chan string, 1)
+	go func() { _, text, _ := post(t, url, p.Token()); done <- text }()
+	<-asked
+	clock.Advance(2 * hold)
+	l.set(nil)
+	close(lose)
+	clock.Wait(2) // what is left of the hold, and the pause
+	clock.Advance(again)
+	<-l.asked
+	clock.Advance(hold / 2)
+	l.set(bot{func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "ok\n") }})
+	if text := <-done; text != "ok\n" {
+		t.Errorf("%q", text)
+	}
+}
+
 // What the agent sees of an answer that broke in the middle.
 func TestBrokenStreams(t *testing.T) {
 	text := `data: {"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":"half"}}` + "\n"

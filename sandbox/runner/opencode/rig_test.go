@@ -7,6 +7,8 @@ import (
 	"encoding/json"
 	"flag"
 	"fmt"
+	"io"
+	"log"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -174,7 +176,7 @@ func newRig(t *testing.T, script string) *rig {
 		t.Fatal(err)
 	}
 	proxy := httputil.NewSingleHostReverseProxy(target)
-	proxy.FlushInterval = -1
+	proxy.FlushInterval, proxy.ErrorLog = -1, log.New(io.Discard, "", 0) // cut answers are part of the tests
 	port := httptest.NewServer(http.StripPrefix("/anthropic", proxy))
 	t.Cleanup(port.Close)
 	r.config.Gateway = port.URL
