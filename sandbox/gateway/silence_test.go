@@ -1,7 +1,12 @@
 package gateway
 
 import (
+	"bufio"
+	"bytes"
 	"context"
+	"encoding/json"
+	"io"
+	"net/http"
 	"net/http/httptest"
 	"strings"
 	"testing"
@@ -14,48 +19,63 @@ import (
 
 // A provider that falls silent must not hold a turn for ever: the agent takes a call under way for progress.
 func TestSilentProvider(t *testing.T) {
-	clock := &sessiontest.Clock{}
-	for _, c := range []struct {
-		name, script, gate string
-		status             int
-		cut                bool
-	}{
-		{"before its answer", "script s\nmatch hello\ngate start\nsay Hello.\n", "start", 504, false},
-		{"in its answer", "script s\nmatch hello\nsay Hello.\ngate middle\nsay You.\n", "middle", 200, true},
-	} {
-		t.Run(c.name, func(t *testing.T) {
-			r := newRig(t, c.script)
-			var err error
-			if r.gateway, err = New(Config{Clock: clock, Providers: map[string]Provider{model.Anthropic: {r.provider.URL(), modeltest.AnthropicKey}}}); err != nil {
+	// call makes a call through a gateway with a clock of its own.
+	call := func(t *testing.T, script string) (*rig, *sessiontest.Clock, func() (*http.Response, error)) {
+		r, clock := newRig(t, script), &sessiontest.Clock{}
+		g, err := New(Config{Clock: clock, Providers: map[string]Provider{model.Anthropic: {r.provider.URL(), modeltest.AnthropicKey}}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		server := httptest.NewServer(g.Handler("abcdefghij", func(_ context.Context, c session.ModelCall) { r.calls <- c }))
+		t.Cleanup(server.Close)
+		body, err := json.Marshal(anthropic(bareName(t, model.Anthropic), true))
+		if err != nil {
+			t.Fatal(err)
+		}
+		req, err := http.NewRequestWithContext(t.Context(), "POST", server.URL+"/model/anthropic/v1/messages", bytes.NewReader(body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Header.Set("Anthropic-Version", "2023-06-01")
+		return r, clock, func() (*http.Response, error) { return http.DefaultClient.Do(req) }
+	}
+	t.Run("before its answer", func(t *testing.T) {
+		r, clock, do := call(t, "script s\nmatch hello\ngate start\nsay Hello.\n")
+		go func() {
+			<-r.provider.Waiting("start")
+			clock.Advance(silence)
+		}()
+		resp, err := do()
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer resp.Body.Close()
+		text, err := io.ReadAll(resp.Body)
+		if err != nil || resp.StatusCode != http.StatusGatewayTimeout || !strings.Contains(string(text), "did not answer for 10 minutes") {
+			t.Errorf("%d %s %v", resp.StatusCode, text, err)
+		}
+	})
+	t.Run("in its answer", func(t *testing.T) {
+		r, clock, do := call(t, "script s\nmatch hello\nsay Hello.\ngate middle\nsay You.\n")
+		resp, err := do()
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer resp.Body.Close()
+		lines := bufio.NewReader(resp.Body)
+		for line := ""; !strings.Contains(line, "Hello."); {
+			if line, err = lines.ReadString('\n'); err != nil {
 				t.Fatal(err)
 			}
-			h := r.gateway.Handler("abcdefghij", func(context.Context, session.ModelCall) {})
-			r.server = httptest.NewServer(h)
-			t.Cleanup(r.server.Close)
-			done := make(chan struct{})
-			go func() {
-				defer close(done)
-				resp, text, err := r.post("/model/anthropic/v1/messages", anthropic(bareName(t, model.Anthropic), true))
-				if resp == nil || resp.StatusCode != c.status || (err != nil) != c.cut {
-					t.Errorf("%v %s %v", resp, text, err)
-				}
-				if c.status == 504 && !strings.Contains(text, "did not answer for 10 minutes") {
-					t.Error(text)
-				}
-			}()
-			<-r.provider.Waiting(c.gate)
-			clock.Wait(1)
-			// Whatever was read a moment ago winds the clock up again, so it may take a second time.
-			for over := false; !over; {
-				clock.Advance(silence)
-				select {
-				case <-done:
-					over = true
-				default:
-				}
-			}
-		})
-	}
+		}
+		clock.Advance(silence)
+		if rest, err := io.ReadAll(lines); err == nil {
+			t.Errorf("the break was hidden: %s", rest)
+		}
+		if c := <-r.calls; !c.Estimate {
+			t.Errorf("%+v", c)
+		}
+	})
 }
 
 // An answer that broke off before it told anything still costs its input.
