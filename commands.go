@@ -11,8 +11,10 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"regexp"
 	"runtime"
 	"runtime/debug"
+	"strings"
 	"syscall"
 
 	"github.com/alecthomas/kong"
@@ -49,10 +51,27 @@ func command(args []string) int {
 	}
 	k, err := parser.Parse(args)
 	if err != nil {
-		fmt.Fprintln(os.Stderr, "openinspect:", err)
+		fmt.Fprintln(os.Stderr, "openinspect:", settingError(err))
 		return 2
 	}
 	return status(k.Run())
+}
+
+var fromVariable = regexp.MustCompile(`^--[a-z-]+: (.*) \(from envar ([A-Z_]+)="(.*)"\)$`)
+
+// settingError words what the parser says of a variable as the other settings' errors are worded.
+func settingError(err error) error {
+	if m := fromVariable.FindStringSubmatch(err.Error()); m != nil {
+		want := "Look it up in README."
+		switch {
+		case strings.Contains(m[1], "int"):
+			want = "Write a whole number, such as 300."
+		case strings.Contains(m[1], "bool"):
+			want = "Write true or false."
+		}
+		return &ConfigError{m[2], fmt.Sprintf("is %q. %s", m[3], want)}
+	}
+	return err
 }
 
 // status reports an error in one line and returns the exit status for it.
@@ -65,10 +84,37 @@ func status(err error) int {
 		return 2
 	}
 	fmt.Fprintln(os.Stderr, "openinspect:", session.Sentence(err))
-	if session.Sentence(err) != err.Error() {
-		fmt.Fprintln(os.Stderr, "  ", err)
+	if cause := cause(err); cause != "" {
+		fmt.Fprintln(os.Stderr, "  ", cause)
+	}
+	switch session.CodeOf(err) {
+	case session.Invalid, session.Forbidden: // a key, token or program that the operator has to mend: trying again will not help
+		return 2
+	case session.NotFound, session.Conflict, session.Unavailable, session.Internal:
 	}
 	return 1
+}
+
+// cause is what an operator wants to know beside the sentence: the operation, and the error that is not one of ours.
+func cause(err error) string {
+	op := ""
+	for err != nil {
+		e, ok := errors.AsType[*session.Error](err)
+		if !ok {
+			break
+		}
+		if e.Op != "" {
+			op = e.Op
+		}
+		err = e.Err
+	}
+	switch {
+	case err == nil:
+		return ""
+	case op == "":
+		return err.Error()
+	}
+	return op + ": " + err.Error()
 }
 
 type serveCommand struct {

@@ -151,7 +151,9 @@ func (c *Config) secrets(env environment) error {
 		return &ConfigError{"SLACK_APP_TOKEN", "is not set. Make an app-level token (xapp-…) with the scope connections:write on your Slack app's page “Basic Information”."}
 	case !strings.HasPrefix(c.Secrets.SlackAppToken, "xapp-"):
 		return &ConfigError{"SLACK_APP_TOKEN", "does not begin with xapp-. It is an app-level token of “Basic Information”, not another one."}
-	case strings.Trim(c.GitHubAppID, "0123456789") != "" || c.GitHubAppID == "":
+	case strings.Trim(c.GitHubAppID, "0123456789") != "":
+		return &ConfigError{"GITHUB_APP_ID", fmt.Sprintf("is %q, which is not a number. It is the number called “App ID” on your GitHub App's page.", c.GitHubAppID)}
+	case c.GitHubAppID == "":
 		return &ConfigError{"GITHUB_APP_ID", "is not set. It is the number called “App ID” on your GitHub App's page."}
 	case c.GitHubClientID == "":
 		return &ConfigError{"GITHUB_CLIENT_ID", "is not set. It is called “Client ID” on your GitHub App's page."}

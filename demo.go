@@ -93,7 +93,7 @@ func (d *demo) run(ctx context.Context) (err error) {
 		if e := errors.Join(<-ended, endSandboxes(d.dir, local.Isolation(config.Isolation))); err == nil {
 			err = e
 		}
-		if err != nil {
+		if err != nil && ctx.Err() == nil {
 			d.showLog(logFile.Name())
 		}
 	}()
@@ -141,10 +141,11 @@ func (d *demo) config(ctx context.Context) (Config, error) {
 		d.say("Model: %s, the real one (ANTHROPIC_API_KEY is set).\n\n", config.Model)
 		return config, config.check()
 	}
-	if key := os.Getenv("ANTHROPIC_API_KEY"); key != "" && d.c.Prompt != "" {
-		d.say("ANTHROPIC_API_KEY is set, but is not used without isolation.\n")
+	if os.Getenv("ANTHROPIC_API_KEY") != "" {
+		d.say("Model: scripted. ANTHROPIC_API_KEY is set, but is not used without isolation.\n\n")
+	} else {
+		d.say("Model: scripted; set ANTHROPIC_API_KEY to see a real one.\n\n")
 	}
-	d.say("Model: scripted; set ANTHROPIC_API_KEY to see a real one.\n\n")
 	config.Secrets.AnthropicKey = modeltest.AnthropicKey
 	return config, nil
 }
@@ -164,10 +165,8 @@ func (d *demo) play(ctx context.Context, app *App) error {
 	if err != nil {
 		return err
 	}
-	card, err := s.message(ctx, stageChannel, root.TS, func(_ slacktest.Message, text string) bool {
-		return strings.Contains(text, "opens the pull request") || strings.Contains(text, "Failed")
-	})
-	if err != nil {
+	card, over, err := d.outcome(ctx, app, root.TS)
+	if err != nil || over {
 		return err
 	}
 	if err := s.slack.As("bob").React(stageChannel, card.TS, app.c.EmojiApprove); err != nil {
@@ -182,6 +181,55 @@ func (d *demo) play(ctx context.Context, app *App) error {
 		return err
 	}
 	return d.summary(ctx, app)
+}
+
+// outcome waits until the turn has ended and returns the message with its card. It is over when there is none: the agent changed nothing.
+func (d *demo) outcome(ctx context.Context, app *App, thread string) (card slacktest.Message, over bool, err error) {
+	id, err := app.hub.Find(ctx, session.Thread{Team: d.stage.slack.TeamID(), Channel: d.channel(), TS: thread})
+	for session.CodeOf(err) == session.NotFound && ctx.Err() == nil {
+		if _, err := d.stage.message(ctx, stageChannel, thread, func(slacktest.Message, string) bool { return true }); err != nil {
+			return card, false, err
+		}
+		id, err = app.hub.Find(ctx, session.Thread{Team: d.stage.slack.TeamID(), Channel: d.channel(), TS: thread})
+	}
+	if err != nil {
+		return card, false, err
+	}
+	feed, err := app.hub.Feed(ctx, id, 0)
+	if err != nil {
+		return card, false, err
+	}
+	defer feed.Close()
+	for {
+		item, err := feed.Next(ctx)
+		if err != nil {
+			return card, false, err
+		}
+		for _, e := range item.Events {
+			if e.Turn == nil || e.Turn.State != session.TurnEnded {
+				continue
+			}
+			if e.Turn.Outcome != session.PromptDone {
+				return card, false, session.Errorf(session.Unavailable, "The turn did not end well: %s", e.Turn.Reason)
+			}
+			if e.Turn.Card == "" {
+				_, err := d.stage.message(ctx, stageChannel, thread, func(_ slacktest.Message, text string) bool { return strings.Contains(text, "Done for") })
+				d.say("\nThe agent changed nothing, so there is nothing to approve.\n")
+				return card, true, err
+			}
+			card, err = d.stage.message(ctx, stageChannel, thread, func(_ slacktest.Message, text string) bool { return strings.Contains(text, "opens the pull request") })
+			return card, false, err
+		}
+	}
+}
+
+// channel is the id of the stage's channel.
+func (d *demo) channel() string {
+	messages := d.stage.slack.Snapshot().Messages(stageChannel)
+	if len(messages) == 0 {
+		return ""
+	}
+	return messages[0].Channel
 }
 
 // summary shows what exists on GitHub now.

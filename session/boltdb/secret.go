@@ -62,7 +62,7 @@ func (k keys) close(bucket []byte, key string, value []byte) []byte {
 
 func (k keys) open(bucket []byte, key string, sealed []byte) ([]byte, error) {
 	if len(sealed) < keyIDSize || !bytes.Equal(sealed[:keyIDSize], k.id) {
-		return nil, session.Errorf(session.Invalid, "the master key is not the one this data directory was made with; start with that one (INSPECT_MASTER_KEY)")
+		return nil, session.Errorf(session.Invalid, "The master key is not the one this data directory was made with. Give that one by INSPECT_MASTER_KEY or INSPECT_MASTER_KEY_FILE, or restore master.key in the configuration directory.")
 	}
 	value, err := k.seal.Open(nil, nil, sealed[keyIDSize:], join(string(bucket), key))
 	if err != nil {

@@ -42,7 +42,7 @@ func TestMasterKeyIsTheFiles(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, err := Open(path, Options{MasterKey: bytes.Repeat([]byte{8}, 32)})
-	refused(t, err, session.Invalid, "the master key is not the one this data directory was made with")
+	refused(t, err, session.Invalid, "The master key is not the one this data directory was made with")
 	open(t, path, nil) // the refusal let go of the file
 }
 
