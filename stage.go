@@ -55,7 +55,10 @@ func newStage(scripts []modeltest.Script) (*stage, error) {
 				{Name: "cyd", RealName: "Cyd Unlinked", DisplayName: "Cyd Unlinked"},
 				{Name: "guest", IsRestricted: true},
 			},
-			Channels: []slacktest.Channel{{Name: stageChannel}, {Name: "random"}},
+			Channels: []slacktest.Channel{
+				{Name: stageChannel, Members: []string{"ada", "bob", "cyd", "inspect"}},
+				{Name: "lobby"}, // the guest is in it too
+			},
 		}),
 		github: githubtest.New(githubtest.Config{
 			DeviceInterval: time.Second,

@@ -30,7 +30,7 @@ func text(s string) string {
 	return strings.ReplaceAll(s, `\n`, "\n")
 }
 
-// slack mention|post PERSON TEXT, slack reply PERSON TEXT, slack dm PERSON TEXT, slack react PERSON EMOJI PATTERN,
+// slack mention|lobby|post PERSON TEXT (lobby is a mention in the channel where the guest is), slack reply PERSON TEXT, slack dm PERSON TEXT, slack react PERSON EMOJI PATTERN,
 // slack command PERSON TEXT. What is written begins or goes on with the newest conversation.
 func (p *play) cmdSlack(ctx context.Context, _ *testscript.TestScript, args []string) error {
 	if len(args) < 3 {
@@ -48,6 +48,8 @@ func (p *play) cmdSlack(ctx context.Context, _ *testscript.TestScript, args []st
 		return open(who.Post(stageChannel, said))
 	case "dm":
 		return open(who.DM(said))
+	case "lobby":
+		return open(who.Mention("lobby", said))
 	case "reply":
 		_, err := who.Reply(p.channel, p.thread, said)
 		return err
@@ -64,7 +66,7 @@ func (p *play) cmdSlack(ctx context.Context, _ *testscript.TestScript, args []st
 		_, err := who.Command(stageChannel, said)
 		return err
 	}
-	return usage("slack mention|post|reply|dm|react|command PERSON …")
+	return usage("slack mention|lobby|post|reply|dm|react|command PERSON …")
 }
 
 // find waits for the newest message of the bot in the thread that matches.

@@ -143,6 +143,7 @@ type Bot struct {
 
 	people    cache[person]
 	rooms     cache[room]
+	guests    cache[map[string]bool] // one entry: all of the workspace's
 	lanes     lanes
 	presenter presenter
 	sender    sender
@@ -181,7 +182,7 @@ func New(cfg Config) (*Bot, error) {
 	opener := slack.New(cfg.BotToken, slack.OptionAppLevelToken(cfg.AppToken), slack.OptionAPIURL(cfg.APIURL),
 		slack.OptionHTTPClient(&throttle{next: web, clock: cfg.Clock}))
 	b.socket = socketmode.New(opener, socketmode.OptionReadLimit(16<<20))
-	b.people.clock, b.rooms.clock = b.clock, b.clock
+	b.people.clock, b.rooms.clock, b.guests.clock = b.clock, b.clock, b.clock
 	b.lanes.handle = b.handle
 	b.presenter.init(b)
 	b.sender.init(b)

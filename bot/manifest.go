@@ -23,6 +23,7 @@ var methods = map[string][]string{
 	"chat.update":                  {"chat:write"},
 	"conversations.history":        {"channels:history", "groups:history", "im:history", "mpim:history"},
 	"conversations.info":           {"channels:read", "groups:read", "im:read", "mpim:read"},
+	"conversations.members":        {"channels:read", "groups:read", "im:read", "mpim:read"},
 	"conversations.open":           {"im:write"},
 	"conversations.replies":        {"channels:history", "groups:history", "im:history", "mpim:history"},
 	"files.completeUploadExternal": {"files:write"},
@@ -30,6 +31,7 @@ var methods = map[string][]string{
 	"reactions.add":                {"reactions:write"},
 	"reactions.remove":             {"reactions:write"},
 	"users.info":                   {"users:read"},
+	"users.list":                   {"users:read"},
 }
 
 // Scopes returns the scopes of the bot token, sorted.

@@ -64,27 +64,21 @@ func TestLogLinks(t *testing.T) {
 	r := newRig(t, func(r *rig) {
 		r.cfg.Log = func(id session.ID) string { return "https://log.test/s/" + string(id) + "?e=1&s=2" }
 		r.slack.AddChannel(slacktest.Channel{Name: "partners", External: true})
+		r.slack.AddChannel(slacktest.Channel{Name: "visitors"}) // gina, a guest, is in it
+		r.slack.AddChannel(slacktest.Channel{Name: "members", Members: []string{"alice", "bob", "inspect"}})
 	})
 	r.world.OnCollect = changes("a")
-	ts := r.mention("alice", "fix acme/web")
-	id := r.id(ts)
-	r.ready(id, ts)
-	r.answered(id, ts, "Fixed.")
-	r.until("the link", func(s *slacktest.Snapshot) bool {
-		return strings.Contains(s.Render(slacktest.Rendering{URLs: true}, "general", ts), "log and diff (https://log.test/s/"+string(id)+"?e=1&s=2)")
-	})
-	if strings.Contains(r.slack.Render("general", ts), ".diff]") {
-		t.Error("the diff is attached although there is a link")
-	}
-	m, err := r.slack.As("alice").Mention("partners", "fix acme/web")
-	if err != nil {
-		t.Fatal(err)
-	}
-	r.until("the status message", func(s *slacktest.Snapshot) bool {
-		return strings.Contains(s.Render(slacktest.Rendering{}, "partners", m.TS), "Starting on alice")
-	})
-	if text := r.slack.Snapshot().Render(slacktest.Rendering{URLs: true}, "partners", m.TS); strings.Contains(text, "log.test") {
-		t.Errorf("a link is shown to people of other organisations:\n%s", text)
+	for channel, linked := range map[string]bool{"members": true, "partners": false, "visitors": false} {
+		m, err := r.slack.As("alice").Mention(channel, "fix acme/web")
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.until("the status message", func(s *slacktest.Snapshot) bool {
+			return strings.Contains(s.Render(slacktest.Rendering{}, channel, m.TS), "Starting on alice")
+		})
+		if text := r.slack.Snapshot().Render(slacktest.Rendering{URLs: true}, channel, m.TS); strings.Contains(text, "log.test") != linked {
+			t.Errorf("#%s: a link is shown is not %v:\n%s", channel, linked, text)
+		}
 	}
 }
 

@@ -24,7 +24,7 @@ type person struct {
 // room is what Slack says of a channel.
 type room struct {
 	name     string
-	external bool // shared with another workspace
+	external bool // shared with another workspace, or a guest is in it
 }
 
 // place is where to answer. Thread is empty at the top level of a channel: a private message in a thread that has no replies yet is not shown.
@@ -61,8 +61,54 @@ func (b *Bot) room(ctx context.Context, channel string) (room, error) {
 		if err != nil {
 			return room{}, outside("conversations.info", err)
 		}
-		return room{name: c.Name, external: c.IsExtShared || c.IsPendingExtShared}, nil
+		external := c.IsExtShared || c.IsPendingExtShared
+		if !external {
+			if external, err = b.hasGuest(ctx, channel); err != nil {
+				return room{}, err
+			}
+		}
+		return room{name: c.Name, external: external}, nil
 	})
+}
+
+// pageSize is how many people or members are asked for at a time; Slack takes up to 1,000.
+const pageSize = 1_000
+
+// hasGuest reports whether a guest, or somebody of another workspace, is in a channel.
+func (b *Bot) hasGuest(ctx context.Context, channel string) (bool, error) {
+	guests, err := b.guests.get("all", func() (map[string]bool, error) { return b.listGuests(ctx) })
+	if err != nil || len(guests) == 0 {
+		return false, err
+	}
+	ask := &slack.GetUsersInConversationParameters{ChannelID: channel, Limit: pageSize}
+	for {
+		members, next, err := b.api.GetUsersInConversationContext(ctx, ask)
+		if err != nil {
+			return false, outside("conversations.members", err)
+		}
+		if slices.ContainsFunc(members, func(id string) bool { return guests[id] }) {
+			return true, nil
+		}
+		if next == "" {
+			return false, nil
+		}
+		ask.Cursor = next
+	}
+}
+
+// listGuests returns the workspace's guests and strangers.
+func (b *Bot) listGuests(ctx context.Context) (map[string]bool, error) {
+	all, err := b.api.GetUsersContext(ctx, slack.GetUsersOptionLimit(pageSize))
+	if err != nil {
+		return nil, outside("users.list", err)
+	}
+	guests := map[string]bool{}
+	for _, u := range all {
+		if !u.Deleted && !u.IsBot && (u.IsRestricted || u.IsUltraRestricted || u.IsStranger) {
+			guests[u.ID] = true
+		}
+	}
+	return guests, nil
 }
 
 // outside wraps an error of Slack's API: what Slack refuses is final, everything else may pass.
