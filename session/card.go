@@ -56,6 +56,7 @@ const (
 type Approval struct {
 	ID       string        `json:"id"` // a1, a2, …: unique in its session
 	Card     string        `json:"card"`
+	Commit   string        `json:"commit,omitempty"` // the card's
 	By       Person        `json:"by"`
 	State    ApprovalState `json:"state"`
 	Reason   string        `json:"reason,omitempty"`

@@ -97,7 +97,7 @@ func (m *Machine) approved(in Approved) error {
 	}
 	m.s.Participants = addPerson(m.s.Participants, in.By)
 	m.s.Approvals++
-	a := Approval{ID: fmt.Sprintf("a%d", m.s.Approvals), Card: c.ID, By: in.By, At: m.at}
+	a := Approval{ID: fmt.Sprintf("a%d", m.s.Approvals), Card: c.ID, Commit: c.Commit, By: in.By, At: m.at}
 	m.approvals = append(m.approvals, a)
 	if reason := refusal(c); reason != "" {
 		m.finishApproval(a, ApprovalRefused, reason)

@@ -71,14 +71,3 @@ type Channel struct {
 	ID   string `json:"id"`
 	Repo Repo   `json:"repo,omitzero"` // default
 }
-
-// AuditRecord is one line of the audit log.
-type AuditRecord struct {
-	At      time.Time `json:"at"`
-	Action  string    `json:"action"` // link, unlink, approve, open, stop
-	By      Person    `json:"by"`
-	Session ID        `json:"session,omitempty"`
-	Card    string    `json:"card,omitempty"`
-	Commit  string    `json:"commit,omitempty"`
-	Result  string    `json:"result"`
-}

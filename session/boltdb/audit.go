@@ -17,19 +17,26 @@ var kAudit = []byte("audit")
 // Audit appends a record to the audit log: under its number, from 1, its MAC and itself as JSON. The MAC is HMAC-SHA-256 over the MAC
 // before it (32 zero bytes for the first) and the record's stored bytes, with a key derived from the master key.
 func (db *DB) Audit(ctx context.Context, r session.AuditRecord) error {
-	const op = "boltdb.Audit"
-	body, err := encode(r)
-	if err != nil {
-		return wrap(op, err)
-	}
-	return wrap(op, db.update(ctx, func(tx *bbolt.Tx) error {
+	return wrap("boltdb.Audit", db.update(ctx, func(tx *bbolt.Tx) error { return db.keys.record(tx, r) }))
+}
+
+// record appends records to the audit log in a transaction that stores what they are about.
+func (k keys) record(tx *bbolt.Tx, records ...session.AuditRecord) error {
+	for _, r := range records {
+		body, err := encode(r)
+		if err != nil {
+			return err
+		}
 		n, mac := auditHead(tx)
-		mac = db.keys.chain(mac, body)
+		mac = k.chain(mac, body)
 		if err := tx.Bucket(bAudit).Put(number(n+1), append(bytes.Clone(mac), body...)); err != nil {
 			return err
 		}
-		return tx.Bucket(bMeta).Put(kAudit, append(number(n+1), mac...))
-	}))
+		if err := tx.Bucket(bMeta).Put(kAudit, append(number(n+1), mac...)); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // auditHead returns the number of records and the newest one's MAC.

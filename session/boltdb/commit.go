@@ -38,6 +38,7 @@ type commit struct {
 	approvals []item
 	effects   []item
 	done      []string
+	audit     []session.AuditRecord
 	busy      bool // the session itself says that it is not at rest
 }
 
@@ -48,7 +49,7 @@ func (db *DB) Commit(ctx context.Context, r session.Ready) error {
 	if err != nil {
 		return wrap(op, err)
 	}
-	return wrap(op, db.update(ctx, c.run))
+	return wrap(op, db.update(ctx, func(tx *bbolt.Tx) error { return c.run(tx, db.keys) }))
 }
 
 // newCommit encodes r, so that the writer has nothing to do but to put bytes.
@@ -61,6 +62,7 @@ func newCommit(r session.Ready) (*commit, error) {
 		id:     []byte(s.ID),
 		thread: threadKey(s.Thread),
 		done:   r.Done,
+		audit:  r.Audit(),
 		busy:   !session.State{Session: s}.AtRest(),
 	}
 	body, err := encode(s)
@@ -87,7 +89,7 @@ func newCommit(r session.Ready) (*commit, error) {
 	if c.cards, err = items(r.Record.Cards, func(c session.Card) (string, bool) { return c.ID, false }); err != nil {
 		return nil, err
 	}
-	if c.approvals, err = items(r.Record.Approvals, func(a session.Approval) (string, bool) { return a.ID, over(a.State) }); err != nil {
+	if c.approvals, err = items(r.Record.Approvals, func(a session.Approval) (string, bool) { return a.ID, a.State.Finished() }); err != nil {
 		return nil, err
 	}
 	c.effects, err = items(r.Effects, func(e session.Effect) (string, bool) { return e.ID, false })
@@ -107,22 +109,11 @@ func items[T any](records []T, about func(T) (id string, finished bool)) ([]item
 	return out, nil
 }
 
-// over reports whether nothing more comes of an approval.
-func over(s session.ApprovalState) bool {
-	switch s {
-	case session.ApprovalLinking, session.ApprovalAccepted:
-		return false
-	case session.ApprovalDone, session.ApprovalRefused, session.ApprovalFailed:
-		return true
-	}
-	return true
-}
-
 func outOfOrder(want, got uint64) error {
 	return &session.Error{Code: session.Internal, Err: fmt.Errorf("event %d where %d comes next", got, want)}
 }
 
-func (c *commit) run(tx *bbolt.Tx) error {
+func (c *commit) run(tx *bbolt.Tx, k keys) error {
 	s := tx.Bucket(bSessions).Bucket(c.id)
 	if s == nil {
 		var err error
@@ -142,6 +133,9 @@ func (c *commit) run(tx *bbolt.Tx) error {
 	}
 	approvals, err := shelveAll(s.Bucket(bApprovals), c.approvals)
 	if err != nil {
+		return err
+	}
+	if err := k.record(tx, c.audit...); err != nil {
 		return err
 	}
 	if _, err := shelveAll(s.Bucket(bCards), c.cards); err != nil {

@@ -40,12 +40,16 @@ func (db *DB) LinkUser(ctx context.Context, slack string, id session.Identity) e
 			u.LinkedAt = now
 		}
 		u.Slack, u.GitHub = slack, &id
-		return putUser(tx, u)
+		if err := putUser(tx, u); err != nil {
+			return err
+		}
+		return db.keys.record(tx, session.AuditRecord{At: now, Action: "link", By: session.Person{Slack: slack, GitHub: &id}, Result: "linked"})
 	}))
 }
 
 // UnlinkUser forgets a Slack user's GitHub account, if there is one.
 func (db *DB) UnlinkUser(ctx context.Context, slack string) error {
+	now := db.clock.Now()
 	return wrap("boltdb.UnlinkUser", db.update(ctx, func(tx *bbolt.Tx) error {
 		u, err := user(tx, slack)
 		if session.CodeOf(err) == session.NotFound {
@@ -54,8 +58,15 @@ func (db *DB) UnlinkUser(ctx context.Context, slack string) error {
 		if err != nil {
 			return err
 		}
+		was := u.GitHub
+		if was == nil {
+			return nil
+		}
 		u.GitHub, u.LinkedAt = nil, time.Time{}
-		return putUser(tx, u)
+		if err := putUser(tx, u); err != nil {
+			return err
+		}
+		return db.keys.record(tx, session.AuditRecord{At: now, Action: "unlink", By: session.Person{Slack: slack, GitHub: was}, Result: "unlinked"})
 	}))
 }
 

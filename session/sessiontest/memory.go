@@ -130,6 +130,7 @@ func (m *Memory) Commit(ctx context.Context, r session.Ready) error {
 	k.prompts = merge(k.prompts, r.Record.Prompts, func(p session.Prompt) string { return p.ID })
 	k.cards = merge(k.cards, r.Record.Cards, func(c session.Card) string { return c.ID })
 	k.approvals = merge(k.approvals, r.Record.Approvals, func(a session.Approval) string { return a.ID })
+	m.audit = append(m.audit, r.Audit()...)
 	k.effects = merge(k.effects, r.Effects, func(e session.Effect) string { return e.ID })
 	k.effects = slices.DeleteFunc(k.effects, func(e session.Effect) bool { return slices.Contains(r.Done, e.ID) })
 	if len(r.Events) > 0 {

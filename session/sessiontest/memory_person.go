@@ -62,7 +62,11 @@ func (m *Memory) LinkUser(ctx context.Context, slack string, id session.Identity
 		u.LinkedAt = m.Clock.Now()
 	}
 	u.Slack, u.GitHub = slack, &id
-	return m.putUser(u)
+	if err := m.putUser(u); err != nil {
+		return err
+	}
+	m.audit = append(m.audit, session.AuditRecord{At: m.Clock.Now(), Action: "link", By: session.Person{Slack: slack, GitHub: &id}, Result: "linked"})
+	return nil
 }
 
 // UnlinkUser implements People.
@@ -72,7 +76,8 @@ func (m *Memory) UnlinkUser(ctx context.Context, slack string) error {
 		return err
 	}
 	defer end()
-	if u, ok := m.users[slack]; ok {
+	if u, ok := m.users[slack]; ok && u.GitHub != nil {
+		m.audit = append(m.audit, session.AuditRecord{At: m.Clock.Now(), Action: "unlink", By: session.Person{Slack: slack, GitHub: u.GitHub}, Result: "unlinked"})
 		u.GitHub, u.LinkedAt = nil, time.Time{}
 		m.users[slack] = u
 	}

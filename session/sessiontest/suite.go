@@ -45,6 +45,7 @@ func TestStore(t *testing.T, open func(t *testing.T, clock session.Clock) Store)
 		{"channels", testChannels},
 		{"secrets", testSecrets},
 		{"audit", testAudit},
+		{"audited", testAudited},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			s := &suite{T: t, clock: &Clock{}, ctx: t.Context()}

@@ -321,3 +321,24 @@ func testAudit(s *suite) {
 	same(s, "log", must(s.AuditLog(s.ctx))(s), want)
 	s.ok(s.VerifyAudit(s.ctx))
 }
+
+// testAudited: links and approvals that ended are in the audit log with the transaction that stored them.
+func testAudited(s *suite) {
+	s.ok(s.LinkUser(s.ctx, "U1", session.Identity{ID: 7, Login: "u"}))
+	s.ok(s.UnlinkUser(s.ctx, "U1"))
+	s.ok(s.UnlinkUser(s.ctx, "U1")) // nothing to forget, nothing to tell
+	r := session.Ready{Record: session.Record{Session: fresh(one)}}
+	r.Record.Approvals = []session.Approval{
+		{ID: "a1", Card: "c1", Commit: "abc", By: Ada, State: session.ApprovalDone},
+		{ID: "a2", Card: "c1", Commit: "abc", By: Bob, State: session.ApprovalRefused, Reason: "Already opened."},
+		{ID: "a3", Card: "c1", Commit: "abc", By: Cyd, State: session.ApprovalLinking},
+	}
+	s.ok(s.Commit(s.ctx, r))
+	s.reopen()
+	var got []string
+	for _, line := range must(s.AuditLog(s.ctx))(s) {
+		got = append(got, line.Action+" "+line.By.Slack+" "+line.Commit+" "+line.Result)
+	}
+	same(s, "log", got, []string{"link U1  linked", "unlink U1  unlinked", "approve UADA abc done", "approve UBOB abc refused: Already opened."})
+	s.ok(s.VerifyAudit(s.ctx))
+}
