@@ -212,6 +212,9 @@ var (
 func (p *painter) mrkdwn(text string) string {
 	return unescape.Replace(entities.ReplaceAllStringFunc(text, func(entity string) string {
 		target, label, labelled := strings.Cut(entity[1:len(entity)-1], "|")
+		if target == "" {
+			return entity // no address: Slack shows what was typed
+		}
 		switch target[0] {
 		case '@':
 			return "@" + p.user(target[1:])

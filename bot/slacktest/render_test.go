@@ -75,3 +75,11 @@ func golden(t *testing.T, name, got string) {
 		t.Errorf("%s differs:\n%s", name, got)
 	}
 }
+
+// A link without an address is shown as it was typed.
+func TestRenderLinkWithoutAddress(t *testing.T) {
+	p := &painter{snap: New(Config{}).Snapshot()}
+	if got := p.mrkdwn("see <|this> &amp; that"); got != "see <|this> & that" {
+		t.Errorf("%q", got)
+	}
+}
