@@ -79,6 +79,22 @@ func TestLogLinks(t *testing.T) {
 		if text := r.slack.Snapshot().Render(slacktest.Rendering{URLs: true}, channel, m.TS); strings.Contains(text, "log.test") != linked {
 			t.Errorf("#%s: a link is shown is not %v:\n%s", channel, linked, text)
 		}
+		id, err := r.hub.Find(t.Context(), session.Thread{Team: r.slack.TeamID(), Channel: m.Channel, TS: m.TS})
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.ready(id, m.TS)
+		r.answered(id, m.TS, "Fixed.")
+		want := ".diff]"
+		if linked {
+			want = "log and diff (https://log.test/s/" + string(id) + "?e=1&s=2)"
+		}
+		r.until(want, func(s *slacktest.Snapshot) bool {
+			return strings.Contains(s.Render(slacktest.Rendering{URLs: true}, channel, m.TS), want)
+		})
+		if linked && strings.Contains(r.slack.Render(channel, m.TS), ".diff]") {
+			t.Error("the diff is attached although there is a link")
+		}
 	}
 }
 

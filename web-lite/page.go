@@ -65,18 +65,26 @@ func (s *Server) serveAsset(w http.ResponseWriter, r *http.Request) {
 	_, _ = w.Write(a.body)
 }
 
-func (s *Server) servePage(w http.ResponseWriter, r *http.Request) {
+// admitted returns the session that a request is about, if its reader may see it; otherwise it has answered. what is for the operator's log.
+func (s *Server) admitted(w http.ResponseWriter, r *http.Request, what string) (id session.ID, st session.State, ok bool) {
 	if s.enter(w, r) {
-		return
+		return id, st, false
 	}
-	id, _, ok := s.admit(r)
-	if !ok {
+	if id, _, ok = s.admit(r); !ok {
 		s.forbid(w)
-		return
+		return id, st, false
 	}
 	st, err := s.sessions.Load(r.Context(), id)
 	if err != nil {
-		s.fail(w, "page", id, err)
+		s.fail(w, what, id, err)
+		return id, st, false
+	}
+	return id, st, true
+}
+
+func (s *Server) servePage(w http.ResponseWriter, r *http.Request) {
+	id, st, ok := s.admitted(w, r, "page")
+	if !ok {
 		return
 	}
 	s.render(w, http.StatusOK, "session.html", map[string]any{

@@ -14,17 +14,8 @@ import (
 
 // serveText is GET /s/{id}/log.txt: the whole log as it is now, as plain text.
 func (s *Server) serveText(w http.ResponseWriter, r *http.Request) {
-	if s.enter(w, r) {
-		return
-	}
-	id, _, ok := s.admit(r)
+	id, st, ok := s.admitted(w, r, "text")
 	if !ok {
-		s.forbid(w)
-		return
-	}
-	st, err := s.sessions.Load(r.Context(), id)
-	if err != nil {
-		s.fail(w, "text", id, err)
 		return
 	}
 	feed, err := s.sessions.Feed(r.Context(), id, 0)
