@@ -37,6 +37,10 @@ type Options struct {
 	Progress io.Writer     // takes what fetching the agent says; nil: nobody
 	Ready    func()        // called once everything runs
 	Listener net.Listener  // for the log pages; nil: Config.HTTPAddr is listened on
+
+	// What tests replace: where sandboxes run (nil: on this computer), and boltdb.Options.Witness.
+	Provider sandbox.Provider
+	Witness  func(n uint64, durable bool)
 }
 
 // drainFor is how long an orderly stop waits for model answers that are being streamed.
@@ -77,7 +81,9 @@ func NewApp(c Config, o Options) (*App, error) {
 // Run runs the bot until ctx ends, and then stops in good order: no new events, model answers that stream may finish, links say good-bye.
 // Sandboxes live on; the next run finds them.
 func (a *App) Run(ctx context.Context) (err error) {
-	if a.db, err = boltdb.Open(filepath.Join(a.c.DataDir, "openinspect.db"), boltdb.Options{MasterKey: a.c.Secrets.MasterKey, Clock: a.o.Clock}); err != nil {
+	if a.db, err = boltdb.Open(filepath.Join(a.c.DataDir, "openinspect.db"), boltdb.Options{
+		MasterKey: a.c.Secrets.MasterKey, Clock: a.o.Clock, Witness: a.o.Witness,
+	}); err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, a.db.Close()) }()
@@ -247,6 +253,9 @@ func (a *App) available(id string) bool {
 
 // provider is where sandboxes run.
 func (a *App) provider(ctx context.Context) (sandbox.Provider, error) {
+	if a.o.Provider != nil {
+		return a.o.Provider, nil
+	}
 	if err := local.Hide(); err != nil {
 		a.log.Warn("the bot's memory stays readable to processes of the same user", "error", err)
 	}

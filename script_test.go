@@ -3,7 +3,6 @@
 package main
 
 import (
-	"bufio"
 	"context"
 	"fmt"
 	"net"
@@ -19,13 +18,6 @@ import (
 	"openinspect/bot/slacktest"
 	"openinspect/sandbox/local"
 	"openinspect/sandbox/runner/opencode"
-	"openinspect/session/sessiontest"
-)
-
-// What a served bot in a script is told beside its configuration.
-const (
-	envAgent = "OPENINSPECT_TEST_AGENT" // local.ScriptAgent
-	envClock = "OPENINSPECT_TEST_CLOCK" // "pipe": time is stepped through file descriptors 3 and 4
 )
 
 // waitLimit bounds every wait of a script. Nothing waits that long unless it fails.
@@ -33,30 +25,9 @@ const waitLimit = time.Minute
 
 func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){"openinspect": func() {
-		tune = func(o *Options) {
-			o.Agent = os.Getenv(envAgent)
-			if os.Getenv(envClock) != "" {
-				o.Clock = pipedClock()
-			}
-		}
+		tune = tuneFromEnvironment
 		os.Exit(command(os.Args[1:]))
 	}})
-}
-
-// pipedClock is a clock that stands still but for what comes through the pipe: a duration a line, answered when every timer that was
-// due has fired.
-func pipedClock() *sessiontest.Clock {
-	clock := &sessiontest.Clock{}
-	in, out := os.NewFile(3, "clock"), os.NewFile(4, "answers")
-	go func() {
-		for lines := bufio.NewScanner(in); lines.Scan(); {
-			if by, err := time.ParseDuration(lines.Text()); err == nil {
-				clock.Advance(by)
-			}
-			fmt.Fprintln(out, "done")
-		}
-	}()
-	return clock
 }
 
 // isolation is what scripts run with: bubblewrap where it works.

@@ -2,7 +2,6 @@ package sandboxtest
 
 import (
 	"context"
-	"net"
 	"os"
 	"path/filepath"
 	"sync"
@@ -228,19 +227,11 @@ func (p *Provider) List(context.Context) ([]session.Handle, error) {
 
 // Dial implements sandbox.Provider.
 func (p *Provider) Dial(_ context.Context, h session.Handle) (sandbox.Endpoint, error) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if err := p.enter("Dial"); err != nil {
+	socket, err := p.socket(h)
+	if err != nil {
 		return sandbox.Endpoint{}, err
 	}
-	b := p.handled(h)
-	if b == nil || !b.alive() {
-		return sandbox.Endpoint{}, gone(h.Name)
-	}
-	socket := filepath.Join(p.root, b.dir, "run", "link.sock")
-	return sandbox.Endpoint{URL: "http://runner/link", Dial: func(ctx context.Context) (net.Conn, error) {
-		return link.DialUnix(ctx, socket, os.Getuid())
-	}}, nil
+	return endpoint(socket), nil
 }
 
 // Snapshot implements sandbox.Provider.

@@ -70,18 +70,24 @@ var buckets = [][]byte{
 type Options struct {
 	MasterKey []byte        // 32 bytes; seals secrets and keys the audit log. It must be the one the file was made with.
 	Clock     session.Clock // default: the computer's
+
+	// Witness, of tests, is called around every write transaction after Open, by whomever it is: with durable false when the nth, from 1, is
+	// about to be committed, and with durable true when it is on the disk and nobody knows it yet.
+	Witness func(n uint64, durable bool)
 }
 
 // DB is an open store. Its methods may be called from any goroutine.
 type DB struct {
-	bolt   *bbolt.DB
-	clock  session.Clock
-	keys   keys
-	queue  chan *write
-	stop   chan struct{}
-	ended  chan struct{}
-	closed sync.Once
-	err    error // of closing
+	bolt    *bbolt.DB
+	clock   session.Clock
+	keys    keys
+	queue   chan *write
+	stop    chan struct{}
+	ended   chan struct{}
+	witness func(n uint64, durable bool)
+	commits uint64 // of the writer alone
+	closed  sync.Once
+	err     error // of closing
 }
 
 var _ session.Store = (*DB)(nil)
@@ -109,11 +115,14 @@ func Open(path string, o Options) (*DB, error) {
 		return nil, &session.Error{Code: session.Unavailable, Op: op, Message: "the store " + path + " cannot be opened", Err: err}
 	}
 	db := &DB{
-		bolt: b, clock: o.Clock, keys: keys,
+		bolt: b, clock: o.Clock, keys: keys, witness: o.Witness,
 		queue: make(chan *write), stop: make(chan struct{}), ended: make(chan struct{}),
 	}
 	if db.clock == nil {
 		db.clock = session.SystemClock{}
+	}
+	if db.witness == nil {
+		db.witness = func(uint64, bool) {}
 	}
 	if err := errors.Join(os.Chmod(path, 0o600), b.Update(db.prepare)); err != nil {
 		return nil, wrap(op, errors.Join(err, b.Close()))

@@ -76,9 +76,14 @@ func (db *DB) commit(batch []*write) {
 					return err
 				}
 			}
+			db.witness(db.commits+1, false)
 			return nil
 		})
 		if refused < 0 {
+			if err == nil {
+				db.commits++
+				db.witness(db.commits, true)
+			}
 			for _, w := range batch {
 				w.err = err
 				close(w.done)

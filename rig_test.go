@@ -1,0 +1,261 @@
+//go:build linux
+
+package main
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"openinspect/bot/slacktest"
+	"openinspect/sandbox/link"
+	"openinspect/sandbox/runner"
+	"openinspect/sandbox/runner/agenttest"
+	"openinspect/sandbox/sandboxtest"
+	"openinspect/session"
+	"openinspect/session/boltdb"
+	"openinspect/session/sessiontest"
+)
+
+// What a served bot in a test is told beside its configuration.
+const (
+	envAgent    = "OPENINSPECT_TEST_AGENT"    // local.ScriptAgent
+	envClock    = "OPENINSPECT_TEST_CLOCK"    // "pipe": time is stepped through file descriptors 3 and 4; "quick START": see quickClock
+	envProvider = "OPENINSPECT_TEST_PROVIDER" // sandboxes are those of the sandboxtest.Handler on this socket
+	envKill     = "OPENINSPECT_TEST_KILL"     // "N": SIGKILL once the Nth commit is durable; "N-": right before it is
+)
+
+// tuneFromEnvironment makes a bot of the test binary what the environment says.
+func tuneFromEnvironment(o *Options) {
+	o.Agent = os.Getenv(envAgent)
+	switch kind, start, _ := strings.Cut(os.Getenv(envClock), " "); kind {
+	case "pipe":
+		clock := &sessiontest.Clock{}
+		go stepped(clock.Advance)
+		o.Clock = clock
+	case "quick":
+		o.Clock = quickClock(start)
+	}
+	if socket := os.Getenv(envProvider); socket != "" {
+		o.Provider = sandboxtest.NewRemote(socket)
+	}
+	if at := os.Getenv(envKill); at != "" {
+		o.Witness = killAt(at)
+	}
+}
+
+// stepped takes steps of time from the pipe, a duration a line, and answers when every timer that was due has fired.
+func stepped(advance func(time.Duration)) {
+	in, out := os.NewFile(3, "clock"), os.NewFile(4, "answers")
+	for lines := bufio.NewScanner(in); lines.Scan(); {
+		if by, err := time.ParseDuration(lines.Text()); err == nil {
+			advance(by)
+		}
+		fmt.Fprintln(out, "done")
+	}
+}
+
+// quick is how many times faster than ours the time of a quick clock is.
+const quick = 20
+
+// quickClock is a clock on which pauses are short, for what has to come by itself: it has run quick times as fast as ours since start
+// (Unix nanoseconds), whichever process looks at it. It can be stepped too; whoever starts the next process moves start back by that.
+func quickClock(start string) *sessiontest.Clock {
+	n, err := strconv.ParseInt(start, 10, 64)
+	if err != nil {
+		panic(err) // the test's own
+	}
+	began := time.Unix(0, n)
+	clock := &sessiontest.Clock{}
+	var skipped atomic.Int64
+	catchUp := func() {
+		clock.Advance(time.Since(began)*quick + time.Duration(skipped.Load()) - clock.Now().Sub(sessiontest.Epoch))
+	}
+	catchUp()
+	go stepped(func(by time.Duration) {
+		skipped.Add(int64(by))
+		catchUp()
+	})
+	go func() {
+		for range time.Tick(5 * time.Millisecond) {
+			catchUp()
+		}
+	}()
+	return clock
+}
+
+// killAt returns a boltdb.Options.Witness that ends this process as kill -9 does.
+func killAt(at string) func(n uint64, durable bool) {
+	number, before := strings.CutSuffix(at, "-")
+	want, err := strconv.ParseUint(number, 10, 64)
+	if err != nil {
+		panic(err) // the test's own
+	}
+	return func(n uint64, durable bool) {
+		if n == want && durable != before {
+			_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
+			select {} // it does not return
+		}
+	}
+}
+
+// rig is a bot in a process of its own that can be killed at every commit and started again, and everything that outlives it: the stage,
+// the data directory, and sandboxes, which live in the test's process and are its own to end. Its time is quick.
+type rig struct {
+	stage     *stage
+	dir       string
+	sandboxes *sandboxtest.Provider
+	provider  *http.Server
+	began     time.Time // on quickClock
+	settings  map[string]string
+	bot       *botProcess
+}
+
+// newRig makes a rig whose sandboxes have these runners; nil: the real one with the scripted agent. People of the stage in linked have
+// linked their accounts.
+func newRig(run func(context.Context, link.Boot) error, linked ...string) (_ *rig, err error) {
+	program, err := exec.LookPath("openinspect") // the test binary, under the program's name
+	if err != nil {
+		return nil, err
+	}
+	if run == nil {
+		run = func(ctx context.Context, b link.Boot) error {
+			return runner.Run(ctx, runner.Config{Boot: b, Agent: &agenttest.Agent{}, Program: program})
+		}
+	}
+	r := &rig{sandboxes: &sandboxtest.Provider{Runner: run}, began: time.Now(), settings: map[string]string{}}
+	if r.stage, err = newStage(nil); err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, r.close())
+		}
+	}()
+	if r.dir, err = os.MkdirTemp("", "rig"); err != nil {
+		return nil, err
+	}
+	socket, err := net.Listen("unix", filepath.Join(r.dir, "provider.sock"))
+	if err != nil {
+		return nil, err
+	}
+	r.provider = &http.Server{Handler: sandboxtest.Handler(r.sandboxes)}
+	go func() { _ = r.provider.Serve(socket) }() // ends with close
+	return r, r.link(linked...)
+}
+
+// link stores links of accounts as the device flow does.
+func (r *rig) link(people ...string) error {
+	return r.store(func(db *boltdb.DB) error {
+		for _, who := range people {
+			u, _ := r.stage.slack.Snapshot().User(who)
+			id := session.Identity{ID: r.stage.github.UserID(cast[who]), Login: cast[who]}
+			t, err := r.stage.github.Authorize(cast[who])
+			if err != nil {
+				return err
+			}
+			token, err := json.Marshal(map[string]any{"identity": id, "access": t.AccessToken, "refresh": t.RefreshToken, "expires": t.Expires})
+			if err != nil {
+				return err
+			}
+			if err := errors.Join(db.LinkUser(context.Background(), u.ID, id), db.PutSecret(context.Background(), "github/user/"+u.ID, token)); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// store opens the bot's store, which must not run.
+func (r *rig) store(f func(*boltdb.DB) error) error {
+	db, err := boltdb.Open(filepath.Join(r.dir, "data", "openinspect.db"), boltdb.Options{MasterKey: make([]byte, 32)})
+	if err != nil {
+		return err
+	}
+	return errors.Join(f(db), db.Close())
+}
+
+// start starts the bot. kill is as envKill has it, or empty.
+func (r *rig) start(kill string) (err error) {
+	env := r.stage.environ(r.dir)
+	env["INSPECT_HTTP_ADDR"], env["INSPECT_LOG_LEVEL"], env["PATH"] = "127.0.0.1:0", "debug", os.Getenv("PATH")
+	env[envProvider], env[envKill] = filepath.Join(r.dir, "provider.sock"), kill
+	env[envClock] = fmt.Sprintf("quick %d", r.began.UnixNano())
+	for k, v := range r.settings {
+		env[k] = v
+	}
+	r.bot, err = startBot(r.dir, env)
+	return err
+}
+
+// connected waits until the bot has a socket, or has ended.
+func (r *rig) connected(ctx context.Context) error {
+	return r.stage.slack.Wait(ctx, func(n *slacktest.Snapshot) bool { return n.Sockets() > 0 || r.bot.ended() })
+}
+
+// advance steps the bot's clock.
+func (r *rig) advance(by time.Duration) error {
+	r.began = r.began.Add(-by / quick)
+	return r.bot.advance(by.String())
+}
+
+// close ends everything and removes it. The error says what of the world could not be ended.
+func (r *rig) close() error {
+	if r.bot != nil {
+		r.bot.kill()
+	}
+	if r.provider != nil {
+		_ = r.provider.Close()
+	}
+	r.stage.close()
+	return errors.Join(r.sandboxes.Close(), os.RemoveAll(r.dir))
+}
+
+// TestKilledAtACommit shows what the rig is for: the bot is killed when its 10th commit is durable, in the middle of a turn's beginning, and
+// the next one brings the turn to its end.
+func TestKilledAtACommit(t *testing.T) {
+	r, err := newRig(nil, "ada", "bob")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := r.close(); err != nil {
+			t.Error(err)
+		}
+	}()
+	ctx, cancel := context.WithTimeout(t.Context(), waitLimit)
+	defer cancel()
+	if err := errors.Join(r.start("10"), r.connected(ctx)); err != nil {
+		t.Fatal(err)
+	}
+	m, err := r.stage.slack.As("ada").Mention(stageChannel, "write it !write a.txt a ;; !say Written.")
+	if err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case <-r.bot.done:
+	case <-ctx.Done():
+		t.Fatal("the bot was not killed")
+	}
+	if err := r.start(""); err != nil {
+		t.Fatal(err)
+	}
+	_, err = r.stage.message(ctx, m.Channel, m.TS, func(_ slacktest.Message, text string) bool { return strings.Contains(text, "Changes ready") })
+	if err != nil {
+		log, _ := os.ReadFile(filepath.Join(r.dir, "bot.log"))
+		t.Fatalf("%v\n%s", err, log)
+	}
+}
