@@ -208,6 +208,7 @@ func (b *bench) start(start string) {
 		b.t.Fatal(err)
 	}
 	b.handle = h
+	eventually(b, "the runner has begun", func() bool { return b.runner.Boot().Start == start })
 }
 
 func (b *bench) request(start string, at session.Cursor) session.AttachRequest {

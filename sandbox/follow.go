@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
+	"strings"
 
 	"openinspect/sandbox/link"
 	"openinspect/session"
@@ -37,6 +38,8 @@ func (a *attachment) connect() (answered bool, err error) {
 		return true, &lost{fmt.Sprintf("The sandbox runs version %d of the runner; this bot talks to version %d.", st.Version, link.Version)}
 	case st.Start != a.req.Start:
 		return true, &lost{"Another runner works in the sandbox now."}
+	case !journalID(st.Journal) || !strings.HasPrefix(st.Journal, a.req.Start+"-"):
+		return true, &strike{"The sandbox did not say which journal it keeps."}
 	}
 	a.hear()
 	a.set(func() { a.cur = l })
@@ -45,7 +48,7 @@ func (a *attachment) connect() (answered bool, err error) {
 	defer cancel()
 	stop := a.watch(ctx, l)
 	defer stop()
-	return true, a.follow(ctx, l)
+	return true, a.follow(ctx, l, st.Journal)
 }
 
 func (a *attachment) dial() (*link.Link, error) {
@@ -103,41 +106,93 @@ func (a *attachment) watch(ctx context.Context, l *link.Link) (stop func()) {
 	return cancel
 }
 
-// follow reads the journal after the cursor and sends it on, until the link or the session's wish for it ends.
-func (a *attachment) follow(ctx context.Context, l *link.Link) error {
-	at := a.place()
-	q := url.Values{"journal": {at.Journal}, "after": {strconv.FormatInt(at.N, 10)}}
+// maxJournals bounds how many journals of earlier runners are read over one link.
+const maxJournals = 100
+
+// follow reads on after the cursor until the link or the session's wish for it ends: first what the journals of earlier runners still hold,
+// then own, the journal of this one.
+func (a *attachment) follow(ctx context.Context, l *link.Link, own string) error {
+	for range maxJournals {
+		from := a.place()
+		at, body, err := a.events(ctx, l, from, own)
+		if err != nil {
+			return err
+		}
+		over, err := a.read(ctx, bufio.NewReaderSize(body, 64<<10), at, at.Journal != own)
+		body.Close()
+		s, struck := errors.AsType[*strike](err)
+		if _, refused := errors.AsType[*refusal](err); refused {
+			return err // what was read before the strike is not stored yet
+		}
+		switch {
+		case over && a.place() != from:
+		case over:
+			return &strike{"The sandbox hands out a journal that it said was over."}
+		case struck && at.Journal != own:
+			if err := a.skip(ctx, own, s); err != nil {
+				return err
+			}
+		default:
+			return err
+		}
+	}
+	return &strike{"The sandbox has too many journals of earlier runners."}
+}
+
+// skip gives up what is left of the earlier journals: a damaged one must not stand before everything else for ever.
+func (a *attachment) skip(ctx context.Context, own string, s *strike) error {
+	at := session.Cursor{Journal: own}
+	err := a.send(ctx, session.Journaled{Start: a.req.Start, Cursor: at, Earlier: true, Events: []session.Event{{
+		At: a.m.c.Clock.Now(), Kind: session.KindError,
+		Error: &session.Failure{Code: session.Invalid, Message: "What an earlier runner of this sandbox had still to tell is lost. " + s.reason},
+	}}})
+	if err != nil {
+		return &refusal{err}
+	}
+	a.set(func() { a.cursor = at })
+	return nil
+}
+
+// events asks for what follows from, and returns which journal the answer reads from, and after which number.
+func (a *attachment) events(ctx context.Context, l *link.Link, from session.Cursor, own string) (at session.Cursor, body io.ReadCloser, err error) {
+	q := url.Values{"journal": {from.Journal}, "after": {strconv.FormatInt(from.N, 10)}}
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://runner/events?"+q.Encode(), nil)
 	if err != nil {
-		return err
+		return at, nil, err
 	}
 	resp, err := l.Client().Do(req)
 	if err != nil {
-		return &session.Error{Code: session.Unavailable, Op: "sandbox.follow", Err: err}
+		return at, nil, &session.Error{Code: session.Unavailable, Op: "sandbox.follow", Err: err}
 	}
-	defer resp.Body.Close()
-	if resp.StatusCode != http.StatusOK {
-		err := a.problem(resp)
-		if session.CodeOf(err) == session.Unavailable {
-			return err
-		}
-		return &strike{"The sandbox does not hand out its journal: " + session.Sentence(err)}
-	}
-	journal := resp.Header.Get(link.HeaderJournal)
-	after, err := strconv.ParseInt(resp.Header.Get(link.HeaderAfter), 10, 64)
+	at.Journal = resp.Header.Get(link.HeaderJournal)
+	at.N, err = strconv.ParseInt(resp.Header.Get(link.HeaderAfter), 10, 64)
 	switch {
-	case err != nil || journal == "" || len(journal) > 200:
-		return &strike{"The sandbox did not say which journal it reads from."}
-	case journal != at.Journal && after != 0, journal == at.Journal && after != at.N:
-		return &strike{"The sandbox reads its journal from the wrong place."}
-	case journal != at.Journal:
-		at = session.Cursor{Journal: journal}
+	case resp.StatusCode != http.StatusOK:
+		if err = a.problem(resp); session.CodeOf(err) != session.Unavailable {
+			err = &strike{"The sandbox does not hand out its journal: " + session.Sentence(err)}
+		}
+	case err != nil || !journalID(at.Journal):
+		err = &strike{"The sandbox did not say which journal it reads from."}
+	case at.Journal == from.Journal && at.N != from.N, at.Journal != from.Journal && at.N != 0:
+		err = &strike{"The sandbox reads its journal from the wrong place."}
+	case from.Journal == own && at.Journal != own, from.Journal == "" && at.Journal != own:
+		err = &strike{"The sandbox reads from a journal that nobody asked for."}
 	}
-	return a.read(ctx, bufio.NewReaderSize(resp.Body, 64<<10), at)
+	if err != nil {
+		resp.Body.Close()
+		return at, nil, err
+	}
+	return at, resp.Body, nil
 }
 
-// read sends the lines of a journal in batches: it waits for one line, then takes those that are there.
-func (a *attachment) read(ctx context.Context, r *bufio.Reader, at session.Cursor) error {
+// journalID reports whether s can be a journal's id.
+func journalID(s string) bool {
+	return s != "" && len(s) <= 200 && strings.Trim(strings.ToLower(s), "abcdefghijklmnopqrstuvwxyz0123456789_-") == ""
+}
+
+// read sends the lines of a journal in batches: it waits for one line, then takes those that are there. over tells that an earlier runner's
+// journal was read to its end; a runner's own ends with its link.
+func (a *attachment) read(ctx context.Context, r *bufio.Reader, at session.Cursor, earlier bool) (over bool, err error) {
 	live := a.m.c.Redactor.Live()
 	var events []session.Event
 	size := 0
@@ -145,7 +200,7 @@ func (a *attachment) read(ctx context.Context, r *bufio.Reader, at session.Curso
 		if len(events) == 0 {
 			return nil
 		}
-		if err := a.send(ctx, session.Journaled{Start: a.req.Start, Cursor: at, Events: events}); err != nil {
+		if err := a.send(ctx, session.Journaled{Start: a.req.Start, Cursor: at, Earlier: earlier, Events: events}); err != nil {
 			return &refusal{err}
 		}
 		a.set(func() { a.cursor, a.prompt = at, last(events, a.prompt) })
@@ -155,24 +210,28 @@ func (a *attachment) read(ctx context.Context, r *bufio.Reader, at session.Curso
 	for {
 		line, err := readLine(r)
 		if err != nil {
-			return errors.Join(flush(), err)
+			return false, errors.Join(flush(), err)
 		}
 		a.hear()
 		var l link.Line
 		if err := json.Unmarshal(line, &l); err != nil && len(bytes.TrimSpace(line)) > 0 {
-			return errors.Join(flush(), &strike{fmt.Sprintf("The sandbox's journal is damaged after line %d.", at.N)})
+			return false, errors.Join(flush(), &strike{fmt.Sprintf("The sandbox's journal is damaged after line %d.", at.N)})
 		}
 		switch {
+		case l.Over && earlier && l.N == 0 && l.Event == nil && l.Delta == nil:
+			return true, flush()
+		case l.Over:
+			return false, errors.Join(flush(), &strike{"The sandbox said that a journal was over in the middle of it."})
 		case l.N == 0 && l.Event == nil && l.Delta == nil: // heartbeat
 		case l.N == 0 && l.Event == nil:
 			if err := flush(); err != nil { // what was told before is shown before
-				return err
+				return false, err
 			}
 			if d, ok := live.Delta(*l.Delta); ok {
 				a.m.c.Live(a.req.Session, d)
 			}
 		case l.N != at.N+1 || l.Event == nil || l.Delta != nil:
-			return errors.Join(flush(), &strike{fmt.Sprintf("The sandbox's journal does not go on at line %d.", at.N+1)})
+			return false, errors.Join(flush(), &strike{fmt.Sprintf("The sandbox's journal does not go on at line %d.", at.N+1)})
 		default:
 			a.m.c.Redactor.Event(l.Event)
 			l.Event.Seq = 0
@@ -182,7 +241,7 @@ func (a *attachment) read(ctx context.Context, r *bufio.Reader, at session.Curso
 		}
 		if more := buffered(r); more == 0 || len(events) >= batchEvents || size+more > batchBytes {
 			if err := flush(); err != nil {
-				return err
+				return false, err
 			}
 		}
 	}

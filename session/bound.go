@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"strings"
+	"time"
 	"unicode/utf8"
 )
 
@@ -16,6 +17,7 @@ const (
 	maxTodos  = 200
 	maxTold   = 256 << 20 // of a session's log altogether
 	perEvent  = 200       // what an event takes besides its words
+	maxMillis = 7 * 24 * 3_600_000
 )
 
 // bound cuts everything in e that came out of a sandbox, and returns how much of the log it takes.
@@ -63,6 +65,41 @@ func (e *Event) bound() int64 {
 		e.Boot = &b
 	}
 	return int64(size)
+}
+
+// sane puts times and durations that cannot be into what can: nothing happened before the session or after now.
+func (e *Event) sane(from, now time.Time) {
+	if !e.At.IsZero() {
+		e.At = within(e.At, from, now)
+	}
+	if e.Retry != nil {
+		r := *e.Retry
+		r.Attempt = min(max(r.Attempt, 0), 1000)
+		if !r.Next.IsZero() {
+			r.Next = within(r.Next, from, now.Add(time.Hour))
+		}
+		e.Retry = &r
+	}
+	if e.Boot != nil {
+		b := *e.Boot
+		b.Millis = min(max(b.Millis, 0), maxMillis)
+		e.Boot = &b
+	}
+	if e.Tool != nil {
+		t := *e.Tool
+		t.Millis = min(max(t.Millis, 0), maxMillis)
+		e.Tool = &t
+	}
+}
+
+func within(t, from, to time.Time) time.Time {
+	switch {
+	case t.Before(from):
+		return from
+	case t.After(to):
+		return to
+	}
+	return t
 }
 
 // cutBytes returns at most limit bytes of s, without half a character at the end.

@@ -64,11 +64,13 @@ type (
 		Reason string
 	}
 
-	// Journaled is one batch of a runner's journal, redacted: its events, and the cursor after them.
+	// Journaled is one batch of a journal, redacted: its events, and the cursor after them. Start is the runner's that handed it out; with
+	// Earlier it is what one before it had written and nobody had read when it died.
 	Journaled struct {
-		Start  string
-		Cursor Cursor
-		Events []Event
+		Start   string
+		Cursor  Cursor
+		Earlier bool
+		Events  []Event
 	}
 
 	// Delivered confirms a prompt effect: the runner has the prompt.

@@ -73,7 +73,11 @@ func (m *Machine) bootFailed(reason string) {
 		h := b.Handle
 		m.ask(Effect{Kind: EffectSuspend, Start: b.Start, Suspend: &h})
 	}
-	if m.s.Turn != nil {
+	switch {
+	case m.s.Turn == nil:
+	case m.s.Turn.State == TurnAnswered:
+		m.endTurn(PromptFailed, "The agent was done, but its sandbox was lost before what it did could be collected, and did not start again. "+reason, "")
+	default:
 		m.endTurn(PromptFailed, reason, "")
 	}
 }
@@ -86,18 +90,24 @@ func (m *Machine) journaled(in Journaled) error {
 	}
 	m.s.Cursor = in.Cursor
 	for _, e := range in.Events {
+		e.sane(m.s.Created, m.at)
 		if e.Kind == KindBoot && e.Boot != nil {
 			e.PromptID = ""
-			m.boot(e)
+			m.boot(e, in.Earlier)
 			continue
 		}
-		if m.s.Turn == nil || e.PromptID != m.s.Turn.PromptID || m.s.Turn.State == TurnAnswered {
+		if in.Earlier && e.Kind == KindError && e.PromptID == "" && m.s.Turn != nil {
+			e.PromptID = m.s.Turn.PromptID // that the rest cannot be read concerns whom it was lost to
+		}
+		if !m.mayTell(e.PromptID, in.Earlier) {
 			continue
 		}
 		switch e.Kind {
 		case KindText, KindReasoning, KindTool, KindTodo, KindRetry, KindError:
 			if e.valid() {
-				m.working(m.turnPrompt())
+				if !in.Earlier {
+					m.working(m.turnPrompt())
+				}
 				m.record(e)
 			}
 		case KindTurn:
@@ -109,6 +119,21 @@ func (m *Machine) journaled(in Journaled) error {
 		}
 	}
 	return nil
+}
+
+// mayTell reports whether a runner can know of a turn: of the one that goes on, once its prompt was on its way to it. Of an earlier runner that
+// is the turn it was lost with, until the prompt goes to the next.
+func (m *Machine) mayTell(prompt string, earlier bool) bool {
+	t := m.s.Turn
+	if t == nil || prompt != t.PromptID || t.State == TurnAnswered {
+		return false
+	}
+	waiting := t.State == TurnStarted && !m.pending(EffectPrompt)
+	if !earlier {
+		return !waiting
+	}
+	p := m.turnPrompt()
+	return waiting && p != nil && p.Attempt > 0
 }
 
 // valid reports whether the payload that belongs to the kind is there, and strips every other.
@@ -132,12 +157,14 @@ func (e *Event) valid() bool {
 	return ok
 }
 
-func (m *Machine) boot(e Event) {
+// boot takes a phase of a boot. That of an earlier runner is a line of the log and nothing else.
+func (m *Machine) boot(e Event, earlier bool) {
 	if m.s.Sandbox.State != SandboxBooting {
 		return
 	}
 	m.record(Event{At: e.At, Kind: KindBoot, Boot: e.Boot})
 	switch {
+	case earlier:
 	case e.Boot.State == StepFailed:
 		reason := e.Boot.Detail
 		if reason == "" {

@@ -40,14 +40,19 @@ type Boot struct {
 	LogURL       string           `json:"log_url,omitempty"` // unsigned, for the Inspect-Session trailer; empty: the id alone
 }
 
-// Line is one line of GET /events. A numbered line has an Event; a line with Delta has no number and is not in the journal; one with neither is a heartbeat.
+// Line is one line of GET /events. A numbered line has an Event; a line with Delta has no number and is not in the journal; one with nothing is a
+// heartbeat. Over ends the journal of an earlier runner: asked after its last number, GET /events answers with the next journal.
 type Line struct {
 	N     int64          `json:"n,omitempty"`
 	Event *session.Event `json:"event,omitempty"`
 	Delta *session.Delta `json:"delta,omitempty"`
+	Over  bool           `json:"over,omitempty"`
 }
 
-// Headers of the answer to GET /events?journal=J&after=N: which journal it is, and after which number it begins: 0 if the caller named another journal.
+// Headers of the answer to GET /events?journal=J&after=N: which journal it is, and after which number it begins. That is J after N if J is the
+// runner's own or one that an earlier runner left here with more lines; the journal that follows J, from 0, if J was read to its end; and the
+// runner's own, from 0, if it does not know J. The id of a runner's own journal begins with its start id and "-". Asking for a journal tells
+// that all before it are stored: the runner deletes them.
 const (
 	HeaderJournal = "Inspect-Journal"
 	HeaderAfter   = "Inspect-After"

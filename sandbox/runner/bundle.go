@@ -19,11 +19,15 @@ const maxHaves = 64
 var objectName = regexp.MustCompile(`^([0-9a-f]{40}|[0-9a-f]{64})$`)
 
 // bundle answers GET /bundle?have=: what HEAD has that neither the bot nor the remote has, whatever branch the agent left; 204 when
-// that is nothing; 409 in mid-turn, when commits have no right names yet. The bundle has one ref, refs/inspect/head.
+// that is nothing; 409 in mid-turn, when commits have no right names yet; 425 before the checkout is there. The bundle has one ref, refs/inspect/head.
 func (r *runner) bundle(w http.ResponseWriter, q *http.Request) {
 	r.mu.Lock()
-	busy := r.running != nil
+	busy, early := r.running != nil, r.phaseNow == session.PhaseSync
 	r.mu.Unlock()
+	if early { // a checkout that is not there yet must not pass for one without news
+		refuse(w, http.StatusTooEarly, session.Errorf(session.Unavailable, "The sandbox is not ready yet."))
+		return
+	}
 	if busy {
 		refuse(w, http.StatusConflict, session.Errorf(session.Conflict, "The agent is at work; its commits can be collected when the turn has ended."))
 		return

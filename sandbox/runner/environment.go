@@ -14,13 +14,13 @@ var inherited = []string{"PATH", "LANG", "LC_ALL", "TZ", "TMPDIR", "USER", "TERM
 // paths are the places in a sandbox's directory.
 type paths struct {
 	dir, checkout, home, run string
-	journal, inside          string
+	journals, inside         string
 	gitconfig, models        string
 }
 
 func pathsOf(b link.Boot) paths {
 	p := paths{dir: b.Dir, checkout: filepath.Join(b.Dir, "checkout"), home: filepath.Join(b.Dir, "home"), run: filepath.Join(b.Dir, "run")}
-	p.journal = filepath.Join(p.run, "journal-"+b.Start+".jsonl")
+	p.journals = filepath.Join(p.run, "journals")
 	p.inside = filepath.Join(p.run, "inside.sock")
 	p.gitconfig = filepath.Join(p.home, ".gitconfig")
 	p.models = filepath.Join(p.run, "models.json")

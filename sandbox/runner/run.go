@@ -93,6 +93,7 @@ type runner struct {
 	env     []string
 	git     git
 	journal *journal
+	shelf   *shelf
 	bot     *Bot
 	life    context.Context // ends when the runner does
 
@@ -156,12 +157,17 @@ func open(ctx context.Context, cfg Config) (*runner, error) {
 	if err != nil {
 		return nil, err
 	}
-	j, err := openJournal(p.journal, cfg.Boot.Start+"-"+kernel, cfg.Clock)
+	id := cfg.Boot.Start + "-" + kernel
+	s, err := openShelf(p.journals, id)
+	if err != nil {
+		return nil, err
+	}
+	j, err := openJournal(s.path(s.own), id, cfg.Clock)
 	if err != nil {
 		return nil, err
 	}
 	env := environment(cfg.Boot, p)
-	r := &runner{cfg: cfg, paths: p, env: env, git: newGit(p.checkout, env), journal: j, bot: &Bot{}, accepted: j.seen, phaseNow: session.PhaseSync, life: ctx}
+	r := &runner{cfg: cfg, paths: p, env: env, git: newGit(p.checkout, env), journal: j, shelf: s, bot: &Bot{}, accepted: j.seen, phaseNow: session.PhaseSync, life: ctx}
 	return r, nil
 }
 

@@ -81,25 +81,48 @@ func readBody(w http.ResponseWriter, q *http.Request, limit int64, into any) err
 	return nil
 }
 
+// events hands out what follows the cursor: first what earlier journals still hold, each in an answer of its own, then this one's, live.
 func (r *runner) events(w http.ResponseWriter, q *http.Request) {
+	id := q.FormValue("journal")
 	after, err := strconv.ParseInt(q.FormValue("after"), 10, 64)
-	if q.FormValue("journal") != r.journal.id {
-		after = 0
-	} else if err != nil || after < 0 || after > r.journal.newest() {
+	if err != nil || after < 0 || id == r.journal.id && after > r.journal.newest() {
 		refuse(w, http.StatusBadRequest, session.Errorf(session.Invalid, "The journal has no number %q to go on after.", q.FormValue("after")))
 		return
 	}
-	h := w.Header()
-	h.Set("Content-Type", "application/x-ndjson")
-	h.Set(link.HeaderJournal, r.journal.id)
-	h.Set(link.HeaderAfter, strconv.FormatInt(after, 10))
-	w.WriteHeader(http.StatusOK)
-	rc := http.NewResponseController(w)
-	flush := func() { _ = rc.Flush() } // a caller that is gone is noticed by the next write
-	flush()
+	old, err := r.shelf.after(id, after)
+	if err != nil {
+		refuse(w, http.StatusInternalServerError, session.Wrap("runner.events", err))
+		return
+	}
+	if old != nil {
+		defer old.Close()
+		begin(w, old.id, old.after)
+		if _, err := io.Copy(w, old); err != nil {
+			panic(http.ErrAbortHandler) // it must not look like the end
+		}
+		_ = json.NewEncoder(w).Encode(link.Line{Over: true}) // the caller may be gone
+		return
+	}
+	if id != r.journal.id {
+		after = 0
+	}
+	flush := begin(w, r.journal.id, after)
 	if err := r.journal.follow(q.Context(), after, w, flush); !errors.Is(err, errClosed) && !errors.Is(err, context.Canceled) {
 		panic(http.ErrAbortHandler) // the stream has no good end
 	}
+}
+
+// begin begins an answer of journal lines, and returns what flushes it.
+func begin(w http.ResponseWriter, journal string, after int64) (flush func()) {
+	h := w.Header()
+	h.Set("Content-Type", "application/x-ndjson")
+	h.Set(link.HeaderJournal, journal)
+	h.Set(link.HeaderAfter, strconv.FormatInt(after, 10))
+	w.WriteHeader(http.StatusOK)
+	rc := http.NewResponseController(w)
+	flush = func() { _ = rc.Flush() } // a caller that is gone is noticed by the next write
+	flush()
+	return flush
 }
 
 func (r *runner) status(w http.ResponseWriter, q *http.Request) {

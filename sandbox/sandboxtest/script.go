@@ -19,7 +19,8 @@ import (
 	"openinspect/session"
 )
 
-// Script is a runner that does what a test says. The zero value is ready; one Script serves one sandbox, whose runner may be started again.
+// Script is a runner that does what a test says. The zero value is ready; one Script serves one sandbox, whose runner may be started again; it hands out
+// what is left of earlier starts' journals first, as the real one does.
 //
 // A prompt's text is kept in the file note of the checkout, which GET /status shows as Head; a prompt "exit" ends the
 // runner. The boot's mode is shown as Branch, and the journal's id is new with each start of the process.
@@ -28,6 +29,7 @@ type Script struct {
 	boot     link.Boot
 	journal  string
 	lines    []string // of the journal, without line ends
+	older    []older  // journals of earlier starts, oldest first
 	n        int64    // newest number that Tell gave
 	passing  []string // lines that are not in the journal, for whoever listens now
 	changed  chan struct{}
@@ -36,6 +38,7 @@ type Script struct {
 	prompts  []session.Delivery
 	stops    []string
 	refusals map[string]link.Problem
+	answers  map[string]http.HandlerFunc
 	bundle   io.Reader
 	dials    int
 	exit     context.CancelFunc
@@ -51,13 +54,40 @@ func (s *Script) Run(ctx context.Context, b link.Boot) error {
 		}
 	}
 	s.mu.Lock()
-	s.boot, s.journal, s.lines, s.n, s.exit = b, b.Start+"."+rand.Text(), nil, 0, cancel
+	if s.journal != "" {
+		s.older = append(s.older, older{s.journal, s.lines})
+	}
+	s.boot, s.journal, s.lines, s.n, s.exit = b, b.Start+"-"+rand.Text(), nil, 0, cancel
 	s.wake()
 	s.mu.Unlock()
 	mux := http.NewServeMux()
 	mux.Handle("GET /link", link.Authenticate(b.TokenHash, http.HandlerFunc(s.accept)))
 	defer s.Drop()
 	return Serve(ctx, b, mux)
+}
+
+// older is the journal of an earlier start.
+type older struct {
+	journal string
+	lines   []string
+}
+
+// rest returns the earlier journal that follows a cursor, and from which of its lines on; false when that is the newest journal. The lock is held.
+func (s *Script) rest(journal string, after int) (older, int, bool) {
+	for i, o := range s.older {
+		if o.journal != journal {
+			continue
+		}
+		if after < len(o.lines) {
+			return o, after, true
+		}
+		for _, o := range s.older[i+1:] {
+			if len(o.lines) > 0 {
+				return o, 0, true
+			}
+		}
+	}
+	return older{}, 0, false
 }
 
 // Serve serves HTTP where b says, until ctx ends.
@@ -114,9 +144,11 @@ func (s *Script) accept(w http.ResponseWriter, r *http.Request) {
 	mux.HandleFunc("GET /bundle", s.bundled)
 	l, err := link.Accept(w, r, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		s.mu.Lock()
-		mute, problem := s.mute, s.refusals[r.Method+" "+r.URL.Path]
+		mute, problem, answer := s.mute, s.refusals[r.Method+" "+r.URL.Path], s.answers[r.Method+" "+r.URL.Path]
 		s.mu.Unlock()
 		switch {
+		case answer != nil:
+			answer(w, r)
 		case mute:
 			<-r.Context().Done()
 		case problem.Code != "":
@@ -202,6 +234,28 @@ func (s *Script) Refuse(call string, p link.Problem) {
 	})
 }
 
+// Answer makes h answer calls such as "GET /status", whatever it may be; nil takes that back.
+func (s *Script) Answer(call string, h http.HandlerFunc) {
+	s.change(func() {
+		if s.answers == nil {
+			s.answers = map[string]http.HandlerFunc{}
+		}
+		s.answers[call] = h
+	})
+}
+
+// Status returns what GET /status answers.
+func (s *Script) Status() link.Status {
+	s.mu.Lock()
+	st := link.Status{Version: link.Version, Start: s.boot.Start, Journal: s.journal, N: s.n, Phase: session.PhaseReady, Agent: "script", Branch: string(s.boot.Mode)}
+	dir := s.boot.Dir
+	s.mu.Unlock()
+	if note, err := os.ReadFile(filepath.Join(dir, "checkout", "note")); err == nil {
+		st.Head = string(note)
+	}
+	return st
+}
+
 // Hand makes the next GET /bundle answer with r; nil is nothing new.
 func (s *Script) Hand(r io.Reader) { s.change(func() { s.bundle = r }) }
 
@@ -275,19 +329,19 @@ func (s *Script) Call(ctx context.Context, path string, body any) (status int, a
 }
 
 func (s *Script) status(w http.ResponseWriter, _ *http.Request) {
-	s.mu.Lock()
-	st := link.Status{Version: link.Version, Start: s.boot.Start, Journal: s.journal, N: s.n, Phase: session.PhaseReady, Agent: "script", Branch: string(s.boot.Mode)}
-	dir := s.boot.Dir
-	s.mu.Unlock()
-	if note, err := os.ReadFile(filepath.Join(dir, "checkout", "note")); err == nil {
-		st.Head = string(note)
-	}
-	_ = json.NewEncoder(w).Encode(st) // the bot may be gone
+	_ = json.NewEncoder(w).Encode(s.Status()) // the bot may be gone
 }
 
 func (s *Script) events(w http.ResponseWriter, r *http.Request) {
 	after, err := strconv.Atoi(r.FormValue("after"))
 	s.mu.Lock()
+	if o, from, ok := s.rest(r.FormValue("journal"), after); ok && err == nil {
+		s.mu.Unlock()
+		w.Header().Set(link.HeaderJournal, o.journal)
+		w.Header().Set(link.HeaderAfter, strconv.Itoa(from))
+		_, _ = io.WriteString(w, strings.Join(append(o.lines[from:len(o.lines):len(o.lines)], `{"over":true}`), "\n")+"\n") // the bot may be gone
+		return
+	}
 	if r.FormValue("journal") != s.journal || err != nil {
 		after = 0
 	}

@@ -205,6 +205,14 @@ func (d *speaker) input(w []string, line string) (session.Input, error) {
 			e.PromptID = w[2]
 		}
 		return journal(e), nil
+	case "earlier": // what the journal of a runner that was lost still held: the input that follows
+		in, err := d.input(w[1:], rest(line, 1))
+		j, ok := in.(session.Journaled)
+		if err != nil || !ok {
+			return nil, fmt.Errorf("not a journal's: %w", err)
+		}
+		j.Earlier = true
+		return j, nil
 	case "answered":
 		reason := ""
 		if len(w) > 2 {
