@@ -22,8 +22,10 @@ type Store interface {
 	Secret(ctx context.Context, key string) ([]byte, error) // NotFound
 	DeleteSecret(ctx context.Context, key string) error
 	Secrets(ctx context.Context, prefix string) ([]string, error)
-	LinkUser(ctx context.Context, slack string, id session.Identity) error // Conflict when either is linked elsewhere
-	UnlinkUser(ctx context.Context, slack string) error
+	// LinkUser links two accounts and changes secrets, all or nothing. Conflict when either is linked elsewhere.
+	LinkUser(ctx context.Context, slack string, id session.Identity, secrets ...session.SecretChange) error
+	// UnlinkUser forgets a link and changes secrets, all or nothing.
+	UnlinkUser(ctx context.Context, slack string, secrets ...session.SecretChange) error
 }
 
 // Config is what a GitHub works with; all but Clock, LogURL and Report are required.

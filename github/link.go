@@ -19,6 +19,8 @@ type flow struct {
 	URL      string    `json:"url"`
 	Expires  time.Time `json:"expires"`
 	Interval int64     `json:"interval"` // seconds between polls
+	// Linked is who the person turned out to be, once that is stored: what is left is to tell.
+	Linked *session.Identity `json:"linked,omitempty"`
 }
 
 const flowPrefix = "github/flow/"
@@ -83,7 +85,10 @@ func (g *GitHub) follow(slack string, f *flow) {
 	g.flows[slack] = f
 	ctx := g.ctx
 	go func() {
-		id, err := g.await(ctx, slack, f)
+		id, err := f.Linked, error(nil)
+		if id == nil {
+			id, err = g.await(ctx, slack, f)
+		}
 		if ctx.Err() != nil {
 			return // a restart takes it up again
 		}
@@ -92,16 +97,31 @@ func (g *GitHub) follow(slack string, f *flow) {
 			delete(g.flows, slack)
 		}
 		g.mu.Unlock()
-		if e := g.c.Store.DeleteSecret(ctx, flowPrefix+slack); e != nil && ctx.Err() == nil {
-			g.c.Report("github.Link", e)
-		}
 		if g.c.Linked != nil {
 			g.c.Linked(ctx, slack, id, err)
 		}
+		if ctx.Err() != nil {
+			return // it may not have been told
+		}
+		g.settled(ctx, slack, f)
 	}()
 }
 
-// await returns who the person turned out to be, after their token is stored.
+// settled forgets a flow whose end was told, unless the person has started another meanwhile.
+func (g *GitHub) settled(ctx context.Context, slack string, f *flow) {
+	defer g.users.lock(slack)()
+	g.mu.Lock()
+	newer := g.flows[slack] != nil && g.flows[slack] != f
+	g.mu.Unlock()
+	if newer {
+		return
+	}
+	if err := g.c.Store.DeleteSecret(ctx, flowPrefix+slack); err != nil && ctx.Err() == nil {
+		g.c.Report("github.Link", err)
+	}
+}
+
+// await returns who the person turned out to be, after the link, the token, and that only the telling is left, are stored in one transaction.
 func (g *GitHub) await(ctx context.Context, slack string, f *flow) (*session.Identity, error) {
 	o, err := g.oauth.DeviceAccessToken(g.withHTTP(ctx), &oauth2.DeviceAuthResponse{
 		DeviceCode: f.Device, UserCode: f.UserCode, VerificationURI: f.URL, Expiry: f.Expires, Interval: f.Interval,
@@ -119,13 +139,19 @@ func (g *GitHub) await(ctx context.Context, slack string, f *flow) (*session.Ide
 	}
 	id := session.Identity{ID: u.GetID(), Login: u.GetLogin()}
 	defer g.users.lock(slack)()
-	if err := g.c.Store.LinkUser(ctx, slack, id); err != nil {
+	t, done := userToken{Identity: id}, *f
+	t.set(o)
+	done.Linked = &id
+	token, err := json.Marshal(t)
+	if err != nil {
 		return nil, session.Wrap("github.Link", err)
 	}
-	t := userToken{Identity: id}
-	t.set(o)
-	if err := g.storeToken(ctx, slack, t); err != nil {
-		return nil, err
+	rest, err := json.Marshal(done)
+	if err != nil {
+		return nil, session.Wrap("github.Link", err)
+	}
+	if err := g.c.Store.LinkUser(ctx, slack, id, session.SecretChange{Key: userKey(slack), Value: token}, session.SecretChange{Key: flowPrefix + slack, Value: rest}); err != nil {
+		return nil, session.Wrap("github.Link", err)
 	}
 	return &id, nil
 }

@@ -2,6 +2,7 @@ package github
 
 import (
 	"context"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -60,6 +61,7 @@ func TestLinkingSurvivesARestart(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
+	again.ctx = ctx
 	if err := again.resumeFlows(ctx); err != nil {
 		t.Fatal(err)
 	}
@@ -73,6 +75,56 @@ func TestLinkingSurvivesARestart(t *testing.T) {
 		if l := <-w.linked; l.slack != "UADA" {
 			t.Errorf("%+v", l)
 		}
+	}
+}
+
+// TestLinkingToldAfterACrash (regression): link and token are one transaction, and a crash before the person was told tells them at the next
+// start, without asking GitHub again.
+func TestLinkingToldAfterACrash(t *testing.T) {
+	w := newWorld(t)
+	ctx, cancel := context.WithCancel(context.Background())
+	told, crash := make(chan struct{}), make(chan struct{})
+	defer close(crash) // and before that:
+	defer cancel()
+	c := w.github.c
+	c.Linked = func(context.Context, string, *session.Identity, error) { close(told); <-crash }
+	dying, err := New(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dying.ctx = ctx
+	code, err := dying.Link(ctx, "UADA")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := w.server.Approve(code.UserCode, "ada"); err != nil {
+		t.Fatal(err)
+	}
+	<-told
+	again, err := New(w.github.c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	again.ctx = ctx
+	w.server.DisableDeviceFlow(true) // the code is used up
+	if err := again.resumeFlows(ctx); err != nil {
+		t.Fatal(err)
+	}
+	if l := <-w.linked; l.err != nil || l.slack != "UADA" || l.id == nil || l.id.Login != "ada" {
+		t.Errorf("told %+v, %v", l.id, l.err)
+	}
+	if tok, err := again.token(ctx, "UADA"); err != nil || tok.Identity.Login != "ada" {
+		t.Errorf("the token is of %+v, %v", tok.Identity, err)
+	}
+	for {
+		left, err := w.github.c.Store.Secrets(ctx, flowPrefix)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(left) == 0 {
+			break
+		}
+		runtime.Gosched()
 	}
 }
 

@@ -84,10 +84,7 @@ func (g *GitHub) Unlink(ctx context.Context, slack string) error {
 	if _, err := g.c.Store.Secret(ctx, userKey(slack)); err != nil {
 		return session.Wrap("github.Unlink", err)
 	}
-	if err := g.c.Store.DeleteSecret(ctx, userKey(slack)); err != nil {
-		return session.Wrap("github.Unlink", err)
-	}
-	return session.Wrap("github.Unlink", g.c.Store.UnlinkUser(ctx, slack))
+	return session.Wrap("github.Unlink", g.c.Store.UnlinkUser(ctx, slack, session.SecretChange{Key: userKey(slack)}))
 }
 
 // revoked takes GitHub's 401 for a person's token as word that they took the authorisation back.

@@ -47,6 +47,10 @@ func Errorf(code Code, format string, args ...any) *Error {
 	return &Error{Code: code, Message: fmt.Sprintf(format, args...)}
 }
 
+// ErrStorage is in the chain of a Store's error when its disk is full or failing. The store tells its operator, once; whoever else
+// gets it need not.
+var ErrStorage = errors.New("the disk refuses to store")
+
 // Wrap adds an operation to err, keeping the code and the sentence of the Error inside it, if there is one.
 // A nil err stays nil.
 func Wrap(op string, err error) error {

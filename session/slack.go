@@ -66,6 +66,12 @@ type User struct {
 	LinkedAt time.Time `json:"linked_at,omitzero"`
 }
 
+// SecretChange stores a secret under its key, or forgets it if Value is nil, in the transaction of something else.
+type SecretChange struct {
+	Key   string
+	Value []byte
+}
+
 // Channel is what the bot remembers of a Slack channel.
 type Channel struct {
 	ID   string `json:"id"`

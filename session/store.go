@@ -1,6 +1,10 @@
 package session
 
-import "context"
+import (
+	"context"
+	"fmt"
+	"time"
+)
 
 // Store keeps sessions. Package boltdb implements it; sessiontest has one in memory and the suite that both pass.
 // Errors are NotFound for an unknown session, Unavailable when the disk refuses.
@@ -18,6 +22,17 @@ type Store interface {
 	Open(ctx context.Context) ([]ID, error)
 	// List returns all sessions' records, newest activity first, at most limit.
 	List(ctx context.Context, limit int) ([]Session, error)
+}
+
+// Removed is in the chain of a Store's NotFound for a session that was there: retention removed it after so many days without activity.
+type Removed struct {
+	At     time.Time
+	Days   int
+	Rooted bool // replies in its thread needed no mention
+}
+
+func (r *Removed) Error() string {
+	return fmt.Sprintf("This session was removed on %s: sessions are kept for %d days after the last thing that happened in them.", r.At.UTC().Format(time.DateOnly), r.Days)
 }
 
 // AtRest reports whether nothing of the session needs an actor: no turn, queue, live sandbox, waiting approval or effect.

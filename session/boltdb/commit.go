@@ -33,6 +33,7 @@ type commit struct {
 	record    []byte
 	first     uint64 // number of the first event
 	events    [][]byte
+	large     []large // those of them that are kept as blobs
 	prompts   []item
 	cards     []item
 	approvals []item
@@ -49,6 +50,11 @@ func (db *DB) Commit(ctx context.Context, r session.Ready) error {
 	if err != nil {
 		return wrap(op, err)
 	}
+	release, err := db.shelter(c)
+	if err != nil {
+		return wrap(op, err)
+	}
+	defer release()
 	return wrap(op, db.update(ctx, func(tx *bbolt.Tx) error { return c.run(tx, db.keys) }))
 }
 
@@ -78,8 +84,14 @@ func newCommit(r session.Ready) (*commit, error) {
 			return nil, outOfOrder(want, uint64(e.Seq))
 		}
 		body, err := encode(e)
+		if err == nil && len(body) > maxBlob {
+			body, err = encode(without(e, fmt.Sprintf("This entry of the log (%s, %d MiB) was not kept: at most %d MiB are.", e.Kind, len(body)>>20, maxBlob>>20)))
+		}
 		if err != nil {
 			return nil, err
+		}
+		if len(body) > maxInline {
+			c.large = append(c.large, large{at: i, e: e, body: body})
 		}
 		c.events = append(c.events, body)
 	}
@@ -160,8 +172,11 @@ func (c *commit) run(tx *bbolt.Tx, k keys) error {
 
 // claim makes the session's bucket and gives it its thread.
 func (c *commit) claim(tx *bbolt.Tx) (*bbolt.Bucket, error) {
+	if gone := tombstone(tx, session.ID(c.id)); gone != nil {
+		return nil, notKept(gone)
+	}
 	threads := tx.Bucket(bThreads)
-	if threads.Get(c.thread) != nil {
+	if other := threads.Get(c.thread); other != nil && tombstone(tx, session.ID(other)) == nil {
 		return nil, session.Errorf(session.Conflict, "this thread already has a session; please try again")
 	}
 	if err := threads.Put(c.thread, c.id); err != nil {
@@ -189,6 +204,11 @@ func (c *commit) appendEvents(tx *bbolt.Tx, log *bbolt.Bucket) error {
 	log.FillPercent = eventsFill
 	for i, body := range c.events {
 		if err := log.Put(number(c.first+uint64(i)), body); err != nil {
+			return err
+		}
+	}
+	for _, l := range c.large {
+		if err := refer(tx, l.hash, len(l.body)); err != nil {
 			return err
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -55,13 +56,26 @@ func whole(t *testing.T, db *DB, id session.ID, atLeast int64) int64 {
 	if n < atLeast {
 		t.Errorf("session %s has %d events; %d were acknowledged", id, n, atLeast)
 	}
-	events, err := db.Events(t.Context(), id, 0, int(n)+10)
-	if err != nil || int64(len(events)) != n {
-		t.Errorf("session %s counts %d events and has %d, %v", id, n, len(events), err)
+	var events []session.Event
+	for {
+		page, err := db.Events(t.Context(), id, int64(len(events)), int(n)+10)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(page) == 0 {
+			break
+		}
+		events = append(events, page...)
+	}
+	if int64(len(events)) != n {
+		t.Errorf("session %s counts %d events and has %d", id, n, len(events))
 	}
 	for i, e := range events {
 		if e.Seq != int64(i+1) {
 			t.Fatalf("session %s: event %d in place %d", id, e.Seq, i+1)
+		}
+		if e.Kind != session.KindText {
+			t.Errorf("session %s: event %d is %s: %+v", id, e.Seq, e.Kind, e.Note)
 		}
 	}
 	if int64(len(st.Cards)) != n || len(st.Effects) != 1 || st.Effects[0].ID != fmt.Sprint("e", st.Session.Effects) {
@@ -191,8 +205,15 @@ func writeForever(path string) {
 	for n := range 3 {
 		go func() {
 			ss := newSession(n)
-			for {
-				if err := db.Commit(context.Background(), step(&ss, 4)); err != nil {
+			if st, err := db.Load(context.Background(), ss.ID); err == nil {
+				ss = st.Session
+			}
+			for i := 0; ; i++ {
+				r := step(&ss, 4)
+				if i%3 == n { // a blob, which two of the writers share
+					r.Events[3].Text.Text = strings.Repeat("word ", maxInline/4)
+				}
+				if err := db.Commit(context.Background(), r); err != nil {
 					fmt.Fprintln(os.Stderr, err)
 					os.Exit(1)
 				}
@@ -205,9 +226,40 @@ func writeForever(path string) {
 	select {}
 }
 
-// TestKilled kills a process that writes: what it was told is stored is there, and nothing is there by half.
+// TestKilled kills a process that writes, at random, and lets another go on: what was acknowledged is there, nothing is there by half, and no
+// blob is left that nothing refers to. TEST_LONG=1 kills more often.
 func TestKilled(t *testing.T) {
-	path := file(t)
+	path, acked, kills := file(t), map[int]int64{}, 4
+	if os.Getenv("TEST_LONG") != "" {
+		kills = 60
+	}
+	for range kills {
+		killed(t, path, acked, 1+rand.IntN(120))
+		db := open(t, path, nil)
+		for n, seq := range acked {
+			whole(t, db, newSession(n).ID, seq)
+		}
+		referred := map[string]bool{}
+		err := db.view(t.Context(), func(tx *bbolt.Tx) error {
+			return tx.Bucket(bBlobs).ForEach(func(k, _ []byte) error { referred[hash(k).String()] = true; return nil })
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, f := range files(t, db) {
+			if !referred[filepath.Base(f)] {
+				t.Errorf("nothing refers to %s", f)
+			}
+		}
+		if err := db.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// killed runs a process that writes, kills it after so many commits, and notes what it was told is stored.
+func killed(t *testing.T, path string, acked map[int]int64, after int) {
+	t.Helper()
 	cmd := exec.Command(os.Args[0])
 	cmd.Env = append(os.Environ(), writerEnv+"="+path)
 	cmd.Stderr = os.Stderr
@@ -218,14 +270,8 @@ func TestKilled(t *testing.T) {
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	acked := map[int]int64{}
 	lines := bufio.NewReader(out)
-	for i := 0; ; i++ {
-		if i == 200 {
-			if err := cmd.Process.Kill(); err != nil {
-				t.Fatal(err)
-			}
-		}
+	for i := 1; ; i++ {
 		line, err := lines.ReadString('\n')
 		if err == io.EOF {
 			break
@@ -238,15 +284,13 @@ func TestKilled(t *testing.T) {
 		if acked[session], err = strconv.ParseInt(seq, 10, 64); err != nil {
 			t.Fatal(err)
 		}
+		if i == after {
+			if err := cmd.Process.Kill(); err != nil {
+				t.Fatal(err)
+			}
+		}
 	}
 	if err := cmd.Wait(); err == nil {
 		t.Error("the writer ended by itself")
-	}
-	if len(acked) == 0 {
-		t.Fatal("the writer wrote nothing")
-	}
-	db := open(t, path, nil)
-	for n, seq := range acked {
-		whole(t, db, newSession(n).ID, seq)
 	}
 }

@@ -12,9 +12,14 @@
 //	threads      team, channel, ts → session
 //	unpresented  sessions with events that no message shows yet
 //	inbox, seen  Slack events not handled; identities of a day
-//	outbox       messages; pending (order → key) and posted (channel, ts → key) are its indexes
+//	outbox       messages, each after the time of its newest version; pending (order → key) and posted (channel, ts → key) are its indexes
 //	users        people; identities (GitHub id → Slack user) is its index
+//	blobs        SHA-256 of a large event → how many logs refer to it, its size; the bytes lie in the directory blobs beside the file
+//	removed      sessions that retention removed → when, after how many days, and whether their thread was rooted
 //	channels, secrets, audit, meta
+//
+// A file of an older layout is brought up to date when it is opened (migrate.go). When the disk refuses, nothing is acknowledged, and
+// the store goes on by itself once there is room again (disk.go).
 package boltdb
 
 import (
@@ -33,9 +38,6 @@ import (
 
 	"openinspect/session"
 )
-
-// schema is the version of the layout above. A file with a higher one was written by a newer program.
-const schema = 1
 
 // lockWait is how long Open waits for another process to let go of the file.
 const lockWait = time.Second
@@ -57,19 +59,23 @@ var (
 	bIdentities  = []byte("identities")
 	bChannels    = []byte("channels")
 	bSecrets     = []byte("secrets")
+	bBlobs       = []byte("blobs")
+	bRemoved     = []byte("removed")
 	bAudit       = []byte("audit")
 	bMeta        = []byte("meta")
 )
 
 var buckets = [][]byte{
 	bSessions, bOpen, bThreads, bUnpresented, bInbox, bSeen, bOutbox, bPending, bPosted,
-	bUsers, bIdentities, bChannels, bSecrets, bAudit, bMeta,
+	bUsers, bIdentities, bChannels, bSecrets, bBlobs, bRemoved, bAudit, bMeta,
 }
 
 // Options are what a store needs besides its path.
 type Options struct {
 	MasterKey []byte        // 32 bytes; seals secrets and keys the audit log. It must be the one the file was made with.
 	Clock     session.Clock // default: the computer's
+	// Report is told once when the disk begins to refuse, and with nil when a write goes through again. It must return at once.
+	Report func(error)
 
 	// Witness, of tests, is called around every write transaction after Open, by whomever it is: with durable false when the nth, from 1, is
 	// about to be committed, and with durable true when it is on the disk and nobody knows it yet.
@@ -81,6 +87,9 @@ type DB struct {
 	bolt    *bbolt.DB
 	clock   session.Clock
 	keys    keys
+	blobs   blobs
+	disk    disk
+	apply   func(func(*bbolt.Tx) error) error // runs and commits a transaction
 	queue   chan *write
 	stop    chan struct{}
 	ended   chan struct{}
@@ -115,7 +124,8 @@ func Open(path string, o Options) (*DB, error) {
 		return nil, &session.Error{Code: session.Unavailable, Op: op, Message: "the store " + path + " cannot be opened", Err: err}
 	}
 	db := &DB{
-		bolt: b, clock: o.Clock, keys: keys, witness: o.Witness,
+		bolt: b, clock: o.Clock, keys: keys, blobs: blobs{dir: filepath.Join(filepath.Dir(path), "blobs"), inUse: map[hash]int{}},
+		disk: disk{report: o.Report}, apply: b.Update, witness: o.Witness,
 		queue: make(chan *write), stop: make(chan struct{}), ended: make(chan struct{}),
 	}
 	if db.clock == nil {
@@ -124,32 +134,31 @@ func Open(path string, o Options) (*DB, error) {
 	if db.witness == nil {
 		db.witness = func(uint64, bool) {}
 	}
-	if err := errors.Join(os.Chmod(path, 0o600), b.Update(db.prepare)); err != nil {
+	if err := db.prepare(path); err != nil {
 		return nil, wrap(op, errors.Join(err, b.Close()))
 	}
 	go db.write()
 	return db, nil
 }
 
-// prepare makes the buckets, checks the schema and the master key, and prunes.
-func (db *DB) prepare(tx *bbolt.Tx) error {
-	for _, name := range buckets {
-		if _, err := tx.CreateBucketIfNotExists(name); err != nil {
-			return err
-		}
-	}
-	meta := tx.Bucket(bMeta)
-	if v := meta.Get([]byte("schema")); v == nil {
-		if err := meta.Put([]byte("schema"), number(schema)); err != nil {
-			return err
-		}
-	} else if n := numberOf(v); n > schema {
-		return session.Errorf(session.Conflict, "this data directory was written by a newer openinspect (layout %d, this one knows %d); run that one", n, schema)
-	}
-	if err := db.keys.verify(meta); err != nil {
+// prepare brings the file up to date, checks the master key, and prunes.
+func (db *DB) prepare(path string) error {
+	if err := os.Chmod(path, 0o600); err != nil {
 		return err
 	}
-	return prune(tx, db.clock.Now())
+	if err := anchor(path, db.bolt.Info().PageSize); err != nil {
+		return db.refusal(err)
+	}
+	if err := db.migrate(); err != nil {
+		return err
+	}
+	err := db.bolt.Update(func(tx *bbolt.Tx) error {
+		if err := db.keys.verify(tx.Bucket(bMeta)); err != nil {
+			return err
+		}
+		return prune(tx, db.clock.Now())
+	})
+	return errors.Join(err, db.sweep(true))
 }
 
 // Close finishes the write that is under way, refuses what comes after, and closes the file. It may be called more than once.
@@ -171,6 +180,8 @@ func (db *DB) view(ctx context.Context, f func(tx *bbolt.Tx) error) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
+	db.disk.readers.RLock()
+	defer db.disk.readers.RUnlock()
 	return db.bolt.View(f)
 }
 

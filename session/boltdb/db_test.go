@@ -8,8 +8,6 @@ import (
 	"strings"
 	"testing"
 
-	"go.etcd.io/bbolt"
-
 	"openinspect/session"
 	"openinspect/session/sessiontest"
 )
@@ -120,22 +118,6 @@ func TestOpenRefusals(t *testing.T) {
 	}
 	_, err = Open(damaged, Options{MasterKey: testKey})
 	refused(t, err, session.Unavailable, damaged+" cannot be opened")
-}
-
-func TestOpenRefusesANewerLayout(t *testing.T) {
-	path := file(t)
-	db := open(t, path, nil)
-	err := db.bolt.Update(func(tx *bbolt.Tx) error {
-		return tx.Bucket(bMeta).Put([]byte("schema"), number(schema+1))
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := db.Close(); err != nil {
-		t.Fatal(err)
-	}
-	_, err = Open(path, Options{MasterKey: testKey})
-	refused(t, err, session.Conflict, "written by a newer openinspect")
 }
 
 func TestClosed(t *testing.T) {

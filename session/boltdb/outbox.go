@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"reflect"
+	"time"
 
 	"go.etcd.io/bbolt"
 
@@ -14,7 +15,7 @@ import (
 // Slack has (TS, Sent) and its place (Order), and is tried again even if the version before was refused. An empty TS leaves the known one.
 func (db *DB) Put(ctx context.Context, messages ...session.Message) error {
 	return wrap("boltdb.Put", db.update(ctx, func(tx *bbolt.Tx) error {
-		return upsert(tx, messages)
+		return upsert(tx, db.clock.Now(), messages)
 	}))
 }
 
@@ -40,7 +41,7 @@ func (db *DB) Present(ctx context.Context, id session.ID, seq int64, messages []
 				return err
 			}
 		}
-		return upsert(tx, messages)
+		return upsert(tx, db.clock.Now(), messages)
 	}))
 }
 
@@ -71,7 +72,7 @@ func (db *DB) Pending(ctx context.Context) ([]session.Message, error) {
 	err := db.view(ctx, func(tx *bbolt.Tx) error {
 		outbox := tx.Bucket(bOutbox)
 		return tx.Bucket(bPending).ForEach(func(_, key []byte) error {
-			bodies = append(bodies, bytes.Clone(outbox.Get(key)))
+			bodies = append(bodies, bytes.Clone(outbox.Get(key)[8:]))
 			return nil
 		})
 	})
@@ -103,7 +104,7 @@ func (db *DB) Sent(ctx context.Context, key string, version int64, ts, failed st
 		if ts != "" {
 			m.TS = ts
 		}
-		return store(tx, old, m)
+		return store(tx, db.clock.Now(), old, m)
 	}))
 }
 
@@ -134,10 +135,10 @@ func message(tx *bbolt.Tx, key string) (session.Message, error) {
 	if v == nil {
 		return session.Message{}, session.Errorf(session.NotFound, "there is no message %q", key)
 	}
-	return decode[session.Message](v)
+	return decode[session.Message](v[8:])
 }
 
-func upsert(tx *bbolt.Tx, messages []session.Message) error {
+func upsert(tx *bbolt.Tx, now time.Time, messages []session.Message) error {
 	for _, m := range messages {
 		if m.Key == "" {
 			return session.Errorf(session.Invalid, "a message without a key cannot be kept")
@@ -150,7 +151,7 @@ func upsert(tx *bbolt.Tx, messages []session.Message) error {
 				return err
 			}
 			m.Version, m.Sent, m.Failed, m.Order = 1, 0, "", n
-			if err := store(tx, session.Message{}, m); err != nil {
+			if err := store(tx, now, session.Message{}, m); err != nil {
 				return err
 			}
 			continue
@@ -170,7 +171,7 @@ func upsert(tx *bbolt.Tx, messages []session.Message) error {
 		}
 		m.Version++
 		m.Failed = ""
-		if err := store(tx, old, m); err != nil {
+		if err := store(tx, now, old, m); err != nil {
 			return err
 		}
 	}
@@ -187,13 +188,13 @@ func equal(a, b session.Message) (bool, error) {
 	return reflect.DeepEqual(a, b), err
 }
 
-// store writes a message and keeps the indexes: pending, and posted for what people can react to.
-func store(tx *bbolt.Tx, old, m session.Message) error {
+// store writes a message, stamped with the time, and keeps the indexes: pending, and posted for what people can react to.
+func store(tx *bbolt.Tx, now time.Time, old, m session.Message) error {
 	body, err := encode(m)
 	if err != nil {
 		return err
 	}
-	if err := tx.Bucket(bOutbox).Put([]byte(m.Key), body); err != nil {
+	if err := tx.Bucket(bOutbox).Put([]byte(m.Key), stamp(now, body)); err != nil {
 		return err
 	}
 	pending, posted := tx.Bucket(bPending), tx.Bucket(bPosted)

@@ -25,10 +25,13 @@ func (db *DB) PutUser(ctx context.Context, u session.User) error {
 }
 
 // LinkUser links a GitHub account to a Slack user, each to one of the other. Linking the same account again takes over its
-// login. Conflict, with a sentence for that user, if either is linked to another.
-func (db *DB) LinkUser(ctx context.Context, slack string, id session.Identity) error {
-	now := db.clock.Now()
+// login. Conflict, with a sentence for that user, if either is linked to another. The secrets change in the same transaction.
+func (db *DB) LinkUser(ctx context.Context, slack string, id session.Identity, secrets ...session.SecretChange) error {
+	now, sealed := db.clock.Now(), db.keys.closeAll(secrets)
 	return wrap("boltdb.LinkUser", db.update(ctx, func(tx *bbolt.Tx) error {
+		if err := putSecrets(tx, sealed); err != nil {
+			return err
+		}
 		u, err := user(tx, slack)
 		if err != nil && session.CodeOf(err) != session.NotFound {
 			return err
@@ -47,10 +50,13 @@ func (db *DB) LinkUser(ctx context.Context, slack string, id session.Identity) e
 	}))
 }
 
-// UnlinkUser forgets a Slack user's GitHub account, if there is one.
-func (db *DB) UnlinkUser(ctx context.Context, slack string) error {
-	now := db.clock.Now()
+// UnlinkUser forgets a Slack user's GitHub account, if there is one. The secrets change in the same transaction.
+func (db *DB) UnlinkUser(ctx context.Context, slack string, secrets ...session.SecretChange) error {
+	now, sealed := db.clock.Now(), db.keys.closeAll(secrets)
 	return wrap("boltdb.UnlinkUser", db.update(ctx, func(tx *bbolt.Tx) error {
+		if err := putSecrets(tx, sealed); err != nil {
+			return err
+		}
 		u, err := user(tx, slack)
 		if session.CodeOf(err) == session.NotFound {
 			return nil

@@ -90,6 +90,34 @@ func (db *DB) PutSecret(ctx context.Context, key string, value []byte) error {
 	}))
 }
 
+// closeAll seals the values of changes; a nil value stays nil.
+func (k keys) closeAll(changes []session.SecretChange) []session.SecretChange {
+	sealed := make([]session.SecretChange, 0, len(changes))
+	for _, c := range changes {
+		if c.Value != nil {
+			c.Value = k.close(bSecrets, c.Key, c.Value)
+		}
+		sealed = append(sealed, c)
+	}
+	return sealed
+}
+
+// putSecrets carries out changes whose values are sealed.
+func putSecrets(tx *bbolt.Tx, sealed []session.SecretChange) error {
+	for _, c := range sealed {
+		err := error(nil)
+		if c.Value == nil {
+			err = tx.Bucket(bSecrets).Delete([]byte(c.Key))
+		} else {
+			err = tx.Bucket(bSecrets).Put([]byte(c.Key), c.Value)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // Secret returns a value that was stored sealed.
 func (db *DB) Secret(ctx context.Context, key string) ([]byte, error) {
 	const op = "boltdb.Secret"

@@ -20,6 +20,9 @@ func bucketOf(tx *bbolt.Tx, id session.ID) (*bbolt.Bucket, error) {
 	if s := tx.Bucket(bSessions).Bucket([]byte(id)); s != nil {
 		return s, nil
 	}
+	if gone := tombstone(tx, id); gone != nil {
+		return nil, notKept(gone)
+	}
 	return nil, unknown(id)
 }
 
@@ -72,26 +75,41 @@ func (db *DB) load(ctx context.Context, id session.ID) (st session.State, err er
 	return st, nil
 }
 
+// maxPage bounds what Events reads at once, in bytes: events are few then, but never none.
+const maxPage = 8 << 20
+
 // Events implements session.Store.
 func (db *DB) Events(ctx context.Context, id session.ID, after int64, limit int) ([]session.Event, error) {
 	const op = "boltdb.Events"
 	var bodies [][]byte
+	size := 0
 	err := db.view(ctx, func(tx *bbolt.Tx) error {
 		s, err := bucketOf(tx, id)
 		if err != nil {
 			return err
 		}
 		c := s.Bucket(bEvents).Cursor()
-		for k, v := c.Seek(number(uint64(max(after, 0)) + 1)); k != nil && len(bodies) < limit; k, v = c.Next() {
+		for k, v := c.Seek(number(uint64(max(after, 0)) + 1)); k != nil && len(bodies) < limit && size < maxPage; k, v = c.Next() {
 			bodies = append(bodies, bytes.Clone(v))
+			size += len(v)
+			if _, n, _, ok := referred(v); ok {
+				size += n
+			}
 		}
 		return nil
 	})
 	if err != nil {
 		return nil, wrap(op, err)
 	}
-	events, err := decodeAll[session.Event](bodies)
-	return events, wrap(op, err)
+	events := make([]session.Event, 0, len(bodies))
+	for _, b := range bodies {
+		e, err := db.event(b)
+		if err != nil {
+			return nil, wrap(op, err)
+		}
+		events = append(events, e)
+	}
+	return events, nil
 }
 
 // Find implements session.Store.
@@ -101,6 +119,9 @@ func (db *DB) Find(ctx context.Context, t session.Thread) (session.ID, error) {
 		v := tx.Bucket(bThreads).Get(threadKey(t))
 		if v == nil {
 			return session.Errorf(session.NotFound, "this thread has no session")
+		}
+		if gone := tombstone(tx, session.ID(v)); gone != nil {
+			return notKept(gone)
 		}
 		id = session.ID(v)
 		return nil

@@ -64,8 +64,9 @@ func (db *DB) write() {
 // and the others run again without it.
 func (db *DB) commit(batch []*write) {
 	for len(batch) > 0 {
-		refused := -1
-		err := db.bolt.Update(func(tx *bbolt.Tx) error {
+		refused, id := -1, 0
+		err := db.apply(func(tx *bbolt.Tx) error {
+			id = tx.ID()
 			for i, w := range batch {
 				err := w.ctx.Err()
 				if err == nil {
@@ -80,6 +81,7 @@ func (db *DB) commit(batch []*write) {
 			return nil
 		})
 		if refused < 0 {
+			err = db.settle(id, err)
 			if err == nil {
 				db.commits++
 				db.witness(db.commits, true)

@@ -34,6 +34,8 @@ type Memory struct {
 	channels    map[string]session.Channel
 	secrets     map[string][]byte
 	audit       []session.AuditRecord
+	removed     map[session.ID]session.Removed
+	stamps      map[string]time.Time // of messages, by key
 }
 
 // kept is one session. Prompts, cards, approvals and effects are in the order in which they first came.
@@ -61,6 +63,8 @@ func NewStore() *Memory {
 		users:       map[string]session.User{},
 		channels:    map[string]session.Channel{},
 		secrets:     map[string][]byte{},
+		removed:     map[session.ID]session.Removed{},
+		stamps:      map[string]time.Time{},
 	}
 }
 
@@ -112,7 +116,10 @@ func (m *Memory) Commit(ctx context.Context, r session.Ready) error {
 	}
 	k := m.sessions[s.ID]
 	if k == nil {
-		if _, taken := m.threads[s.Thread]; taken {
+		if err := m.gone(s.ID); err != nil {
+			return err
+		}
+		if other, taken := m.threads[s.Thread]; taken && m.gone(other) == nil {
 			return session.Errorf(session.Conflict, "this thread already has a session; please try again")
 		}
 		k = &kept{}
@@ -155,6 +162,9 @@ func merge[T any](all, changed []T, id func(T) string) []T {
 func (m *Memory) find(id session.ID) (*kept, error) {
 	if k := m.sessions[id]; k != nil {
 		return k, nil
+	}
+	if err := m.gone(id); err != nil {
+		return nil, err
 	}
 	return nil, session.Errorf(session.NotFound, "there is no session %q", string(id))
 }
@@ -213,6 +223,9 @@ func (m *Memory) Find(ctx context.Context, t session.Thread) (session.ID, error)
 	id, ok := m.threads[t]
 	if !ok {
 		return "", session.Errorf(session.NotFound, "this thread has no session")
+	}
+	if err := m.gone(id); err != nil {
+		return "", err
 	}
 	return id, nil
 }

@@ -48,7 +48,7 @@ func (m *Memory) putUser(u session.User) error {
 }
 
 // LinkUser implements People.
-func (m *Memory) LinkUser(ctx context.Context, slack string, id session.Identity) error {
+func (m *Memory) LinkUser(ctx context.Context, slack string, id session.Identity, secrets ...session.SecretChange) error {
 	end, err := m.begin(ctx, "LinkUser")
 	if err != nil {
 		return err
@@ -65,17 +65,19 @@ func (m *Memory) LinkUser(ctx context.Context, slack string, id session.Identity
 	if err := m.putUser(u); err != nil {
 		return err
 	}
+	m.changeSecrets(secrets)
 	m.audit = append(m.audit, session.AuditRecord{At: m.Clock.Now(), Action: "link", By: session.Person{Slack: slack, GitHub: &id}, Result: "linked"})
 	return nil
 }
 
 // UnlinkUser implements People.
-func (m *Memory) UnlinkUser(ctx context.Context, slack string) error {
+func (m *Memory) UnlinkUser(ctx context.Context, slack string, secrets ...session.SecretChange) error {
 	end, err := m.begin(ctx, "UnlinkUser")
 	if err != nil {
 		return err
 	}
 	defer end()
+	m.changeSecrets(secrets)
 	if u, ok := m.users[slack]; ok && u.GitHub != nil {
 		m.audit = append(m.audit, session.AuditRecord{At: m.Clock.Now(), Action: "unlink", By: session.Person{Slack: slack, GitHub: u.GitHub}, Result: "unlinked"})
 		u.GitHub, u.LinkedAt = nil, time.Time{}
@@ -118,6 +120,16 @@ func (m *Memory) PutSecret(ctx context.Context, key string, value []byte) error 
 	defer end()
 	m.secrets[key] = bytes.Clone(value)
 	return nil
+}
+
+func (m *Memory) changeSecrets(changes []session.SecretChange) {
+	for _, c := range changes {
+		if c.Value == nil {
+			delete(m.secrets, c.Key)
+		} else {
+			m.secrets[c.Key] = bytes.Clone(c.Value)
+		}
+	}
 }
 
 // Secret implements Secrets.

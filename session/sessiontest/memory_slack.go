@@ -145,7 +145,7 @@ func (m *Memory) upsert(messages []session.Message) error {
 		if !known {
 			m.order++
 			msg.Version, msg.Sent, msg.Failed, msg.Order = 1, 0, "", m.order
-			m.outbox[msg.Key] = clone(msg)
+			m.outbox[msg.Key], m.stamps[msg.Key] = clone(msg), m.Clock.Now()
 			continue
 		}
 		msg.Version, msg.Sent, msg.Failed, msg.Order = old.Version, old.Sent, old.Failed, old.Order
@@ -155,7 +155,7 @@ func (m *Memory) upsert(messages []session.Message) error {
 		}
 		msg.Version++
 		msg.Failed = ""
-		m.outbox[msg.Key] = msg
+		m.outbox[msg.Key], m.stamps[msg.Key] = msg, m.Clock.Now()
 	}
 	return nil
 }
@@ -198,7 +198,7 @@ func (m *Memory) Sent(ctx context.Context, key string, version int64, ts, failed
 		msg.Failed = failed
 	}
 	msg.TS = cmp.Or(ts, msg.TS)
-	m.outbox[key] = msg
+	m.outbox[key], m.stamps[key] = msg, m.Clock.Now()
 	return nil
 }
 

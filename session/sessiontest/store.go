@@ -19,6 +19,7 @@ type Store interface {
 	People
 	Secrets
 	Audit
+	Retention
 }
 
 // Log is how far a session's log is shown in its thread.
@@ -62,10 +63,10 @@ type People interface {
 	User(ctx context.Context, slack string) (session.User, error)
 	// PutUser stores a user. Conflict if the GitHub account is another's.
 	PutUser(ctx context.Context, u session.User) error
-	// LinkUser links one to one. Conflict, with a sentence for the user, if either has another link.
-	LinkUser(ctx context.Context, slack string, id session.Identity) error
-	// UnlinkUser takes the link away, if there is one.
-	UnlinkUser(ctx context.Context, slack string) error
+	// LinkUser links one to one. Conflict, with a sentence for the user, if either has another link. The secrets change with it or not at all.
+	LinkUser(ctx context.Context, slack string, id session.Identity, secrets ...session.SecretChange) error
+	// UnlinkUser takes the link away, if there is one, and changes the secrets.
+	UnlinkUser(ctx context.Context, slack string, secrets ...session.SecretChange) error
 	Channel(ctx context.Context, id string) (session.Channel, error)
 	PutChannel(ctx context.Context, c session.Channel) error
 }
@@ -87,4 +88,12 @@ type Audit interface {
 	AuditLog(ctx context.Context) ([]session.AuditRecord, error)
 	// VerifyAudit returns Internal if the log was changed from outside.
 	VerifyAudit(ctx context.Context) error
+}
+
+// Retention is what is not kept for ever.
+type Retention interface {
+	// Retire removes some sessions that are at rest and had no activity for days, and returns their ids; it is called until there are none.
+	// What knows a session by its id or thread gets NotFound from then on, with a session.Removed in the chain. Messages of removed
+	// sessions, and of none, go when they are as old and nothing of them is to be sent. The audit log stays.
+	Retire(ctx context.Context, days int) ([]session.ID, error)
 }

@@ -46,6 +46,10 @@ func TestStore(t *testing.T, open func(t *testing.T, clock session.Clock) Store)
 		{"secrets", testSecrets},
 		{"audit", testAudit},
 		{"audited", testAudited},
+		{"links with secrets", testLinkSecrets},
+		{"big events", testBigEvents},
+		{"retention", testRetention},
+		{"retention of messages", testMessageRetention},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			s := &suite{T: t, clock: &Clock{}, ctx: t.Context()}

@@ -1,0 +1,119 @@
+package boltdb
+
+import (
+	"compress/gzip"
+	"errors"
+	"io"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"go.etcd.io/bbolt"
+
+	"openinspect/session"
+	"openinspect/session/sessiontest"
+)
+
+// layout1 puts a file in place that the first layout's program wrote (testdata/layout1.db.gz: two sessions of twelve events, messages sent
+// and not, an inbox, a link with its token, audit).
+func layout1(t *testing.T) (path string) {
+	t.Helper()
+	in, err := os.Open(filepath.Join("testdata", "layout1.db.gz"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer in.Close()
+	z, err := gzip.NewReader(in)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := io.ReadAll(z)
+	if err != nil {
+		t.Fatal(err)
+	}
+	path = file(t)
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, b, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+func TestMigrationFromTheFirstLayout(t *testing.T) {
+	path := layout1(t)
+	clock := &sessiontest.Clock{}
+	clock.Advance(time.Hour)
+	for range 2 { // brought up to date, and opened again
+		db := open(t, path, clock)
+		for n := range 2 {
+			whole(t, db, newSession(n).ID, 12)
+		}
+		pending, err := db.Pending(t.Context())
+		if err != nil || len(pending) != 2 || pending[0].Key != "card/1" || pending[1].Key != "eyes/C/1.0" {
+			t.Errorf("pending is %+v, %v", pending, err)
+		}
+		if m, err := db.MessageAt(t.Context(), "C", "2.0"); err != nil || m.Key != "status/1" || m.Text != "working" {
+			t.Errorf("the message at its place is %+v, %v", m, err)
+		}
+		if in, err := db.Inbox(t.Context()); err != nil || len(in) != 1 || in[0].Key != "Ev2" {
+			t.Errorf("the inbox has %+v, %v", in, err)
+		}
+		if u, err := db.User(t.Context(), "U1"); err != nil || u.GitHub.Login != "ada-l" {
+			t.Errorf("the user is %+v, %v", u, err)
+		}
+		if v, err := db.Secret(t.Context(), "github/user/U1"); err != nil || string(v) != "token" {
+			t.Errorf("the secret is %q, %v", v, err)
+		}
+		if err := db.VerifyAudit(t.Context()); err != nil {
+			t.Error(err)
+		}
+		err = db.view(t.Context(), func(tx *bbolt.Tx) error {
+			if n, err := layout(tx); err != nil || n != schema {
+				t.Errorf("the layout is %d, %v; want %d", n, err, schema)
+			}
+			if at := stamped(tx.Bucket(bOutbox).Get([]byte("card/1"))); !at.Equal(clock.Now()) {
+				t.Errorf("a message counts as of %v, want the time of the migration", at)
+			}
+			return nil
+		})
+		if err != nil {
+			t.Error(err)
+		}
+		if err := db.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// TestMigrationIsWholeOrNothing: one that fails leaves the file as it was, and is done at the next start.
+func TestMigrationIsWholeOrNothing(t *testing.T) {
+	path := layout1(t)
+	no := errors.New("no")
+	migrations[0] = func(db *DB, tx *bbolt.Tx) error { return errors.Join(stampMessages(db, tx), no) }
+	_, err := Open(path, Options{MasterKey: testKey})
+	migrations[0] = stampMessages
+	if !errors.Is(err, no) {
+		t.Fatalf("a migration that failed was taken: %v", err)
+	}
+	db := open(t, path, nil)
+	if m, err := db.Message(t.Context(), "status/1"); err != nil || m.Text != "working" {
+		t.Errorf("after it the message is %+v, %v", m, err)
+	}
+}
+
+func TestOpenRefusesANewerLayout(t *testing.T) {
+	path := file(t)
+	db := open(t, path, nil)
+	err := db.bolt.Update(func(tx *bbolt.Tx) error { return tx.Bucket(bMeta).Put(kSchema, number(schema+1)) })
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := db.Close(); err != nil {
+		t.Fatal(err)
+	}
+	_, err = Open(path, Options{MasterKey: testKey})
+	refused(t, err, session.Conflict, "written by a newer openinspect")
+}
