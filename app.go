@@ -183,7 +183,7 @@ func (a *App) build(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	if a.gateway, err = gateway.New(gateway.Config{Providers: a.providers()}); err != nil {
+	if a.gateway, err = gateway.New(gateway.Config{Providers: a.providers(), Report: a.report}); err != nil {
 		return err
 	}
 	provider, err := a.provider(ctx)
@@ -202,7 +202,7 @@ func (a *App) build(ctx context.Context) (err error) {
 		return err
 	}
 	if a.hub, err = session.NewHub(session.HubConfig{
-		Store: a.db, Sandboxes: a.manager, Forge: a.github, Clock: a.o.Clock, Report: a.report,
+		Store: a.db, Sandboxes: a.manager, Forge: a.github, Clock: a.o.Clock, Report: a.report, Budget: a.c.budget,
 		OnCommit: func(id session.ID) { a.bot.Notify(id) },
 	}); err != nil {
 		return err

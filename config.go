@@ -12,7 +12,9 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -37,6 +39,7 @@ type Config struct {
 	HTTPAddr        string   `name:"inspect-http-addr" env:"INSPECT_HTTP_ADDR" default:"127.0.0.1:8787" help:"Where the log pages are served."`
 	PublicURL       string   `name:"inspect-public-url" env:"INSPECT_PUBLIC_URL" help:"Base of links to the log pages in Slack; without it none are posted."`
 	Model           string   `name:"inspect-model" env:"INSPECT_MODEL" help:"Default model, provider/model (default: the catalogue's first for which there is a key)."`
+	MaxSessionCost  string   `name:"inspect-max-session-cost" env:"INSPECT_MAX_SESSION_COST" help:"US dollars a session may cost before its thread is asked (default: no limit)."`
 	SetupTimeout    int      `name:"setup-timeout-seconds" env:"SETUP_TIMEOUT_SECONDS" default:"300" help:"How long .openinspect/setup.sh may take."`
 	StartTimeout    int      `name:"start-timeout-seconds" env:"START_TIMEOUT_SECONDS" default:"120" help:"How long .openinspect/start.sh may take."`
 	AllowedChannels []string `name:"inspect-allowed-channels" env:"INSPECT_ALLOWED_CHANNELS" help:"Ids of the channels where the bot works (default: all it is invited to)."`
@@ -47,6 +50,7 @@ type Config struct {
 	LogLevel        string   `name:"inspect-log-level" env:"INSPECT_LOG_LEVEL" default:"info" help:"debug, info, warn or error; JSON lines on standard error."`
 
 	Secrets Secrets `kong:"-"`
+	budget  float64 // MaxSessionCost; 0: no limit
 }
 
 // Secrets are the settings that have no flag.
@@ -217,7 +221,27 @@ func (c *Config) check() error {
 	if err := new(slog.Level).UnmarshalText([]byte(c.LogLevel)); err != nil {
 		return &ConfigError{"INSPECT_LOG_LEVEL", fmt.Sprintf("is %q. Use debug, info, warn or error.", c.LogLevel)}
 	}
+	if err := c.checkBudget(); err != nil {
+		return err
+	}
 	return c.checkModel()
+}
+
+// amount is how an amount of money is written: no sign, exponent or unit.
+var amount = regexp.MustCompile(`^[0-9]{1,9}(\.[0-9]+)?$`)
+
+func (c *Config) checkBudget() (err error) {
+	if c.MaxSessionCost == "" {
+		return nil
+	}
+	c.budget, err = strconv.ParseFloat(c.MaxSessionCost, 64)
+	switch {
+	case err != nil || !amount.MatchString(c.MaxSessionCost):
+		return &ConfigError{"INSPECT_MAX_SESSION_COST", fmt.Sprintf("is %q. Write US dollars as a decimal number, such as 5 or 2.50", c.MaxSessionCost)}
+	case c.budget <= 0:
+		return &ConfigError{"INSPECT_MAX_SESSION_COST", "must be above 0. Leave it out for no limit."}
+	}
+	return nil
 }
 
 // providers returns the model providers for which there is a key.

@@ -110,6 +110,11 @@ func TestMistakes(t *testing.T) {
 		{"INSPECT_HTTP_ADDR", "8787", "INSPECT_HTTP_ADDR is \"8787\""},
 		{"INSPECT_LOG_LEVEL", "loud", "INSPECT_LOG_LEVEL is \"loud\""},
 		{"INSPECT_PUBLICURL", "https://x.test", "INSPECT_PUBLICURL is not a setting. Did you mean INSPECT_PUBLIC_URL?"},
+		{"INSPECT_MAX_SESSION_COST", "$5", "INSPECT_MAX_SESSION_COST is \"$5\". Write US dollars"},
+		{"INSPECT_MAX_SESSION_COST", "1e3", "INSPECT_MAX_SESSION_COST is \"1e3\""},
+		{"INSPECT_MAX_SESSION_COST", "-1", "INSPECT_MAX_SESSION_COST is \"-1\""},
+		{"INSPECT_MAX_SESSION_COST", "NaN", "INSPECT_MAX_SESSION_COST is \"NaN\""},
+		{"INSPECT_MAX_SESSION_COST", "0.0", "INSPECT_MAX_SESSION_COST must be above 0"},
 		{"SETUP_TIMEOUT_SECONDS", "0", "SETUP_TIMEOUT_SECONDS must be above 0"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -123,6 +128,16 @@ func TestMistakes(t *testing.T) {
 				t.Errorf("%T", err)
 			}
 		})
+	}
+}
+
+func TestBudget(t *testing.T) {
+	for value, want := range map[string]float64{"": 0, "5": 5, "2.50": 2.5} {
+		env := goodEnvironment(t)
+		env["INSPECT_MAX_SESSION_COST"] = value
+		if c, err := load(t, env); err != nil || c.budget != want {
+			t.Errorf("%q: %v %v", value, c.budget, err)
+		}
 	}
 }
 

@@ -49,6 +49,9 @@ type manifest struct {
 		Events struct {
 			Bot []string `yaml:"bot_events"`
 		} `yaml:"event_subscriptions"`
+		Interactivity struct {
+			Enabled bool `yaml:"is_enabled"`
+		} `yaml:"interactivity"`
 		OrgDeploy     bool `yaml:"org_deploy_enabled"`
 		SocketMode    bool `yaml:"socket_mode_enabled"`
 		TokenRotation bool `yaml:"token_rotation_enabled"`
@@ -85,6 +88,9 @@ func TestManifest(t *testing.T) {
 	}
 	if s := m.Settings; !s.SocketMode || s.OrgDeploy || s.TokenRotation {
 		t.Errorf("settings: %+v; the bot dials out, serves one workspace and does not renew its token", s)
+	}
+	if m.Settings.Interactivity.Enabled != bot.Interactive() {
+		t.Errorf("interactivity is %v, the bot's buttons need %v", m.Settings.Interactivity.Enabled, bot.Interactive())
 	}
 	// Slack's limits: 35, 140 and 80 characters.
 	if n := len([]rune(m.Display.Name)); n == 0 || n > 35 {

@@ -35,6 +35,7 @@ type turnDigest struct {
 	steps       steps
 	todo        []session.TodoItem
 	retry       string
+	paused      bool // its budget is spent
 	update      string
 	cost        float64
 	estimate    bool
@@ -73,6 +74,7 @@ type told struct {
 	note     *session.Note
 	approval *session.Approval
 	failure  string // outside of a turn
+	budget   *session.BudgetChange
 }
 
 // apply takes the next event.
@@ -135,6 +137,11 @@ func (d *digest) apply(e session.Event) told {
 			return told{}
 		}
 		return told{note: e.Note}
+	case session.KindBudget:
+		if t != nil && e.Budget.State != session.BudgetWarned {
+			t.paused = e.Budget.State == session.BudgetAsked
+		}
+		return told{budget: e.Budget}
 	case session.KindError:
 		if t == nil {
 			return told{failure: e.Error.Message}

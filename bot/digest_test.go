@@ -30,7 +30,11 @@ func show(m session.Message) string {
 	var parts []struct {
 		Type     string
 		Text     json.RawMessage
-		Elements []struct{ Text string }
+		Elements []struct {
+			Text  json.RawMessage
+			ID    string `json:"action_id"`
+			Value string
+		}
 	}
 	if err := json.Unmarshal(m.Blocks, &parts); err != nil {
 		return b.String() + m.Text + "\n"
@@ -42,8 +46,15 @@ func show(m session.Message) string {
 		case json.Unmarshal(p.Text, &object) == nil:
 			text = object.Type + ": " + object.Text
 		case json.Unmarshal(p.Text, &text) == nil:
+		case p.Type == "actions":
+			text = ""
+			for _, e := range p.Elements {
+				_ = json.Unmarshal(e.Text, &object)
+				text += fmt.Sprintf("(%s: %s %s) ", object.Text, e.ID, e.Value)
+			}
+			text = strings.TrimSpace(text)
 		case len(p.Elements) > 0:
-			text = p.Elements[0].Text
+			_ = json.Unmarshal(p.Elements[0].Text, &text)
 		}
 		fmt.Fprintf(&b, "[%s] %s\n", p.Type, strings.ReplaceAll(text, "\n", "\n    "))
 	}

@@ -102,6 +102,13 @@ func (b *Bot) process(ctx context.Context, r session.Received) error {
 		}
 		return b.command(ctx, c)
 	}
+	if r.Kind == socketmode.RequestTypeInteractive {
+		var p press
+		if err := json.Unmarshal(r.Payload, &p); err != nil {
+			return nil
+		}
+		return b.pressed(ctx, p)
+	}
 	var p payload
 	if err := json.Unmarshal(r.Payload, &p); err != nil {
 		return nil
@@ -122,6 +129,11 @@ func (b *Bot) apologise(ctx context.Context, r session.Received, cause error) er
 		var c command
 		_ = json.Unmarshal(r.Payload, &c)
 		return b.whisper(ctx, "sorry/"+r.Key, place{channel: c.Channel}, c.User, escape(text))
+	}
+	if r.Kind == socketmode.RequestTypeInteractive {
+		var p press
+		_ = json.Unmarshal(r.Payload, &p)
+		return b.whisper(ctx, "sorry/"+r.Key, p.place(), p.User.ID, escape(text))
 	}
 	var p payload
 	_ = json.Unmarshal(r.Payload, &p)

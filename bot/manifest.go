@@ -11,6 +11,9 @@ const Command = "/inspect"
 // Events are the bot events the app has to be subscribed to.
 var Events = []string{"app_mention", "message.channels", "message.groups", "message.im", "message.mpim", "reaction_added"}
 
+// Interactive reports whether the app has buttons, so that Slack has to send what is pressed.
+func Interactive() bool { return len(buttons) > 0 }
+
 // eventScopes are the scopes that the events and the command need.
 var eventScopes = []string{"app_mentions:read", "channels:history", "groups:history", "im:history", "mpim:history", "reactions:read", "commands"}
 

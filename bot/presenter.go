@@ -236,6 +236,8 @@ func render(v view, d *digest, e session.Event, said told) []session.Message {
 		case n.Kind == session.NoteNotice:
 			return []session.Message{v.notice(e.Seq, e.PromptID, prose(n.Text))}
 		}
+	case said.budget != nil:
+		return []session.Message{v.budget(e.Seq, e.PromptID, said.budget)}
 	case said.failure != "":
 		return []session.Message{v.notice(e.Seq, "", prose(said.failure))}
 	}

@@ -34,16 +34,22 @@ func emojiName(s string) string {
 	return name
 }
 
-// reaction carries out a ✅ on a card or a 🛑 on a turn.
-func (b *Bot) reaction(ctx context.Context, e event) error {
-	m, err := b.store.MessageAt(ctx, e.Item.Channel, e.Item.TS)
+// ours returns our message at a place; NotFound if it is not one of ours. It may have been posted a moment ago.
+func (b *Bot) ours(ctx context.Context, channel, ts string) (session.Message, error) {
+	m, err := b.store.MessageAt(ctx, channel, ts)
 	if session.CodeOf(err) == session.NotFound {
-		settled := b.sender.settle(ctx, e.Item.Channel)
-		m, err = b.store.MessageAt(ctx, e.Item.Channel, e.Item.TS)
+		settled := b.sender.settle(ctx, channel)
+		m, err = b.store.MessageAt(ctx, channel, ts)
 		if session.CodeOf(err) == session.NotFound && !settled {
-			return session.Errorf(session.Unavailable, "Slack has not confirmed that message yet. Please react again in a minute.")
+			return m, session.Errorf(session.Unavailable, "Slack has not confirmed that message yet. Please try again in a minute.")
 		}
 	}
+	return m, err
+}
+
+// reaction carries out a ✅ on a card or a 🛑 on a turn.
+func (b *Bot) reaction(ctx context.Context, e event) error {
+	m, err := b.ours(ctx, e.Item.Channel, e.Item.TS)
 	switch {
 	case session.CodeOf(err) == session.NotFound:
 		return nil

@@ -154,6 +154,7 @@ type rig struct {
 	hub   *session.Hub
 	bot   *Bot
 	cfg   Config
+	cost  float64 // a session's budget
 	stop  func()
 }
 
@@ -209,7 +210,7 @@ func newRig(t *testing.T, change ...func(*rig)) *rig {
 func (r *rig) start() {
 	r.t.Helper()
 	ctx, cancel := context.WithCancel(r.ctx)
-	hub, err := session.NewHub(session.HubConfig{Store: r.db, Sandboxes: r.world, Forge: r.world, Clock: frozen{newLeap().Now()},
+	hub, err := session.NewHub(session.HubConfig{Store: r.db, Sandboxes: r.world, Forge: r.world, Clock: frozen{newLeap().Now()}, Budget: r.cost,
 		OnCommit: func(id session.ID) { r.bot.Notify(id) }})
 	if err != nil {
 		r.t.Fatal(err)

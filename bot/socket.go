@@ -105,6 +105,13 @@ func (b *Bot) concerns(ctx context.Context, f frame) (r session.Received, lane s
 		}
 		r.Key = "command/" + c.Trigger
 		return r, "command:" + c.User, nil
+	case socketmode.RequestTypeInteractive:
+		var p press
+		if json.Unmarshal(f.Payload, &p) != nil || p.key() == "" {
+			return session.Received{}, "", nil
+		}
+		r.Key = p.key()
+		return r, p.lane(), nil
 	case socketmode.RequestTypeEventsAPI:
 	default:
 		return session.Received{}, "", nil

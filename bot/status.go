@@ -87,6 +87,9 @@ func (d *digest) heading() string {
 	case t.state == session.TurnAnswered:
 		return "Collecting what the agent did for " + name
 	}
+	if t.paused {
+		return "Paused for " + name + ": the budget is spent"
+	}
 	return "Working for " + name
 }
 

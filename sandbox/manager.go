@@ -27,9 +27,9 @@ type Credentials interface {
 	Clone(ctx context.Context, r session.Repo) (username, password string, expires time.Time, err error)
 }
 
-// Models serves a session's model calls. Paths are /model/PROVIDER/…; record is told of every call, after its answer.
+// Models serves a session's model calls. Paths are /model/PROVIDER/…; the session is asked before each and told of each after its answer.
 type Models interface {
-	Handler(id session.ID, record func(context.Context, session.ModelCall)) http.Handler
+	Handler(id session.ID, send session.Send) http.Handler
 }
 
 // Config is what a Manager works with. Provider, Store, Credentials, Models and CloneURL are required.

@@ -21,18 +21,11 @@ func (a *attachment) serve() http.Handler {
 	mux.HandleFunc("POST /tools/propose_pull_request", answer(a.propose))
 	mux.HandleFunc("POST /tools/post_update", answer(a.update))
 	mux.HandleFunc("POST /tools/ask", answer(a.ask))
-	mux.Handle("/model/", a.m.c.Models.Handler(a.req.Session, a.record))
+	mux.Handle("/model/", a.m.c.Models.Handler(a.req.Session, a.send))
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		refuse(w, session.Errorf(session.NotFound, "There is no %s %s here.", r.Method, r.URL.Path))
 	})
 	return mux
-}
-
-// record takes a model call. It is counted also when the call that it belongs to was given up.
-func (a *attachment) record(ctx context.Context, c session.ModelCall) {
-	if err := a.send(context.WithoutCancel(ctx), session.ModelCalled{Call: c}); err != nil {
-		a.m.c.Report(a.req.Session, "count model call", err)
-	}
 }
 
 // answer makes a handler of a function from a JSON body to a JSON answer. The body is read whole, within the limit.

@@ -3,6 +3,7 @@ package session
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync"
 	"time"
 )
@@ -18,17 +19,20 @@ type actor struct {
 	running map[string]context.CancelFunc // effects being carried out, by id
 	timer   func() bool
 	effects sync.WaitGroup
+	held    []request // whose senders wait until the machine lets model calls go on
+	fresh   bool      // the process has just started
 }
 
 // request is an input on its way to an actor. answer takes the refusal, or nil once everything is committed.
 type request struct {
+	ctx    context.Context // the sender's
 	in     Input
 	answer chan error
 }
 
 // send hands an input over: accepted and committed, the caller's context done, or the actor gone (ErrStopped).
 func (a *actor) send(ctx context.Context, in Input) error {
-	r := request{in: in, answer: make(chan error, 1)}
+	r := request{ctx: ctx, in: in, answer: make(chan error, 1)}
 	select {
 	case a.inbox <- r:
 	case <-ctx.Done():
@@ -57,6 +61,11 @@ func (a *actor) run(ctx context.Context) {
 	defer a.effects.Wait()
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
+	if a.fresh && a.machine.unsettled() { // before a link is up that could bring new calls
+		if err := a.take(ctx, Restarted{}); err != nil {
+			a.hub.report(a.id, "settle model calls", err) // they are settled at the next start
+		}
+	}
 	for _, e := range a.machine.Resume() {
 		a.carryOut(ctx, e)
 	}
@@ -66,13 +75,31 @@ func (a *actor) run(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case r := <-a.inbox:
-			r.answer <- a.take(ctx, r.in)
+			a.serve(ctx, r)
 			if len(a.running) == 0 && a.machine.atRest() {
 				a.hub.retire(a)
 				return
 			}
 		}
 	}
+}
+
+// serve takes an input and answers its sender: at once, or, for a call that is held, when the machine lets it go on. Who waits is kept here
+// alone: after a restart the call comes again.
+func (a *actor) serve(ctx context.Context, r request) {
+	err := a.take(ctx, r.in)
+	if _, call := r.in.(CallHeld); call && err == nil {
+		a.held = append(slices.DeleteFunc(a.held, func(h request) bool { return h.ctx.Err() != nil }), r)
+	} else {
+		r.answer <- err
+	}
+	if a.machine.holding() {
+		return
+	}
+	for _, h := range a.held {
+		h.answer <- nil
+	}
+	a.held = nil
 }
 
 // take steps the machine and makes its decision true.
@@ -87,7 +114,7 @@ func (a *actor) take(ctx context.Context, in Input) error {
 			return ErrStopped // it may be stored or not; whoever starts next reads what is
 		}
 		// The machine goes back to what is stored: nothing that was not committed may be decided upon.
-		a.machine = NewMachine(before)
+		a.machine = NewMachine(before).WithBudget(a.hub.budget)
 		return Wrap("session.commit", err)
 	}
 	if len(ready.Events) > 0 {

@@ -1,6 +1,7 @@
 package session
 
 import (
+	"fmt"
 	"slices"
 	"time"
 )
@@ -8,7 +9,7 @@ import (
 // AuditRecord is one line of the audit log, which stores keep beside what it is about, in one transaction.
 type AuditRecord struct {
 	At      time.Time `json:"at"`
-	Action  string    `json:"action"` // approve, link, unlink
+	Action  string    `json:"action"` // approve, raise, link, unlink
 	By      Person    `json:"by"`
 	Session ID        `json:"session,omitempty"`
 	Card    string    `json:"card,omitempty"`
@@ -27,7 +28,7 @@ func (s ApprovalState) Finished() bool {
 	return true
 }
 
-// Audit returns what a commit of r adds to the audit log: the approvals that ended with it.
+// Audit returns what a commit of r adds to the audit log: the approvals that ended with it, and a limit that somebody raised.
 func (r Ready) Audit() []AuditRecord {
 	var out []AuditRecord
 	for _, a := range r.Record.Approvals {
@@ -39,6 +40,12 @@ func (r Ready) Audit() []AuditRecord {
 			line.Result += ": " + a.Reason
 		}
 		out = append(out, line)
+	}
+	for _, e := range r.Events {
+		if b := e.Budget; e.Kind == KindBudget && b.State == BudgetRaised {
+			out = append(out, AuditRecord{At: e.At, Action: "raise", By: b.By, Session: r.Record.Session.ID,
+				Result: fmt.Sprintf("%s more, %s in all, at %s spent", Dollars(b.More), Dollars(b.Limit), Dollars(b.Spent))})
+		}
 	}
 	return slices.Clip(out)
 }

@@ -25,6 +25,7 @@ const (
 	KindSandbox     Kind = "sandbox"
 	KindNote        Kind = "note"
 	KindError       Kind = "error"
+	KindBudget      Kind = "budget"
 )
 
 // Event is one entry of a session's log: stored, sent to the web page and condensed for Slack in this one form.
@@ -50,6 +51,7 @@ type Event struct {
 	Sandbox     *SandboxChange `json:"sandbox,omitempty"`
 	Note        *Note          `json:"note,omitempty"`
 	Error       *Failure       `json:"error,omitempty"`
+	Budget      *BudgetChange  `json:"budget,omitempty"`
 }
 
 // PromptChange tells that a prompt came or changed its state.

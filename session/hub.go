@@ -13,6 +13,8 @@ type HubConfig struct {
 	Sandboxes Sandboxes
 	Forge     Forge
 	Clock     Clock // default: the computer's
+	// Budget is how many US dollars a session may spend before its thread is asked, and how many a yes adds. 0: no limit.
+	Budget float64
 	// OnCommit is called after each commit to a session, in its goroutine: it must return at once.
 	OnCommit func(ID)
 	// Report takes errors of effects, for the operator's log; people learn of them through events.
@@ -25,6 +27,7 @@ type Hub struct {
 	sandboxes Sandboxes
 	forge     Forge
 	clock     Clock
+	budget    float64
 	onCommit  func(ID)
 	onReport  func(ID, string, error)
 
@@ -46,7 +49,7 @@ func NewHub(c HubConfig) (*Hub, error) {
 		return nil, Errorf(Internal, "a hub needs a store, sandboxes and a forge")
 	}
 	h := &Hub{
-		store: c.Store, sandboxes: c.Sandboxes, forge: c.Forge, clock: c.Clock, onCommit: c.OnCommit, onReport: c.Report,
+		store: c.Store, sandboxes: c.Sandboxes, forge: c.Forge, clock: c.Clock, budget: c.Budget, onCommit: c.OnCommit, onReport: c.Report,
 		actors: map[ID]*actor{}, logs: map[ID]*log{},
 	}
 	if h.clock == nil {
@@ -65,7 +68,7 @@ func (h *Hub) Start(ctx context.Context) error {
 		return Wrap("session.Hub.Start", err)
 	}
 	for _, id := range ids {
-		if _, err := h.actor(id); err != nil {
+		if _, err := h.actor(id, true); err != nil {
 			return Wrap("session.Hub.Start", err)
 		}
 	}
@@ -122,7 +125,7 @@ func (h *Hub) Load(ctx context.Context, id ID) (State, error) { return h.store.L
 // whoever sent it. ErrStopped when the hub is not running.
 func (h *Hub) Send(ctx context.Context, id ID, in Input) error {
 	for {
-		a, err := h.actor(id)
+		a, err := h.actor(id, false)
 		if err != nil {
 			return err
 		}
@@ -173,8 +176,8 @@ func (h *Hub) release(id ID) {
 	}
 }
 
-// actor returns the session's actor, starting it if it rests.
-func (h *Hub) actor(id ID) (*actor, error) {
+// actor returns the session's actor, starting it if it rests; fresh: this is the process's start.
+func (h *Hub) actor(id ID, fresh bool) (*actor, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.ctx == nil || h.ctx.Err() != nil {
@@ -188,7 +191,7 @@ func (h *Hub) actor(id ID) (*actor, error) {
 		return nil, Wrap("session.Hub", err)
 	}
 	a := &actor{
-		hub: h, id: id, machine: NewMachine(st), log: h.logOf(id, st.Session.Seq),
+		hub: h, id: id, machine: NewMachine(st).WithBudget(h.budget), fresh: fresh, log: h.logOf(id, st.Session.Seq),
 		inbox: make(chan request), done: make(chan struct{}), running: map[string]context.CancelFunc{},
 	}
 	h.actors[id] = a

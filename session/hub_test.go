@@ -17,6 +17,7 @@ type bench struct {
 	world *sessiontest.World
 	hub   *session.Hub
 	clock *sessiontest.Clock
+	cost  float64 // a session's budget
 	stop  func()
 }
 
@@ -30,7 +31,7 @@ func newBench(t *testing.T) *bench {
 // start makes a hub over what is stored, as a restart of the bot does.
 func (b *bench) start() {
 	b.t.Helper()
-	hub, err := session.NewHub(session.HubConfig{Store: b.store, Sandboxes: b.world, Forge: b.world, Clock: b.clock})
+	hub, err := session.NewHub(session.HubConfig{Store: b.store, Sandboxes: b.world, Forge: b.world, Clock: b.clock, Budget: b.cost})
 	if err != nil {
 		b.t.Fatal(err)
 	}

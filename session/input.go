@@ -18,9 +18,11 @@ type (
 	}
 
 	// StopAsked stops the turn of PromptID; empty means the one that runs. It never stops another. Refused with NotFound if that one does not run.
+	// With Pause it is a no to that question, and refused with Conflict if the question is settled.
 	StopAsked struct {
 		By       Person
 		PromptID string
+		Pause    string
 	}
 
 	// Approved is a ✅ on a card, by somebody who may act. By.GitHub is nil when they have not linked an account.
@@ -89,8 +91,27 @@ type (
 	// Confirmed confirms an effect that has no other outcome (stop, suspend of a sandbox that was gone).
 	Confirmed struct{ Effect string }
 
-	// ModelCalled is a model call that the gateway counted.
-	ModelCalled struct{ Call ModelCall }
+	// CallBegun asks whether a model call may be made; once this is committed it may. Refused with ErrHeld while the session holds its calls,
+	// with Forbidden where nobody could be asked.
+	CallBegun struct{ Call OpenCall }
+
+	// CallHeld tells that a model call waits. Its sender is answered when it is worth asking again; the first one asks the thread.
+	CallHeld struct{}
+
+	// ModelCalled is a model call that the gateway counted: the one that was begun under its ID. Unknown and repeated ids are ignored.
+	ModelCalled struct {
+		ID   string
+		Call ModelCall
+	}
+
+	// Raised is a participant's yes to the question of a pause. Refused with Conflict if that one is settled.
+	Raised struct {
+		By    Person
+		Pause string
+	}
+
+	// Restarted is the first input that a new process sends to a session with something left of the process before.
+	Restarted struct{}
 
 	// Proposed, Updated and Asked are the agent's tools.
 	Proposed struct{ Proposal Proposal }
@@ -155,7 +176,11 @@ func (Journaled) input()         {}
 func (Delivered) input()         {}
 func (DeliveryFailed) input()    {}
 func (Confirmed) input()         {}
+func (CallBegun) input()         {}
+func (CallHeld) input()          {}
 func (ModelCalled) input()       {}
+func (Raised) input()            {}
+func (Restarted) input()         {}
 func (Proposed) input()          {}
 func (Updated) input()           {}
 func (Asked) input()             {}

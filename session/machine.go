@@ -20,6 +20,7 @@ const (
 // Machine decides what a session does. It is pure: no clock, no I/O, no goroutine; the same inputs give the same outputs.
 type Machine struct {
 	s         Session
+	budget    float64  // the operator's limit of a session's cost, US dollars; 0: none
 	prompts   []Prompt // unfinished, in order of arrival
 	cards     []Card
 	approvals []Approval // unfinished
@@ -106,8 +107,16 @@ func (m *Machine) take(in Input) error {
 		m.deliveryFailed(in)
 	case Confirmed:
 		m.confirm(in.Effect)
+	case CallBegun:
+		return m.callBegun(in)
+	case CallHeld:
+		m.callHeld()
 	case ModelCalled:
-		m.modelCalled(in.Call)
+		m.modelCalled(in)
+	case Raised:
+		return m.raised(in)
+	case Restarted:
+		m.restarted()
 	case Proposed:
 		return m.proposed(in.Proposal)
 	case Updated:
@@ -215,6 +224,9 @@ func (m *Machine) Deadline() time.Time {
 	if t := m.s.Turn; t != nil && t.Stopping && t.State != TurnAnswered {
 		earlier(t.StopAt)
 	}
+	if t := m.s.Turn; t != nil && t.Pause != nil {
+		earlier(t.Pause.Until)
+	}
 	return d
 }
 
@@ -226,6 +238,9 @@ func (m *Machine) tick() {
 	}
 	if t := m.s.Turn; t != nil && t.Stopping && t.State != TurnAnswered && !t.StopAt.After(m.at) {
 		m.stopByForce(t)
+	}
+	if t := m.s.Turn; t != nil && t.Pause != nil && !t.Pause.Until.After(m.at) {
+		m.pauseExpired()
 	}
 	if !m.s.IdleAt.IsZero() && !m.s.IdleAt.After(m.at) {
 		m.s.IdleAt = time.Time{}

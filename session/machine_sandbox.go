@@ -114,7 +114,7 @@ func (m *Machine) journaled(in Journaled) error {
 			if e.Turn != nil && e.Turn.State == TurnAnswered {
 				m.answered(e)
 			}
-		case KindBoot, KindPrompt, KindModel, KindCommits, KindCard, KindApproval, KindPullRequest, KindSandbox, KindNote:
+		case KindBoot, KindPrompt, KindModel, KindCommits, KindCard, KindApproval, KindPullRequest, KindSandbox, KindNote, KindBudget:
 			// Not the runner's to tell.
 		}
 	}
@@ -151,7 +151,7 @@ func (e *Event) valid() bool {
 		c.Retry, ok = e.Retry, e.Retry != nil
 	case KindError:
 		c.Error, ok = e.Error, e.Error != nil
-	case KindBoot, KindTurn, KindPrompt, KindModel, KindCommits, KindCard, KindApproval, KindPullRequest, KindSandbox, KindNote:
+	case KindBoot, KindTurn, KindPrompt, KindModel, KindCommits, KindCard, KindApproval, KindPullRequest, KindSandbox, KindNote, KindBudget:
 	}
 	*e = c
 	return ok
@@ -229,10 +229,11 @@ func (m *Machine) lost(in Lost) {
 	case t.State == TurnAnswered:
 		m.start() // to collect from
 	case t.Stopping:
-		m.endTurn(PromptStopped, "Stopped by "+t.StopBy.Name+".", "")
+		m.endTurn(PromptStopped, t.stopReason(), "")
 	case p == nil || p.Attempt+1 >= maxAttempts:
 		m.endTurn(PromptFailed, "The sandbox was lost twice while the agent worked. What it had not committed is gone. Please send your message again.", "")
 	default:
+		m.endPause("The sandbox was lost, and the agent begins again.")
 		p.Attempt++
 		m.dirty.prompts[p.ID] = true
 		p.State = PromptQueued

@@ -208,12 +208,21 @@ func (m *Machine) stopAsked(in StopAsked) error {
 	if t.Stopping {
 		return nil
 	}
-	stopping := *t
-	stopping.Stopping, stopping.StopBy, stopping.StopAt = true, in.By, m.at.Add(StopWithin)
-	t = &stopping
-	m.s.Turn = t
+	if in.Pause != "" && (t.Pause == nil || t.Pause.ID != in.Pause) {
+		return m.settled(in.Pause)
+	}
 	m.s.Participants = addPerson(m.s.Participants, in.By)
-	reason := "Stopped by " + in.By.Name + "."
+	m.stopTurn(in.By, "Stopped by "+in.By.Name+".")
+	return nil
+}
+
+// stopTurn has the turn that runs stopped. The reason is a sentence that tells the thread who stopped it, or what.
+func (m *Machine) stopTurn(by Person, reason string) {
+	m.endPause(reason)
+	stopping := *m.s.Turn
+	t := &stopping
+	t.Stopping, t.StopBy, t.StopReason, t.StopAt = true, by, reason, m.at.Add(StopWithin)
+	m.s.Turn = t
 	m.tell(Event{Kind: KindTurn, Turn: &TurnChange{State: TurnStopping, Reason: reason}})
 	switch {
 	case t.State == TurnStarted && !m.pending(EffectPrompt):
@@ -222,7 +231,6 @@ func (m *Machine) stopAsked(in StopAsked) error {
 		m.ask(Effect{Kind: EffectStop, Start: m.s.Sandbox.Start, PromptID: t.PromptID})
 	}
 	// A prompt on its way is stopped when its delivery is confirmed.
-	return nil
 }
 
 // stopByForce ends a turn whose runner did not stop it. The sandbox is put away with everything that runs in it; its files stay.
@@ -231,13 +239,14 @@ func (m *Machine) stopByForce(t *Turn) {
 		m.drop(EffectPrompt, EffectStop, EffectAttach)
 		m.putAway("the agent did not stop")
 	}
-	m.endTurn(PromptStopped, "Stopped by "+t.StopBy.Name+", by force: the agent did not stop by itself. What it had not committed is still in its files.", "")
+	m.endTurn(PromptStopped, t.stopReason()+" It was ended by force: the agent did not stop by itself. What it had not committed is still in its files.", "")
 }
 
 // answered takes the runner's word that the agent is done. What it did is collected before anything is shown.
 func (m *Machine) answered(e Event) {
 	m.working(m.turnPrompt())
 	m.drop(EffectPrompt, EffectStop)
+	m.endPause("The turn has ended.")
 	t := *m.s.Turn
 	t.State, t.Outcome, t.Reason = TurnAnswered, PromptFailed, OneLine(e.Turn.Reason, 600)
 	switch e.Turn.Outcome {
@@ -246,7 +255,7 @@ func (m *Machine) answered(e Event) {
 	case PromptFailed, PromptQueued, PromptRunning, PromptWithdrawn:
 	}
 	if t.Stopping && t.Outcome != PromptFailed {
-		t.Outcome, t.Reason = PromptStopped, "Stopped by "+t.StopBy.Name+"."
+		t.Outcome, t.Reason = PromptStopped, t.stopReason()
 	}
 	m.s.Turn = &t
 	m.tell(Event{At: e.At, Kind: KindTurn, Turn: &TurnChange{State: TurnAnswered, Outcome: t.Outcome, Reason: t.Reason}})
@@ -277,6 +286,7 @@ func (m *Machine) identities() []Author {
 // endTurn records the outcome and lets the next prompt have its turn.
 func (m *Machine) endTurn(outcome PromptState, reason, card string) {
 	m.drop(EffectPrompt, EffectStop, EffectCollect)
+	m.endPause("The turn has ended.")
 	if p := m.turnPrompt(); p != nil {
 		p.State, p.Reason, p.Ended = outcome, reason, m.at
 		m.tell(Event{Kind: KindPrompt, Prompt: &PromptChange{Author: p.Author, State: outcome, Reason: reason}})
@@ -291,15 +301,6 @@ func (m *Machine) endTurn(outcome PromptState, reason, card string) {
 	}
 	m.s.IdleAt = m.at.Add(IdleAfter)
 	m.advance()
-}
-
-func (m *Machine) modelCalled(c ModelCall) {
-	m.s.Usage.Input += c.Usage.Input
-	m.s.Usage.Output += c.Usage.Output
-	m.s.Usage.CacheRead += c.Usage.CacheRead
-	m.s.Usage.CacheWrite += c.Usage.CacheWrite
-	m.s.Cost += c.Cost
-	m.tell(Event{Kind: KindModel, Model: &c})
 }
 
 // title is the first line of a prompt, short enough for a heading.

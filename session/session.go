@@ -123,18 +123,28 @@ type Sandbox struct {
 
 // Turn is the run that goes on.
 type Turn struct {
-	PromptID string      `json:"prompt_id"`
-	State    TurnState   `json:"state"`
-	Stopping bool        `json:"stopping,omitempty"`
-	StopBy   Person      `json:"stop_by,omitzero"`
-	StopAt   time.Time   `json:"stop_at,omitzero"`  // when it is ended by force
-	Outcome  PromptState `json:"outcome,omitempty"` // the runner's word, once answered
-	Reason   string      `json:"reason,omitempty"`
+	PromptID   string      `json:"prompt_id"`
+	State      TurnState   `json:"state"`
+	Stopping   bool        `json:"stopping,omitempty"`
+	StopBy     Person      `json:"stop_by,omitzero"`
+	StopAt     time.Time   `json:"stop_at,omitzero"` // when it is ended by force
+	StopReason string      `json:"stop_reason,omitempty"`
+	Pause      *Pause      `json:"pause,omitempty"`   // it waits for more budget
+	Outcome    PromptState `json:"outcome,omitempty"` // the runner's word, once answered
+	Reason     string      `json:"reason,omitempty"`
 
 	// How often the agent used its tools.
 	Questions int `json:"questions,omitempty"`
 	Updates   int `json:"updates,omitempty"`
 	Proposals int `json:"proposals,omitempty"`
+}
+
+// stopReason says who or what stopped the turn.
+func (t *Turn) stopReason() string {
+	if t.StopReason != "" {
+		return t.StopReason
+	}
+	return "Stopped by " + t.StopBy.Name + "." // stored before reasons were
 }
 
 // Proposal is the agent's wish for a pull request: words for the card, not facts.
@@ -181,7 +191,9 @@ type Session struct {
 	Pushed       string       `json:"pushed,omitempty"`    // newest commit on the remote's Branch
 	PullRequest  *PullRequest `json:"pull_request,omitempty"`
 	Usage        Usage        `json:"usage,omitzero"`
-	Cost         float64      `json:"cost,omitempty"` // US dollars
+	Cost         float64      `json:"cost,omitempty"`  // US dollars
+	Calls        []OpenCall   `json:"calls,omitempty"` // model calls under way
+	Budget       Budget       `json:"budget,omitzero"`
 	Seq          int64        `json:"seq"`            // of the newest event
 	Told         int64        `json:"told,omitempty"` // bytes of the log that are the sandbox's words
 	Cards        int          `json:"cards,omitempty"`

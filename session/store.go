@@ -35,7 +35,7 @@ func (r *Removed) Error() string {
 	return fmt.Sprintf("This session was removed on %s: sessions are kept for %d days after the last thing that happened in them.", r.At.UTC().Format(time.DateOnly), r.Days)
 }
 
-// AtRest reports whether nothing of the session needs an actor: no turn, queue, live sandbox, waiting approval or effect.
+// AtRest reports whether nothing of the session needs an actor: no turn, queue, live sandbox, waiting approval, effect or model call.
 func (s State) AtRest() bool {
-	return s.Session.Turn == nil && len(s.Prompts) == 0 && len(s.Effects) == 0 && len(s.Approvals) == 0 && !s.Session.Sandbox.State.Live()
+	return s.Session.Turn == nil && len(s.Prompts) == 0 && len(s.Effects) == 0 && len(s.Approvals) == 0 && len(s.Session.Calls) == 0 && !s.Session.Sandbox.State.Live()
 }

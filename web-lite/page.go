@@ -165,6 +165,9 @@ func stateText(st session.State) string {
 			text = "starting"
 		case session.TurnWorking:
 			text = "working"
+			if v.Turn.Pause != nil {
+				text = "paused: the budget is spent"
+			}
 		case session.TurnStopping:
 			text = "stopping"
 		case session.TurnAnswered:

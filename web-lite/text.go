@@ -180,6 +180,9 @@ func writeEvent(w io.Writer, e session.Event) error {
 		for _, o := range e.Note.Options {
 			t.body("", "- "+line(o))
 		}
+	case e.Budget != nil:
+		head(string(e.Budget.State))
+		t.budget(e.Budget)
 	case e.Error != nil:
 		head(string(e.Error.Code))
 		t.body("", e.Error.Message)
@@ -255,6 +258,18 @@ func (t *entry) pull(p *session.PullRequest) {
 	if p.Adopted {
 		t.fact("adopted", "it was there already")
 	}
+}
+
+func (t *entry) budget(b *session.BudgetChange) {
+	t.fact("spent", session.Dollars(b.Spent)+" of "+session.Dollars(b.Limit))
+	switch b.State {
+	case session.BudgetAsked:
+		t.fact("paused until somebody allows", session.Dollars(b.More)+" more")
+	case session.BudgetRaised:
+		t.fact("raised", "by "+who(b.By)+", by "+session.Dollars(b.More))
+	case session.BudgetWarned, session.BudgetEnded:
+	}
+	t.fact("reason", b.Reason)
 }
 
 // took writes a duration; "" for none.

@@ -1,8 +1,9 @@
 package gateway
 
 import (
-	"bytes"
 	"context"
+	"crypto/rand"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -10,9 +11,9 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
-	"openinspect/sandbox/link"
 	"openinspect/session"
 	"openinspect/session/model"
 )
@@ -36,6 +37,8 @@ type Provider struct {
 type Config struct {
 	Providers map[string]Provider // by the ids of the catalogue: anthropic, openai
 	Clock     session.Clock       // nil: the computer's
+	// Report takes errors that nobody waits for: a call that could not be counted. Nil: nobody.
+	Report func(id session.ID, op string, err error)
 }
 
 // Gateway passes model calls on. Its zero value is of no use; make it with New.
@@ -43,6 +46,11 @@ type Gateway struct {
 	providers map[string]upstream
 	client    *http.Client
 	clock     session.Clock
+	report    func(session.ID, string, error)
+	run       string          // makes the ids of calls different from those of another process
+	numbers   atomic.Uint64   // of calls
+	stopping  context.Context // ends when draining begins
+	stop      context.CancelFunc
 
 	mu       sync.Mutex
 	draining bool
@@ -66,6 +74,8 @@ func New(c Config) (*Gateway, error) {
 	g := &Gateway{
 		providers: map[string]upstream{},
 		clock:     c.Clock,
+		report:    c.Report,
+		run:       rand.Text(),
 		client: &http.Client{
 			Transport:     &http.Transport{Proxy: http.ProxyFromEnvironment, DisableCompression: true, MaxIdleConnsPerHost: 16, ForceAttemptHTTP2: true, TLSHandshakeTimeout: 10 * time.Second},
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
@@ -74,6 +84,10 @@ func New(c Config) (*Gateway, error) {
 	if g.clock == nil {
 		g.clock = session.SystemClock{}
 	}
+	if g.report == nil {
+		g.report = func(session.ID, string, error) {}
+	}
+	g.stopping, g.stop = context.WithCancel(context.Background())
 	for id, p := range c.Providers {
 		base, err := url.Parse(strings.TrimSuffix(p.BaseURL, "/"))
 		if err != nil || base.Host == "" || paths[id] == nil {
@@ -84,9 +98,10 @@ func New(c Config) (*Gateway, error) {
 	return g, nil
 }
 
-// Handler serves one session's calls: POST /model/PROVIDER/v1/…. record is told of each, after its answer; what it does must not be lost
-// because the caller went away, so its context does not end with the request's.
-func (g *Gateway) Handler(_ session.ID, record func(context.Context, session.ModelCall)) http.Handler {
+// Handler serves one session's calls: POST /model/PROVIDER/v1/…. send is the session: it is asked before each call with CallBegun, and told of
+// it with ModelCalled after its answer, also when the caller went away.
+func (g *Gateway) Handler(id session.ID, send session.Send) http.Handler {
+	asker := &asker{g, id, send}
 	streams := make(chan struct{}, maxStreams)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		provider, rest, _ := strings.Cut(strings.TrimPrefix(r.URL.Path, "/model/"), "/")
@@ -108,9 +123,7 @@ func (g *Gateway) Handler(_ session.ID, record func(context.Context, session.Mod
 			return
 		}
 		if !g.enter() {
-			w.Header().Set("Retry-After", retryAfter)
-			w.Header().Set(link.HeaderRestarting, "1")
-			refuse(w, provider, http.StatusServiceUnavailable, "overloaded_error", "The bot is restarting.")
+			askAgain(w, provider, "The bot is restarting.")
 			return
 		}
 		defer g.leave()
@@ -120,143 +133,27 @@ func (g *Gateway) Handler(_ session.ID, record func(context.Context, session.Mod
 			refuse(w, provider, http.StatusRequestEntityTooLarge, "invalid_request_error", "The request is larger than 64 MiB, or broke off.")
 			return
 		}
-		body, m, err := admit(provider, body)
+		body, m, err := admit("/"+rest, body)
 		if err != nil {
 			refuse(w, provider, http.StatusBadRequest, "invalid_request_error", session.Sentence(err))
 			return
 		}
-		g.pass(w, r, up, m, "/"+rest, body, record)
-	})
-}
-
-// forwarded are the headers of the agent's request that the provider gets.
-var forwarded = []string{"Content-Type", "Accept", "User-Agent", "Anthropic-Version", "Anthropic-Beta"}
-
-// returned are the headers of the provider's answer that the agent gets; what identifies our account stays here.
-var returned = []string{"Content-Type", "Retry-After", "Retry-After-Ms", "Request-Id", "X-Request-Id", "X-Should-Retry"}
-
-// pass sends one admitted call on and streams the answer back.
-func (g *Gateway) pass(w http.ResponseWriter, r *http.Request, up upstream, m model.Model, path string, body []byte, record func(context.Context, session.ModelCall)) {
-	ctx, cancel := context.WithCancel(r.Context())
-	defer cancel()
-	alive := g.watch(cancel)
-	defer func() { alive.stop() }()
-	out, err := http.NewRequestWithContext(ctx, http.MethodPost, up.base.JoinPath(path).String(), bytes.NewReader(body))
-	if err != nil {
-		refuse(w, m.Provider, http.StatusBadGateway, "api_error", "The model provider's address is wrong.")
-		return
-	}
-	for _, h := range forwarded {
-		if v := r.Header.Get(h); v != "" {
-			out.Header.Set(h, v)
-		}
-	}
-	if m.Provider == model.Anthropic {
-		out.Header.Set("X-Api-Key", up.key)
-	} else {
-		out.Header.Set("Authorization", "Bearer "+up.key)
-	}
-	call := session.ModelCall{Model: m.ID}
-	defer func() {
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), 30*time.Second)
-		defer cancel()
-		if call.Status != 0 || call.Usage != (session.Usage{}) {
-			record(ctx, call)
-		}
-	}()
-	resp, err := g.client.Do(out)
-	if err != nil {
+		call := &call{g: g, asker: asker, up: up, model: m, path: "/" + rest, estimate: estimate(m, len(body))}
+		err = asker.begin(r.Context(), call)
 		switch {
-		case r.Context().Err() != nil: // nobody to tell
-		case ctx.Err() != nil:
-			refuse(w, m.Provider, http.StatusGatewayTimeout, "api_error", fmt.Sprintf("The model provider did not answer for %d minutes.", int(silence.Minutes())))
+		case errors.Is(err, session.ErrHeld):
+			asker.hold(r.Context()) // without the body, which nothing refers to any more: the runner has it
+			askAgain(w, provider, "The thread is asked whether this may cost more.")
+		case session.CodeOf(err) == session.Unavailable:
+			askAgain(w, provider, session.Sentence(err))
+		case session.CodeOf(err) == session.Internal:
+			refuse(w, provider, http.StatusInternalServerError, "api_error", session.Sentence(err))
+		case err != nil:
+			refuse(w, provider, http.StatusBadRequest, "invalid_request_error", session.Sentence(err))
 		default:
-			refuse(w, m.Provider, http.StatusBadGateway, "api_error", "The model provider cannot be reached.")
+			call.pass(w, r, body)
 		}
-		return
-	}
-	defer resp.Body.Close()
-	if resp.StatusCode >= 300 {
-		call.Status = resp.StatusCode
-		answerRefusal(w, m.Provider, resp)
-		return
-	}
-	for _, h := range returned {
-		if v := resp.Header.Get(h); v != "" {
-			w.Header().Set(h, v)
-		}
-	}
-	w.WriteHeader(resp.StatusCode)
-	counter := &meter{stream: strings.HasPrefix(resp.Header.Get("Content-Type"), "text/event-stream")}
-	err = relay(w, resp.Body, counter, alive)
-	usage, whole := counter.usage(len(body))
-	call.Usage, call.Estimate = session.Usage(usage), !whole
-	call.Cost = m.Cost(usage)
-	if err != nil {
-		panic(http.ErrAbortHandler) // the answer broke off: the runner must see that it did
-	}
-}
-
-// watchdog calls a function when it has not been fed for the time of a silence.
-type watchdog struct {
-	clock session.Clock
-	bite  func()
-	stop  func() bool
-}
-
-func (g *Gateway) watch(bite func()) *watchdog {
-	return &watchdog{g.clock, bite, g.clock.AfterFunc(silence, bite)}
-}
-
-func (d *watchdog) feed() {
-	if d.stop() {
-		d.stop = d.clock.AfterFunc(silence, d.bite)
-	}
-}
-
-// relay copies an answer as it comes.
-func relay(w http.ResponseWriter, body io.Reader, counter *meter, alive *watchdog) error {
-	flush := http.NewResponseController(w)
-	buffer := make([]byte, 32<<10)
-	for {
-		n, err := body.Read(buffer)
-		if n > 0 {
-			alive.feed()
-			counter.take(buffer[:n])
-			if _, err := w.Write(buffer[:n]); err != nil {
-				return err
-			}
-			if err := flush.Flush(); err != nil {
-				return err
-			}
-		}
-		if err == io.EOF {
-			return nil
-		}
-		if err != nil {
-			return err
-		}
-	}
-}
-
-// answerRefusal passes a provider's refusal on. What it says of our key is for the operator: the agent learns only that it was refused.
-func answerRefusal(w http.ResponseWriter, provider string, resp *http.Response) {
-	if resp.StatusCode == http.StatusUnauthorized || resp.StatusCode == http.StatusForbidden {
-		refuse(w, provider, resp.StatusCode, "authentication_error",
-			"The model provider refused the operator's key. Whoever runs the bot has to check "+strings.ToUpper(provider)+"_API_KEY.")
-		return
-	}
-	if resp.StatusCode < 400 {
-		refuse(w, provider, http.StatusBadGateway, "api_error", "The model provider answered with a redirect, which is not followed.")
-		return
-	}
-	for _, h := range returned {
-		if v := resp.Header.Get(h); v != "" {
-			w.Header().Set(h, v)
-		}
-	}
-	w.WriteHeader(resp.StatusCode)
-	_, _ = io.Copy(w, io.LimitReader(resp.Body, 1<<20)) // best effort: the status is what counts
+	})
 }
 
 // enter counts a call in; false while draining.
@@ -283,6 +180,7 @@ func (g *Gateway) leave() {
 func (g *Gateway) Drain(ctx context.Context) error {
 	g.mu.Lock()
 	g.draining = true
+	g.stop()
 	g.idle = make(chan struct{})
 	if g.calls == 0 {
 		close(g.idle)

@@ -22,6 +22,31 @@ type rig struct {
 	gateway  *Gateway
 	server   *httptest.Server
 	calls    chan session.ModelCall
+
+	// what the session says before a call; nil: yes
+	begun func(session.OpenCall) error
+	held  func(context.Context) error
+	count func(session.ModelCalled) error
+}
+
+// send is the session.
+func (r *rig) send(ctx context.Context, in session.Input) error {
+	switch in := in.(type) {
+	case session.CallBegun:
+		if r.begun != nil {
+			return r.begun(in.Call)
+		}
+	case session.CallHeld:
+		return r.held(ctx)
+	case session.ModelCalled:
+		if r.count != nil {
+			if err := r.count(in); err != nil {
+				return err
+			}
+		}
+		r.calls <- in.Call
+	}
+	return nil
 }
 
 func newRig(t *testing.T, script string) *rig {
@@ -44,7 +69,7 @@ func newRig(t *testing.T, script string) *rig {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r.server = httptest.NewServer(r.gateway.Handler("abcdefghij", func(_ context.Context, c session.ModelCall) { r.calls <- c }))
+	r.server = httptest.NewServer(r.gateway.Handler("abcdefghij", r.send))
 	t.Cleanup(r.server.Close)
 	return r
 }

@@ -35,6 +35,16 @@ type path struct {
 	dialled *link.Link // the bot's end
 }
 
+// agrees is a session that lets every call be made, and tells what they cost.
+func agrees(calls chan session.ModelCall) session.Send {
+	return func(_ context.Context, in session.Input) error {
+		if c, ok := in.(session.ModelCalled); ok {
+			calls <- c.Call
+		}
+		return nil
+	}
+}
+
 const token = "the link's own"
 
 func newPath(t *testing.T, script string) *path {
@@ -55,7 +65,7 @@ func newPath(t *testing.T, script string) *path {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p.bot = g.Handler("abcdefghij", func(_ context.Context, c session.ModelCall) { p.calls <- c })
+	p.bot = g.Handler("abcdefghij", agrees(p.calls))
 	p.runner = httptest.NewServer(link.Authenticate(link.HashToken(token), http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		l, err := link.Accept(w, r, http.NotFoundHandler())
 		if err != nil {

@@ -20,8 +20,9 @@ type meter struct {
 	line   []byte
 	long   bool // the line is longer than is kept
 	seen   model.Usage
-	text   int  // bytes of text, thoughts and tool input so far
-	whole  bool // the final usage was told
+	text   int   // bytes of text, thoughts and tool input so far
+	whole  bool  // the final usage was told
+	hourly int64 // of seen.CacheWrite, what is kept for an hour
 }
 
 func (m *meter) take(p []byte) {
@@ -41,11 +42,14 @@ func (m *meter) take(p []byte) {
 
 // reported is the usage object of all three formats.
 type reported struct {
-	Input       int64      `json:"input_tokens"`
-	Output      int64      `json:"output_tokens"`
-	CacheRead   int64      `json:"cache_read_input_tokens"`     // Anthropic: not part of the input
-	CacheWrite  int64      `json:"cache_creation_input_tokens"` // Anthropic: likewise
-	Prompt      int64      `json:"prompt_tokens"`               // chat completions
+	Input      int64 `json:"input_tokens"`
+	Output     int64 `json:"output_tokens"`
+	CacheRead  int64 `json:"cache_read_input_tokens"`     // Anthropic: not part of the input
+	CacheWrite int64 `json:"cache_creation_input_tokens"` // Anthropic: likewise
+	Creation   struct {
+		Hourly int64 `json:"ephemeral_1h_input_tokens"`
+	} `json:"cache_creation"` // Anthropic: how CacheWrite is divided
+	Prompt      int64      `json:"prompt_tokens"` // chat completions
 	Completion  int64      `json:"completion_tokens"`
 	InputParts  inputParts `json:"input_tokens_details"`
 	PromptParts inputParts `json:"prompt_tokens_details"`
@@ -82,12 +86,12 @@ func (m *meter) read() {
 	if m.long {
 		return
 	}
-	if !bytes.Contains(line, []byte(`"usage"`)) {
-		m.text += deltaBytes(line)
+	var p part
+	if bytes.Contains(line, []byte(`"usage"`)) && json.Unmarshal(line, &p) != nil {
 		return
 	}
-	var p part
-	if json.Unmarshal(line, &p) != nil {
+	if p.Message.Usage == nil && p.Usage == nil && p.Response.Usage == nil {
+		m.text += deltaBytes(line) // OpenAI writes "usage":null until it knows
 		return
 	}
 	for _, r := range []*reported{p.Message.Usage, p.Usage, p.Response.Usage} {
@@ -98,6 +102,7 @@ func (m *meter) read() {
 		m.seen.Input = max(m.seen.Input, r.Input+r.Prompt-cached-written)
 		m.seen.CacheRead = max(m.seen.CacheRead, r.CacheRead+cached)
 		m.seen.CacheWrite = max(m.seen.CacheWrite, r.CacheWrite+written)
+		m.hourly = max(m.hourly, min(r.Creation.Hourly, r.CacheWrite))
 		m.seen.Output = max(m.seen.Output, r.Output+r.Completion) // Anthropic counts from the start each time: the last is the sum
 	}
 	// Anthropic's message_start has the input alone; everything else that carries a usage is the last word.

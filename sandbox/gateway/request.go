@@ -4,14 +4,19 @@ import (
 	"encoding/json"
 	"net/http"
 	"slices"
+	"strings"
 
 	"openinspect/session"
 	"openinspect/session/model"
 )
 
-// admit reads what a call asks for. It returns the body to send, less what would run at the provider, and the model of the catalogue.
-func admit(provider string, body []byte) ([]byte, model.Model, error) {
+// admit reads what a call of a path asks for. It returns the body to send, less what would run at the provider, and the model of the catalogue.
+func admit(path string, body []byte) ([]byte, model.Model, error) {
 	var none model.Model
+	provider := model.OpenAI
+	if path == "/v1/messages" {
+		provider = model.Anthropic
+	}
 	var fields map[string]json.RawMessage
 	if err := json.Unmarshal(body, &fields); err != nil {
 		return nil, none, session.Errorf(session.Invalid, "The request is not a JSON object.")
@@ -33,6 +38,9 @@ func admit(provider string, body []byte) ([]byte, model.Model, error) {
 			return nil, none, err
 		}
 	}
+	if provider == model.OpenAI {
+		openAI(path, fields)
+	}
 	// Written anew, always: of a name that stands there twice the provider might read the one that was not looked at.
 	body, err := json.Marshal(fields)
 	return body, model.All()[i], session.Wrap("gateway.admit", err)
@@ -41,7 +49,48 @@ func admit(provider string, body []byte) ([]byte, model.Model, error) {
 // dropped are the fields of a request that let something run or be kept at the provider, or that change what a token costs.
 var dropped = []string{
 	"mcp_servers", "container", "background", "conversation", "previous_response_id", "prompt", "web_search_options",
-	"service_tier", "speed", "inference_geo",
+	"service_tier", "speed", "inference_geo", "store",
+}
+
+// openAI sets what OpenAI would else decide in ways that do not suit us: Responses are kept there unless told otherwise, and a stream of
+// chat completions does not say what it cost unless asked to.
+func openAI(path string, fields map[string]json.RawMessage) {
+	if path == "/v1/responses" {
+		fields["store"] = json.RawMessage("false")
+		return
+	}
+	var stream bool
+	if json.Unmarshal(fields["stream"], &stream) != nil || !stream {
+		return
+	}
+	options := map[string]json.RawMessage{}
+	_ = json.Unmarshal(fields["stream_options"], &options) // what is not an object is replaced
+	if options == nil {
+		options = map[string]json.RawMessage{} // null
+	}
+	options["include_usage"] = json.RawMessage("true")
+	fields["stream_options"], _ = json.Marshal(options) // raw JSON that was read: it cannot fail
+}
+
+// harmless are the beginnings of Anthropic's beta features that only change how an answer is written. Others let something run at the
+// provider, or change what a token costs.
+var harmless = []string{
+	"structured-outputs-", "interleaved-thinking-", "fine-grained-tool-streaming-", "context-management-", "compact-", "thinking-binding-controls-",
+	"mid-conversation-", "effort-", "token-efficient-tools-",
+}
+
+// betas returns what is left of the values of Anthropic-Beta.
+func betas(values []string) string {
+	var kept []string
+	for _, v := range values {
+		for name := range strings.SplitSeq(v, ",") {
+			name = strings.TrimSpace(name)
+			if slices.ContainsFunc(harmless, func(h string) bool { return strings.HasPrefix(name, h) }) {
+				kept = append(kept, name)
+			}
+		}
+	}
+	return strings.Join(kept, ",")
 }
 
 // ownTools leaves the tools that the agent runs itself: those without a type, and the types function and custom. All others (web search, code

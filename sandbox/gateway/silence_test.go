@@ -3,7 +3,6 @@ package gateway
 import (
 	"bufio"
 	"bytes"
-	"context"
 	"encoding/json"
 	"io"
 	"net/http"
@@ -11,7 +10,6 @@ import (
 	"strings"
 	"testing"
 
-	"openinspect/session"
 	"openinspect/session/model"
 	"openinspect/session/model/modeltest"
 	"openinspect/session/sessiontest"
@@ -26,7 +24,7 @@ func TestSilentProvider(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		server := httptest.NewServer(g.Handler("abcdefghij", func(_ context.Context, c session.ModelCall) { r.calls <- c }))
+		server := httptest.NewServer(g.Handler("abcdefghij", r.send))
 		t.Cleanup(server.Close)
 		body, err := json.Marshal(anthropic(bareName(t, model.Anthropic), true))
 		if err != nil {
@@ -76,13 +74,4 @@ func TestSilentProvider(t *testing.T) {
 			t.Errorf("%+v", c)
 		}
 	})
-}
-
-// An answer that broke off before it told anything still costs its input.
-func TestEstimate(t *testing.T) {
-	m := &meter{stream: true}
-	m.take([]byte("data: {\"type\":\"response.output_text.delta\",\"delta\":\"twelve bytes\"}\n"))
-	if u, whole := m.usage(4000); whole || u.Output != 3 || u.Input != 1000 {
-		t.Errorf("%+v %v", u, whole)
-	}
 }

@@ -58,7 +58,8 @@ const (
 	HeaderAfter   = "Inspect-After"
 )
 
-// HeaderRestarting marks a refusal of a bot that is stopping in good order: whoever asked holds the request for the next one.
+// HeaderRestarting marks a refusal that is none of the provider's: the bot is stopping in good order, or it held the call without keeping it.
+// Whoever asked holds the request and asks again.
 const HeaderRestarting = "Inspect-Restarting"
 
 // Status is the answer to GET /status.

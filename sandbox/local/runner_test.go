@@ -30,7 +30,7 @@ func (nothing) Clone(context.Context, session.Repo) (string, string, time.Time, 
 	return "", "", time.Time{}, session.Errorf(session.Forbidden, "nothing to clone")
 }
 
-func (nothing) Handler(session.ID, func(context.Context, session.ModelCall)) http.Handler {
+func (nothing) Handler(session.ID, session.Send) http.Handler {
 	return http.NotFoundHandler()
 }
 

@@ -72,6 +72,12 @@ func (u Usage) Add(v Usage) Usage {
 // Total is the number of all tokens.
 func (u Usage) Total() int64 { return u.Input + u.Output + u.CacheRead + u.CacheWrite }
 
+// Hourly returns what tokens cost more, in US dollars, that are written to the cache for an hour instead of five minutes: Anthropic then takes
+// twice the price of input (docs.anthropic.com, "Prompt caching").
+func (m Model) Hourly(tokens int64) float64 {
+	return float64(tokens) * max(0, 2*m.Price.Input-m.Price.CacheWrite) / 1e6
+}
+
 // Cost returns the price, in US dollars, of one call with this usage. Long requests cost more with some models, so the cost of several calls
 // is the sum of their costs, not the cost of the sum.
 func (m Model) Cost(u Usage) float64 {

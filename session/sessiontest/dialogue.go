@@ -43,7 +43,8 @@ func dialogue(t *testing.T, file string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	d := &speaker{machine: session.NewMachine(session.State{}), now: Epoch}
+	d := &speaker{now: Epoch}
+	d.restart(session.State{})
 	var got strings.Builder
 	speaking := false
 	for line := range strings.Lines(string(text)) {
@@ -75,7 +76,10 @@ func dialogue(t *testing.T, file string) {
 type speaker struct {
 	machine *session.Machine
 	now     time.Time
+	budget  float64
 }
+
+func (d *speaker) restart(st session.State) { d.machine = session.NewMachine(st).WithBudget(d.budget) }
 
 func (d *speaker) say(t *testing.T, line string) string {
 	words := strings.Fields(line)
@@ -87,9 +91,14 @@ func (d *speaker) say(t *testing.T, line string) string {
 		d.now = d.now.Add(by)
 		return ""
 	}
+	if words[0] == "budget" { // what the operator sets, with a restart
+		d.budget, _ = strconv.ParseFloat(words[1], 64)
+		d.restart(d.machine.State())
+		return ""
+	}
 	if words[0] == "restart" {
 		var b strings.Builder
-		d.machine = session.NewMachine(d.machine.State())
+		d.restart(d.machine.State())
 		for _, e := range d.machine.Resume() {
 			b.WriteString(effectLine(e))
 		}
@@ -162,11 +171,14 @@ func (d *speaker) input(w []string, line string) (session.Input, error) {
 		repo, _ := session.ParseRepo(w[2])
 		return session.RepositoryChosen{By: person(w[1]), Repo: repo, Base: w[3]}, nil
 	case "stop":
-		id := ""
+		in := session.StopAsked{By: person(w[1])}
 		if len(w) > 2 {
-			id = w[2]
+			in.PromptID = w[2]
 		}
-		return session.StopAsked{By: person(w[1]), PromptID: id}, nil
+		if len(w) > 3 {
+			in.Pause = w[3]
+		}
+		return in, nil
 	case "approve":
 		return session.Approved{By: person(w[1]), Card: w[2]}, nil
 	case "linked":
@@ -253,6 +265,22 @@ func (d *speaker) input(w []string, line string) (session.Input, error) {
 		return in, nil
 	case "suspend-failed":
 		return session.SuspendFailed{Effect: effect(session.EffectSuspend), Err: session.Failure{Code: session.Internal, Message: rest(line, 1)}}, nil
+	case "call": // call ID: may it be made?
+		return session.CallBegun{Call: session.OpenCall{ID: w[1], Call: session.ModelCall{
+			Model: "anthropic/claude-sonnet-4-6", Usage: session.Usage{Input: 500}, Cost: 0.25, Estimate: true}}}, nil
+	case "called": // called ID DOLLARS, or called ID unreached
+		call := session.ModelCall{Model: "anthropic/claude-sonnet-4-6"}
+		if w[2] != "unreached" {
+			call.Usage.Output = 100
+			call.Cost, _ = strconv.ParseFloat(w[2], 64)
+		}
+		return session.ModelCalled{ID: w[1], Call: call}, nil
+	case "held":
+		return session.CallHeld{}, nil
+	case "raise":
+		return session.Raised{By: person(w[1]), Pause: w[2]}, nil
+	case "restarted":
+		return session.Restarted{}, nil
 	case "model":
 		return session.ModelCalled{Call: session.ModelCall{Model: "anthropic/claude-sonnet-4-6", Usage: session.Usage{Input: 1000, Output: 100}, Cost: 0.5}}, nil
 	case "tick":
@@ -275,6 +303,11 @@ func Render(r session.Ready) string {
 	var b strings.Builder
 	for _, e := range r.Events {
 		b.WriteString(eventLine(e))
+	}
+	for _, a := range r.Audit() {
+		if a.Action == "raise" {
+			fmt.Fprintf(&b, "  audit    %s by %s: %s\n", a.Action, a.By.Name, a.Result)
+		}
 	}
 	for _, p := range r.Record.Prompts {
 		fmt.Fprintf(&b, "  prompt   %s %s%s\n", p.ID, p.State, reason(p.Reason))
@@ -355,6 +388,16 @@ func eventLine(e session.Event) string {
 		s += fmt.Sprintf(" #%d %s", e.PullRequest.Number, e.PullRequest.State)
 	case e.Model != nil:
 		s += fmt.Sprintf(" %s $%.2f", e.Model.Model, e.Model.Cost)
+	case e.Budget != nil:
+		c := e.Budget
+		s += fmt.Sprintf(" %s %s: %s of %s", c.State, c.Pause, session.Dollars(c.Spent), session.Dollars(c.Limit))
+		if c.More > 0 {
+			s += ", " + session.Dollars(c.More) + " more"
+		}
+		if c.By.Name != "" {
+			s += ", by " + c.By.Name
+		}
+		s += reason(c.Reason)
 	case e.Error != nil:
 		s += " " + e.Error.Message
 	}

@@ -184,6 +184,12 @@
       [n.kind === "question" ? el("h3", "", "Question") : n.kind === "update" ? "Update" : "Notice"], prose(n.text),
       n.options?.length ? el("ul", "", ...n.options.map((o) => el("li", "", line(o)))) : null,
     ],
+    budget: ({ budget: b }) => [
+      ["Budget ", badge(b.state), span("quiet", ` ${dollars(b.spent)} spent of ${dollars(b.limit)}`),
+        b.state === "asked" ? `, paused until somebody allows ${dollars(b.more)} more` : "",
+        b.state === "raised" ? [`, ${dollars(b.more)} more allowed by `, who(b.by)] : ""].flat(),
+      b.reason ? prose(b.reason) : null,
+    ],
     error: ({ error: f }) => [[el("h3", "", "Error"), " ", span("quiet", line(f.code))], prose(f.message)],
   };
 

@@ -1,0 +1,177 @@
+package gateway
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptrace"
+	"strings"
+	"sync/atomic"
+
+	"openinspect/session"
+	"openinspect/session/model"
+)
+
+// forwarded are the headers of the agent's request that the provider gets; of Anthropic-Beta, what betas lets through.
+var forwarded = []string{"Content-Type", "Accept", "User-Agent", "Anthropic-Version"}
+
+// returned are the headers of the provider's answer that the agent gets; what identifies our account stays here.
+var returned = []string{"Content-Type", "Retry-After", "Retry-After-Ms", "Request-Id", "X-Request-Id", "X-Should-Retry"}
+
+// call is one call of a session's that was admitted.
+type call struct {
+	g        *Gateway
+	asker    *asker
+	id       string
+	up       upstream
+	model    model.Model
+	path     string
+	estimate session.ModelCall
+}
+
+// estimate is what a call is taken for of which nothing is known but its size: the whole request read, none of it from the cache.
+func estimate(m model.Model, size int) session.ModelCall {
+	u := model.Usage{Input: int64(size / bytesPerToken)}
+	return session.ModelCall{Model: m.ID, Usage: session.Usage(u), Cost: m.Cost(u), Estimate: true}
+}
+
+// pass sends the call on, streams the answer back, and counts it whatever happens.
+func (c *call) pass(w http.ResponseWriter, r *http.Request, body []byte) {
+	counted := session.ModelCall{Model: c.model.ID}
+	defer func() { c.asker.count(r.Context(), c.id, counted) }()
+	ctx, cancel := context.WithCancel(r.Context())
+	defer cancel()
+	alive := c.g.watch(cancel)
+	defer func() { alive.stop() }()
+	var sent atomic.Bool // all of it: the provider may answer, and charge for it, whether or not we hear of that
+	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{WroteRequest: func(i httptrace.WroteRequestInfo) { sent.Store(i.Err == nil) }})
+	out, err := http.NewRequestWithContext(ctx, http.MethodPost, c.up.base.JoinPath(c.path).String(), bytes.NewReader(body))
+	if err != nil {
+		refuse(w, c.model.Provider, http.StatusBadGateway, "api_error", "The model provider's address is wrong.")
+		return
+	}
+	c.head(out.Header, r.Header)
+	resp, err := c.g.client.Do(out)
+	if err != nil {
+		if sent.Load() {
+			counted = c.estimate
+		}
+		switch {
+		case r.Context().Err() != nil: // nobody to tell
+		case ctx.Err() != nil:
+			refuse(w, c.model.Provider, http.StatusGatewayTimeout, "api_error", fmt.Sprintf("The model provider did not answer for %d minutes.", int(silence.Minutes())))
+		default:
+			refuse(w, c.model.Provider, http.StatusBadGateway, "api_error", "The model provider cannot be reached.")
+		}
+		return
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode >= 300 {
+		counted.Status = resp.StatusCode
+		answerRefusal(w, c.model.Provider, resp)
+		return
+	}
+	for _, h := range returned {
+		if v := resp.Header.Get(h); v != "" {
+			w.Header().Set(h, v)
+		}
+	}
+	w.WriteHeader(resp.StatusCode)
+	counter := &meter{stream: strings.HasPrefix(resp.Header.Get("Content-Type"), "text/event-stream")}
+	err = relay(w, resp.Body, counter, alive)
+	usage, whole := counter.usage(len(body))
+	counted.Usage, counted.Estimate = session.Usage(usage), !whole
+	counted.Cost = c.model.Cost(usage) + c.model.Hourly(counter.hourly)
+	if err != nil {
+		panic(http.ErrAbortHandler) // the answer broke off: the runner must see that it did
+	}
+}
+
+// head fills the headers of the request to the provider.
+func (c *call) head(out, in http.Header) {
+	for _, h := range forwarded {
+		if v := in.Get(h); v != "" {
+			out.Set(h, v)
+		}
+	}
+	if c.model.Provider == model.Anthropic {
+		if b := betas(in.Values("Anthropic-Beta")); b != "" {
+			out.Set("Anthropic-Beta", b)
+		}
+		out.Set("X-Api-Key", c.up.key)
+	} else {
+		out.Set("Authorization", "Bearer "+c.up.key)
+	}
+}
+
+// watchdog calls a function when it has not been fed for the time of a silence.
+type watchdog struct {
+	clock session.Clock
+	bite  func()
+	stop  func() bool
+}
+
+func (g *Gateway) watch(bite func()) *watchdog {
+	return &watchdog{g.clock, bite, g.clock.AfterFunc(silence, bite)}
+}
+
+func (d *watchdog) feed() {
+	if d.stop() {
+		d.stop = d.clock.AfterFunc(silence, d.bite)
+	}
+}
+
+// relay copies an answer as it comes.
+func relay(w http.ResponseWriter, body io.Reader, counter *meter, alive *watchdog) error {
+	flush := http.NewResponseController(w)
+	buffer := make([]byte, 32<<10)
+	for {
+		n, err := body.Read(buffer)
+		if n > 0 {
+			alive.feed()
+			counter.take(buffer[:n])
+			if _, err := w.Write(buffer[:n]); err != nil {
+				return err
+			}
+			if err := flush.Flush(); err != nil {
+				return err
+			}
+		}
+		if err == io.EOF {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
+// maxRefusal is how much is read of a provider's refusal.
+const maxRefusal = 1 << 20
+
+// answerRefusal passes a provider's refusal on. What it says of our key is for the operator: the agent learns only that it was refused.
+func answerRefusal(w http.ResponseWriter, provider string, resp *http.Response) {
+	said, _ := io.ReadAll(io.LimitReader(resp.Body, maxRefusal)) // best effort: the status is what counts
+	switch {
+	case resp.StatusCode == http.StatusUnauthorized || resp.StatusCode == http.StatusForbidden:
+		refuse(w, provider, resp.StatusCode, "authentication_error",
+			"The model provider refused the operator's key. Whoever runs the bot has to check "+strings.ToUpper(provider)+"_API_KEY.")
+		return
+	case resp.StatusCode < 400:
+		refuse(w, provider, http.StatusBadGateway, "api_error", "The model provider answered with a redirect, which is not followed.")
+		return
+	case resp.StatusCode == http.StatusTooManyRequests && bytes.Contains(said, []byte("insufficient_quota")):
+		// OpenAI says it with the status of a limit that passes, which the agent would try again and again.
+		resp.StatusCode = http.StatusPaymentRequired
+		resp.Header.Del("Retry-After")
+	}
+	for _, h := range returned {
+		if v := resp.Header.Get(h); v != "" {
+			w.Header().Set(h, v)
+		}
+	}
+	w.WriteHeader(resp.StatusCode)
+	_, _ = w.Write(said) // best effort: the caller may be gone
+}
