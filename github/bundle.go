@@ -105,14 +105,11 @@ func (k *check) unpack(ctx context.Context, bundle io.Reader) (head string, err 
 	if err != nil {
 		return "", err
 	}
-	for _, p := range h.prerequisites {
-		// Commits of the mirror are whole, so one that is not here is none of this repository's.
-		if kind, err := k.g.git.run(ctx, command{repo: k.repo}, "cat-file", "-t", p); err != nil || strings.TrimSpace(kind) != "commit" {
-			return "", session.Errorf(session.Invalid, "What came out of the sandbox builds on commit %.7s, which the repository does not have, so nothing was taken.", p)
-		}
+	if err := k.known(ctx, h.prerequisites); err != nil {
+		return "", err
 	}
 	// Objects are checked as they come in. --strict would also want every blob that a new tree names, and the mirror has none.
-	in := k.lazy
+	in := k.lazy()
 	in.in = io.LimitReader(r, maxBundle+1)
 	_, err = k.g.git.run(ctx, in, "index-pack", "--stdin", "--fix-thin", "--fsck-objects", fmt.Sprintf("--max-input-size=%d", maxBundle))
 	if err != nil {
@@ -122,10 +119,32 @@ func (k *check) unpack(ctx context.Context, bundle io.Reader) (head string, err 
 		if source.failed() != nil { // git only saw that there was no more
 			return "", session.Wrap("github.unpack", source.failed())
 		}
+		if session.CodeOf(err) == session.Invalid {
+			return "", err
+		}
 		return "", &session.Error{Code: session.Invalid, Op: "github.unpack", Message: "The commits that came out of the sandbox are damaged or too large (" + session.OneLine(said(err), 200) + "), so nothing was taken.", Err: err}
 	}
-	if kind, err := k.g.git.run(ctx, command{repo: k.repo}, "cat-file", "-t", h.head); err != nil || strings.TrimSpace(kind) != "commit" {
+	if kind, err := k.git(ctx, nil, "cat-file", "-t", h.head); err != nil || strings.TrimSpace(kind) != "commit" {
 		return "", session.Errorf(session.Invalid, "The bundle does not hold the commit it names, so nothing was taken.")
 	}
 	return h.head, nil
+}
+
+// known refuses a bundle that builds on what is neither on the remote nor was collected before. Commits of the mirror are whole, so one that is not
+// here is none of this repository's.
+func (k *check) known(ctx context.Context, prerequisites []string) error {
+	if len(prerequisites) == 0 {
+		return nil
+	}
+	kinds, err := k.git(ctx, strings.NewReader(strings.Join(prerequisites, "\n")+"\n"), "cat-file", "--batch-check=%(objecttype)")
+	if err != nil {
+		return session.Wrap("github.unpack", err)
+	}
+	lines := strings.Split(strings.TrimSpace(kinds), "\n")
+	for i, p := range prerequisites {
+		if i >= len(lines) || lines[i] != "commit" {
+			return session.Errorf(session.Invalid, "What came out of the sandbox builds on commit %.7s, which the repository does not have, so nothing was taken. Ask the agent to begin from a branch that is on GitHub.", p)
+		}
+	}
+	return nil
 }

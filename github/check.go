@@ -5,8 +5,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"path"
-	"slices"
 	"strconv"
 	"strings"
 
@@ -15,27 +13,37 @@ import (
 
 // Limits of what a turn may add.
 const (
-	maxCommits = 500
-	maxFile    = 25 << 20 // bytes of one new file
-	maxScan    = 4 << 20  // larger files are not looked through for secrets
-	maxGroup   = 32 << 20 // read at a time
-	maxFiles   = 10_000   // changed against the base
+	maxCommits   = 500
+	maxFile      = 25 << 20  // bytes of one new file
+	maxTotal     = 200 << 20 // of all of them
+	maxGroup     = 32 << 20  // read at a time
+	maxFiles     = 10_000    // changed against the base
+	maxPath      = 4096      // bytes, as Linux has it
+	maxAttention = 100
 )
 
 // check is the gate between a sandbox's commits and the remote. Nothing in them is believed: what is new is what the remote does not
 // have, and every new commit is looked at, not only the result.
 type check struct {
 	g          *GitHub
-	repo       string  // the quarantine
-	lazy       command // with which blobs of the remote can be had
+	where      session.Repo
+	repo       string // the quarantine
+	objects    string // the bundle's own, beside it
+	token, url string // with which blobs of the remote can be had
 	tips       map[string]string
 	bot        session.Author
 	identities []session.Author
+	attention  map[string]int // what wants a second look, and how much it does
 }
 
-// commit is a new commit as far as it is checked.
-type commit struct {
-	hash, author, committer, subject string
+// git looks at the quarantine and the bundle, and nowhere else.
+func (k *check) git(ctx context.Context, in io.Reader, args ...string) (string, error) {
+	return k.g.git.run(ctx, command{repo: k.repo, objects: k.objects, in: in}, args...)
+}
+
+// lazy is how to run git where it may fetch blobs that the mirror does not have.
+func (k *check) lazy() command {
+	return command{repo: k.repo, objects: k.objects, token: k.token, url: k.url, lazy: true}
 }
 
 // not is the revisions that the remote has, as rev-list reads them.
@@ -47,44 +55,26 @@ func (k *check) not() io.Reader {
 	return strings.NewReader(b.String())
 }
 
-// commits returns the new commits, newest first, and refuses those whose author or committer was not given to this session.
-func (k *check) commits(ctx context.Context, head string) ([]commit, error) {
-	out, err := k.g.git.run(ctx, command{repo: k.repo, in: k.not()}, "log", "--stdin", "--topo-order", "--no-show-signature",
-		"--max-count="+strconv.Itoa(maxCommits+1), "--format=%H%x00%ae%x00%ce%x00%s%x00", head)
-	if err != nil {
-		return nil, session.Wrap("github.check", err)
+// damaged is git's failure to read what came: every object is sound by itself, so something that they name is missing or of another kind.
+func (k *check) damaged(err error) error {
+	if session.CodeOf(err) != session.Internal || said(err) == "" {
+		return err
 	}
-	var commits []commit
-	fields := strings.Split(out, "\x00")
-	for ; len(fields) >= 4; fields = fields[4:] {
-		commits = append(commits, commit{strings.TrimSpace(fields[0]), fields[1], fields[2], session.OneLine(fields[3], 200)})
-	}
-	if len(commits) > maxCommits {
-		return nil, session.Errorf(session.Invalid, "The turn left more than %d commits, so none was taken. Ask the agent to squash them.", maxCommits)
-	}
-	for _, c := range commits {
-		known := c.author == k.bot.Email || slices.ContainsFunc(k.identities, func(a session.Author) bool { return a.Email == c.author })
-		switch {
-		case !known:
-			return nil, session.Errorf(session.Invalid, "Commit %.7s names an author who did not prompt in this session (%s), so it was not taken.", c.hash, session.OneLine(c.author, 100))
-		case c.committer != k.bot.Email:
-			return nil, session.Errorf(session.Invalid, "Commit %.7s was committed by %s instead of the bot, so it was not taken.", c.hash, session.OneLine(c.committer, 100))
-		}
-	}
-	return commits, nil
+	return &session.Error{Code: session.Invalid, Op: "github.check", Message: "The commits name things that did not come with them, so they were not taken. Ask the agent to commit its work anew.", Err: err}
 }
 
 // blob is one file that a commit adds or changes.
-type blob struct{ commit, hash, path string }
+type blob struct{ commit, hash, path, mode string }
 
-// contents looks through every file that any new commit adds or changes, and returns the paths that want a second look.
-func (k *check) contents(ctx context.Context, head string) (attention []string, err error) {
+// contents looks through every file that any new commit adds or changes, and notes those that want a second look.
+func (k *check) contents(ctx context.Context, head string) error {
 	// For a merge, -c leaves out what one of its parents has as it is: a merge of main is not main's changes again.
-	out, err := k.g.git.run(ctx, command{repo: k.repo, in: k.not()}, "log", "--stdin", "-z", "--raw", "-c", "--root", "--no-renames", "--no-abbrev", "--format=%x01%H", head)
+	out, err := k.git(ctx, k.not(), "log", "--stdin", "-z", "--raw", "-c", "--root", "--no-renames", "--no-abbrev", "--no-show-signature", "--format=%x01%H", head)
 	if err != nil {
-		return nil, session.Wrap("github.check", err)
+		return k.damaged(err)
 	}
 	var blobs []blob
+	seen := map[string]bool{} // of a file that many commits change in turn, each state once
 	current := ""
 	fields := strings.Split(out, "\x00")
 	for i := 0; i < len(fields); i++ {
@@ -102,20 +92,27 @@ func (k *check) contents(ctx context.Context, head string) (attention []string, 
 		}
 		i++
 		name := fields[i]
+		if session.FindToken(name) >= 0 {
+			return session.Errorf(session.Invalid, "The name of a file in commit %.7s holds what looks like a secret, so the commits were not taken. Ask the agent to make them anew without it.", current)
+		}
+		if len(name) > maxPath {
+			return session.Errorf(session.Invalid, "Commit %.7s has a file whose path is %d bytes long; at most %d are taken. Ask the agent to leave it out of its commits.", current, len(name), maxPath)
+		}
 		mode, hash, ok := result(f)
-		if !ok {
-			continue // a deletion
-		}
-		if a := second(name, mode); a != "" && !slices.Contains(attention, a) {
-			attention = append(attention, a)
-		}
-		if mode != "160000" {
-			blobs = append(blobs, blob{current, hash, name})
+		k.note(name, mode)
+		if ok && mode != modeModule && !seen[hash+mode] {
+			seen[hash+mode] = true
+			blobs = append(blobs, blob{current, hash, name, mode})
 		}
 	}
-	slices.Sort(attention)
-	return attention, k.scan(ctx, blobs)
+	return k.scan(ctx, blobs)
 }
+
+// The modes of what is no file. They are strings of git's tree format.
+const (
+	modeModule = "160000"
+	modeLink   = "120000"
+)
 
 // result reads what a line of --raw leaves behind: its colons count the parents, after which come the modes, the hashes and the status.
 func result(line string) (mode, hash string, ok bool) {
@@ -128,18 +125,6 @@ func result(line string) (mode, hash string, ok bool) {
 	return mode, hash, mode != "000000"
 }
 
-// second says why a path wants a second look; "" if it does not.
-func second(name, mode string) string {
-	clean := strings.ToLower(path.Clean("/" + name))[1:]
-	switch {
-	case strings.HasPrefix(clean, ".github/workflows/"), strings.HasPrefix(clean, ".github/actions/"), strings.HasPrefix(clean, ".openinspect/"):
-		return name
-	case mode == "160000":
-		return name + " (a submodule)"
-	}
-	return ""
-}
-
 // scan refuses files that are too large or hold what looks like a secret, and names them.
 func (k *check) scan(ctx context.Context, blobs []blob) error {
 	if len(blobs) == 0 {
@@ -149,33 +134,47 @@ func (k *check) scan(ctx context.Context, blobs []blob) error {
 	for _, b := range blobs {
 		ask.WriteString(b.hash + "\n")
 	}
-	sizes, err := k.g.git.run(ctx, command{repo: k.repo, in: strings.NewReader(ask.String())}, "cat-file", "--batch-check=%(objecttype) %(objectsize)")
+	sizes, err := k.git(ctx, strings.NewReader(ask.String()), "cat-file", "--batch-check=%(objecttype) %(objectsize)")
 	if err != nil {
-		return session.Wrap("github.scan", err)
+		return k.damaged(err)
 	}
 	var group []blob // read together, so that memory stays bounded
-	var bytes int64
+	var bytes, total int64
+	flush := func() error {
+		err := k.secrets(ctx, group)
+		group, bytes = nil, 0
+		return err
+	}
 	for i, line := range strings.Split(strings.TrimSpace(sizes), "\n") {
 		kind, text, _ := strings.Cut(line, " ")
 		size, err := strconv.ParseInt(text, 10, 64)
-		if i >= len(blobs) || kind != "blob" || err != nil {
-			continue // not among what came: the remote has it, by another path
+		if i >= len(blobs) {
+			break
 		}
-		if size > maxFile {
-			return session.Errorf(session.Invalid, "`%s` in commit %.7s has %d MiB; at most %d are taken. Ask the agent to leave it out of its commits.", shown(blobs[i].path), blobs[i].commit, size>>20, maxFile>>20)
-		}
-		if size > maxScan {
+		b := blobs[i]
+		if err != nil { // "missing": not among what came, the remote has it by another path
+			if b.mode == modeLink {
+				k.noteLink(b.path, "")
+			}
 			continue
 		}
-		if bytes += size; bytes > maxGroup {
-			if err := k.secrets(ctx, group); err != nil {
+		switch total += size; {
+		case kind != "blob":
+			return session.Errorf(session.Invalid, "`%s` in commit %.7s is no file, so the commits were not taken. Ask the agent to commit its work anew.", readable(b.path, 120), b.commit)
+		case size > maxFile:
+			return session.Errorf(session.Invalid, "`%s` in commit %.7s has %d MiB; at most %d are taken. Ask the agent to leave it out of its commits.", readable(b.path, 120), b.commit, size>>20, maxFile>>20)
+		case total > maxTotal:
+			return session.Errorf(session.Invalid, "The commits of this turn add more than %d MiB of files, the last of them `%s` in commit %.7s, so they were not taken. Ask the agent to leave large files out of its commits.", maxTotal>>20, readable(b.path, 120), b.commit)
+		}
+		if bytes+size > maxGroup {
+			if err := flush(); err != nil {
 				return err
 			}
-			group, bytes = nil, size
 		}
-		group = append(group, blobs[i])
+		bytes += size
+		group = append(group, b)
 	}
-	return k.secrets(ctx, group)
+	return flush()
 }
 
 // secrets refuses the first of some files that holds what looks like a secret.
@@ -187,9 +186,9 @@ func (k *check) secrets(ctx context.Context, blobs []blob) error {
 	for _, b := range blobs {
 		ask.WriteString(b.hash + "\n")
 	}
-	out, err := k.g.git.run(ctx, command{repo: k.repo, in: strings.NewReader(ask.String())}, "cat-file", "--batch")
+	out, err := k.git(ctx, strings.NewReader(ask.String()), "cat-file", "--batch")
 	if err != nil {
-		return session.Wrap("github.scan", err)
+		return k.damaged(err)
 	}
 	r := bufio.NewReader(strings.NewReader(out))
 	for _, b := range blobs {
@@ -199,7 +198,10 @@ func (k *check) secrets(ctx context.Context, blobs []blob) error {
 		}
 		if at := session.FindToken(text); at >= 0 {
 			line := 1 + strings.Count(text[:at], "\n")
-			return session.Errorf(session.Invalid, "`%s` line %d in commit %.7s holds what looks like a secret, so the commits were not taken. Ask the agent to take it out of its commits; deleting it in a later commit is not enough.", shown(b.path), line, b.commit)
+			return session.Errorf(session.Invalid, "`%s` line %d in commit %.7s holds what looks like a secret, so the commits were not taken. Ask the agent to take it out of its commits; deleting it in a later commit is not enough.", readable(b.path, 120), line, b.commit)
+		}
+		if b.mode == modeLink {
+			k.noteLink(b.path, text)
 		}
 	}
 	return nil
@@ -226,19 +228,19 @@ func next(r *bufio.Reader) (string, error) {
 	return string(b[:size]), nil
 }
 
-// shown is a path as it may stand in a message.
-func shown(name string) string { return session.OneLine(name, 120) }
-
 // diff returns what head changes since it left the base branch, for people to see.
 func (k *check) diff(ctx context.Context, base, head string) ([]session.FileChange, string, error) {
-	from, err := k.g.git.run(ctx, command{repo: k.repo}, "merge-base", base, head)
+	from, err := k.git(ctx, nil, "merge-base", base, head)
 	if err != nil {
-		return nil, "", &session.Error{Code: session.Invalid, Op: "github.diff", Message: "The commits have no history in common with the base branch, so they were not taken.", Err: err}
+		if said(err) != "" || session.CodeOf(err) == session.Invalid {
+			return nil, "", k.damaged(err)
+		}
+		return nil, "", &session.Error{Code: session.Invalid, Op: "github.diff", Message: "The commits have no history in common with the base branch, so they were not taken. Ask the agent to begin its branch from it.", Err: err}
 	}
 	from = strings.TrimSpace(from)
-	out, err := k.g.git.run(ctx, k.lazy, "diff", "--numstat", "-z", "--no-renames", "--no-ext-diff", "--no-textconv", from, head)
+	out, err := k.g.git.run(ctx, k.lazy(), "diff", "--numstat", "-z", "--no-renames", "--no-ext-diff", "--no-textconv", from, head)
 	if err != nil {
-		return nil, "", session.Wrap("github.diff", err)
+		return nil, "", remoteProblem("github.diff", k.where, "Then send another message here.", err)
 	}
 	var files []session.FileChange
 	for _, line := range strings.Split(out, "\x00") {
@@ -250,15 +252,16 @@ func (k *check) diff(ctx context.Context, base, head string) ([]session.FileChan
 		f.Added, _ = strconv.Atoi(words[0])
 		f.Deleted, _ = strconv.Atoi(words[1])
 		files = append(files, f)
+		k.note(f.Path, "") // a merge can bring back what a branch had, which no commit of its own shows
 	}
 	if len(files) > maxFiles {
 		return nil, "", session.Errorf(session.Invalid, "The changes touch %d files; at most %d are taken. Ask the agent to leave generated files out of its commits.", len(files), maxFiles)
 	}
-	enough := k.lazy
+	enough := k.lazy()
 	enough.cut = maxPatch + 1
 	patch, err := k.g.git.run(ctx, enough, "diff", "--no-color", "--no-renames", "--no-ext-diff", "--no-textconv", from, head)
 	if err != nil {
-		return nil, "", session.Wrap("github.diff", err)
+		return nil, "", remoteProblem("github.diff", k.where, "Then send another message here.", err)
 	}
 	if len(patch) > maxPatch {
 		cut := strings.LastIndexByte(patch[:maxPatch], '\n') + 1

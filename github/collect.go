@@ -50,7 +50,12 @@ func (g *GitHub) Collect(ctx context.Context, r session.CollectRequest, bundle s
 		return nil, nil
 	}
 	defer body.Close()
-	k := &check{g: g, repo: quarantine, lazy: command{repo: quarantine, token: token, url: g.CloneURL(r.Repo), lazy: true}, tips: tips, bot: bot, identities: r.Identities}
+	in, err := newIncoming(quarantine)
+	if err != nil {
+		return nil, err
+	}
+	defer in.drop()
+	k := &check{g: g, where: r.Repo, repo: quarantine, objects: in.objects, token: token, url: g.CloneURL(r.Repo), tips: tips, bot: bot, identities: r.Identities}
 	head, err := k.unpack(ctx, body)
 	if err != nil {
 		return nil, err
@@ -62,20 +67,23 @@ func (g *GitHub) Collect(ctx context.Context, r session.CollectRequest, bundle s
 	if len(commits) == 0 {
 		return nil, nil // everything it has is on the remote already
 	}
-	attention, err := k.contents(ctx, head)
-	if err != nil {
+	if err := k.contents(ctx, head); err != nil {
 		return nil, err
 	}
-	// The ref is what keeps the commit; it is named by it, because what was shown must stay what is pushed.
-	if _, err := g.git.run(ctx, command{repo: quarantine}, "update-ref", "refs/checked/"+head, head); err != nil {
-		return nil, session.Wrap("github.Collect", err)
-	}
-	changes := &session.Changes{Head: head, Commits: len(commits), Subject: commits[0].subject, Attention: attention}
+	changes := &session.Changes{Head: head, Commits: len(commits), Subject: commits[0].subject()}
 	if changes.Files, changes.Patch, err = k.diff(ctx, base, head); err != nil {
 		return nil, err
 	}
 	if len(changes.Files) == 0 {
 		return nil, nil // commits that cancel each other out propose nothing
+	}
+	changes.Attention = k.wanted()
+	if err := in.take(); err != nil {
+		return nil, err
+	}
+	// The ref is what keeps the commit; it is named by it, because what was shown must stay what is pushed.
+	if _, err := g.git.run(ctx, command{repo: quarantine}, "update-ref", "refs/checked/"+head, head); err != nil {
+		return nil, session.Wrap("github.Collect", err)
 	}
 	return changes, nil
 }

@@ -9,26 +9,48 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
+	"strconv"
 	"strings"
+	"syscall"
 	"time"
 
 	"openinspect/session"
 )
 
 // git runs git on repositories of ours, below dir. Nothing of the machine's or of anybody's configuration has a say.
-type git struct{ dir string }
+type git struct {
+	dir           string
+	stall         int // how long a remote may send nothing before git gives up, in seconds
+	local, remote bounds
+}
 
-// gitTimeout is how long one git command may run; a mirror's first fetch may take most of it.
-const gitTimeout = 10 * time.Minute
+// bounds are what one git command may take.
+type bounds struct {
+	time   time.Duration // by the wall
+	cpu    time.Duration // in whole seconds
+	memory int           // of address space, in bytes
+}
+
+// newGit sets the bounds. A mirror's first fetch may take long and much, and comes from GitHub. Everything else looks at what a sandbox made: a pack
+// of a few kilobytes can unfold into hours and gigabytes.
+func newGit(dir string) git {
+	return git{dir: dir, stall: 60, remote: bounds{10 * time.Minute, 10 * time.Minute, 4 << 30}, local: bounds{2 * time.Minute, time.Minute, 1 << 30}}
+}
+
+// bounded is a shell that sets limits on itself and becomes git.
+const bounded = `ulimit -v "$1" && ulimit -t "$2" && ulimit -c 0 && shift 2 && exec git "$@"`
 
 // command says how to run git once.
 type command struct {
-	repo  string // its --git-dir
-	token string // for the remote; "" for commands that stay at home
-	url   string // whose token it is: it is sent nowhere else
-	in    io.Reader
-	lazy  bool // let git fetch blobs that the mirror does not have; wants token and url
-	cut   int  // bytes of output that are enough: git is ended there; 0: more than maxOutput is an error
+	repo    string // its --git-dir
+	objects string // where new objects go, if not into the repository's own: see incoming
+	token   string // for the remote; "" for commands that stay at home
+	url     string // whose token it is: it is sent nowhere else
+	in      io.Reader
+	lazy    bool // let git fetch blobs that the mirror does not have; wants token and url
+	remote  bool // its work is with GitHub, not with what a sandbox made
+	cut     int  // bytes of output that are enough: git is ended there; 0: more than maxOutput is an error
 }
 
 // maxOutput is how much git may print, in bytes. What it prints of a sandbox's commits is the sandbox's to choose: a message or a diff of
@@ -37,21 +59,32 @@ const maxOutput = 64 << 20
 
 // run runs git and returns what it printed. Its errors have git's own words, without the token.
 func (g git) run(ctx context.Context, c command, args ...string) (string, error) {
-	ctx, cancel := context.WithTimeout(ctx, gitTimeout)
+	within := g.local
+	if c.remote {
+		within = g.remote
+	}
+	outer := ctx
+	ctx, cancel := context.WithTimeout(ctx, within.time)
 	defer cancel()
 	fixed := []string{
 		"--git-dir=" + c.repo, "-c", "core.hooksPath=/dev/null", "-c", "core.attributesFile=/dev/null", "-c", "core.fsmonitor=false",
 		"-c", "gc.auto=0", "-c", "maintenance.auto=false", "-c", "protocol.allow=never", "-c", "protocol.https.allow=always", "-c", "protocol.http.allow=always",
 		"-c", "http.followRedirects=false", "-c", "credential.helper=", "-c", "core.packedGitLimit=256m", "-c", "pack.windowMemory=128m", "-c", "core.bigFileThreshold=16m",
+		"-c", "http.lowSpeedLimit=1", "-c", "http.lowSpeedTime=" + strconv.Itoa(g.stall), "-c", "submodule.recurse=false", "-c", "fetch.recurseSubmodules=false",
+		"-c", "push.recurseSubmodules=no", "-c", "push.gpgSign=false",
 	}
 	if c.lazy {
 		fixed = append(fixed, "-c", "remote.origin.url="+c.url, "-c", "remote.origin.promisor=true", "-c", "remote.origin.partialclonefilter=blob:none")
 	}
-	cmd := exec.CommandContext(ctx, "git", append(fixed, args...)...)
+	limits := []string{"-c", bounded, "git", strconv.Itoa(within.memory >> 10), strconv.Itoa(int(within.cpu.Seconds()))}
+	cmd := exec.CommandContext(ctx, "/bin/sh", slices.Concat(limits, fixed, args)...)
 	cmd.Dir = g.dir
 	cmd.Env = []string{
 		"PATH=" + os.Getenv("PATH"), "HOME=" + g.dir, "LANG=C", "GIT_CONFIG_NOSYSTEM=1", "GIT_CONFIG_GLOBAL=/dev/null", "GIT_TERMINAL_PROMPT=0",
 		"GIT_ATTR_NOSYSTEM=1", "GIT_ASKPASS=/bin/false", "GIT_NO_REPLACE_OBJECTS=1",
+	}
+	if c.objects != "" {
+		cmd.Env = append(cmd.Env, "GIT_OBJECT_DIRECTORY="+c.objects, "GIT_ALTERNATE_OBJECT_DIRECTORIES="+filepath.Join(c.repo, "objects"))
 	}
 	if c.token != "" {
 		// The environment of a child is not in the process list, and the header goes to this URL only.
@@ -79,7 +112,28 @@ func (g git) run(ctx context.Context, c command, args ...string) (string, error)
 	if ctx.Err() != nil {
 		err = ctx.Err()
 	}
-	return out.kept.String(), &gitError{op: args[0], words: said, err: err}
+	e := &gitError{op: args[0], words: said, err: err}
+	if c.remote || outer.Err() != nil {
+		return out.kept.String(), e
+	}
+	// A command that fetches what the mirror lacks may have waited for GitHub.
+	if late := ctx.Err() != nil; late && !c.lazy || !late && exhausted(cmd.ProcessState, said) {
+		return "", &session.Error{Code: session.Invalid, Op: "github.git", Message: tooHard, Err: e}
+	}
+	return out.kept.String(), e
+}
+
+// tooHard is said of commits that cannot be looked through within the bounds.
+const tooHard = "The commits of this turn take too long or too much memory to be looked through, so they were not taken. Ask the agent to make them smaller."
+
+// exhausted reports whether git ended because of its limits: killed when its time was up, by itself when it got no more memory, or by a stack
+// that a very deep tree filled.
+func exhausted(state *os.ProcessState, said string) bool {
+	if status, ok := state.Sys().(syscall.WaitStatus); ok && status.Signaled() {
+		return true
+	}
+	said = strings.ToLower(said)
+	return strings.Contains(said, "out of memory") || strings.Contains(said, "cannot allocate memory") || strings.Contains(said, "unable to create thread")
 }
 
 // output keeps what git prints, and ends git when that is too much.
@@ -134,58 +188,4 @@ func (l *limit) Write(p []byte) (int, error) {
 		}
 	}
 	return len(p), nil
-}
-
-// mirror returns the bot's one mirror of a repository: bare, never shallow, without blobs.
-func (g *GitHub) mirror(ctx context.Context, r session.Repo, token string) (string, error) {
-	dir := filepath.Join(g.git.dir, "mirrors", strings.ToLower(r.Owner), strings.ToLower(r.Name)+".git")
-	if err := g.git.init(ctx, dir); err != nil {
-		return "", err
-	}
-	c := command{repo: dir, token: token, url: g.CloneURL(r), lazy: true}
-	_, err := g.git.run(ctx, c, "fetch", "--quiet", "--prune", "--no-tags", "--no-auto-gc", "--filter=blob:none", "origin", "+refs/heads/*:refs/remotes/origin/*")
-	if err != nil {
-		return "", &session.Error{Code: session.Unavailable, Op: "github.mirror", Message: "The branches of " + r.String() + " could not be fetched from GitHub. Please try again in a few minutes.", Err: err}
-	}
-	return dir, nil
-}
-
-// quarantine returns the repository where a session's commits are unpacked. It sees the mirror's objects; the mirror does not see its.
-func (g *GitHub) quarantine(ctx context.Context, id session.ID, mirror string) (string, error) {
-	dir := filepath.Join(g.git.dir, "quarantine", string(id)+".git")
-	if err := g.git.init(ctx, dir); err != nil {
-		return "", err
-	}
-	alternates := filepath.Join(dir, "objects", "info", "alternates")
-	if err := os.WriteFile(alternates, []byte(filepath.Join(mirror, "objects")+"\n"), 0o600); err != nil {
-		return "", session.Wrap("github.quarantine", err)
-	}
-	return dir, nil
-}
-
-// init makes a bare repository, complete before it has its name.
-func (g git) init(ctx context.Context, dir string) error {
-	if _, err := os.Stat(dir); err == nil {
-		return nil
-	}
-	if err := os.MkdirAll(filepath.Dir(dir), 0o700); err != nil {
-		return session.Wrap("github.init", err)
-	}
-	tmp, err := os.MkdirTemp(filepath.Dir(dir), ".new-*")
-	if err != nil {
-		return session.Wrap("github.init", err)
-	}
-	defer os.RemoveAll(tmp)
-	if _, err := g.run(ctx, command{repo: tmp}, "init", "--quiet", "--bare", "--template="); err != nil {
-		return session.Wrap("github.init", err)
-	}
-	if err := os.MkdirAll(filepath.Join(tmp, "objects", "info"), 0o700); err != nil {
-		return session.Wrap("github.init", err)
-	}
-	if err := os.Rename(tmp, dir); err != nil && !errors.Is(err, os.ErrExist) {
-		if _, e := os.Stat(dir); e != nil {
-			return session.Wrap("github.init", err)
-		}
-	}
-	return nil
 }

@@ -92,7 +92,7 @@ func New(c Config) (*GitHub, error) {
 	g := &GitHub{
 		c: c, base: base, app: app, http: &http.Client{Timeout: timeout}, ctx: context.Background(),
 		installations: map[session.Repo]int64{}, flows: map[string]*flow{},
-		git: git{dir: filepath.Join(c.Dir, "git")},
+		git: newGit(filepath.Join(c.Dir, "git")),
 	}
 	if g.enterprise() {
 		app.BaseURL = base.String() + "/api/v3"

@@ -27,7 +27,7 @@ var (
 
 // world is a GitHub with a repository, and a checkout of it as a sandbox would have one.
 type world struct {
-	t      *testing.T
+	t      testing.TB
 	server *githubtest.Server
 	github *GitHub
 	linked chan linked
@@ -41,7 +41,7 @@ type linked struct {
 	err   error
 }
 
-func newWorld(t *testing.T) *world {
+func newWorld(t testing.TB) *world {
 	t.Helper()
 	w := &world{t: t, linked: make(chan linked, 4), dir: filepath.Join(t.TempDir(), "checkout")}
 	w.server = githubtest.New(githubtest.Config{
@@ -72,7 +72,7 @@ func newWorld(t *testing.T) *world {
 			w.linked <- linked{slack, id, err}
 		},
 		LogURL: func(id session.ID) string { return "https://inspect.test/s/" + string(id) },
-		Report: func(op string, err error) { t.Errorf("%s: %v", op, err) },
+		Report: func(op string, err error) { w.t.Errorf("%s: %v", op, err) },
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -271,12 +271,12 @@ func TestGate(t *testing.T) {
 	}{
 		{"stranger", func(w *world) {
 			w.commit(session.Person{Slack: "UEVE", Name: "Eve", GitHub: &session.Identity{ID: 103, Login: "eve"}}, "a.txt", "a\n", "a")
-		}, "names an author who did not prompt in this session (103+eve@"},
+		}, "names an author who did not prompt in this session (Eve, 103+eve@"},
 		{"committer", func(w *world) {
 			w.write("a.txt", "a\n")
 			w.run("", "git", "add", "-A")
 			w.run("GIT_AUTHOR_NAME=Ada GIT_AUTHOR_EMAIL=101+ada@users.noreply.github.com GIT_COMMITTER_NAME=x GIT_COMMITTER_EMAIL=x@x", "git", "commit", "-q", "-m", "a")
-		}, "was committed by x@x instead of the bot"},
+		}, "was committed by x, x@x instead of the bot"},
 		{"secret", func(w *world) { w.commit(ada, "prod.env", "A=1\nB=2\nKEY="+token+"\n", "a") }, "`prod.env` line 3 in commit"},
 		{"secret added and removed", func(w *world) {
 			w.commit(ada, "prod.env", "KEY="+token+"\n", "a")

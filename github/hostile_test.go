@@ -114,7 +114,7 @@ func TestHugeCommits(t *testing.T) {
 		t.Fatal(err)
 	}
 	w.run(w.as(a), "git", "commit", "-q", "--allow-empty", "-F", message)
-	if _, err := w.collect(); session.CodeOf(err) != session.Invalid || !strings.Contains(session.Sentence(err), "too large") {
+	if _, err := w.collect(); session.CodeOf(err) != session.Invalid || !strings.Contains(session.Sentence(err), "a message of 64 MiB") {
 		t.Errorf("a huge message: %.200v", err)
 	}
 	w.run("", "git", "reset", "-q", "--hard", head)

@@ -106,7 +106,7 @@ func (g *GitHub) push(ctx context.Context, r session.OpenRequest) error {
 	}
 	defer revoke()
 	ref := "refs/heads/" + r.Branch
-	c := command{repo: quarantine, token: token, url: g.CloneURL(r.Repo), lazy: true}
+	c := command{repo: quarantine, token: token, url: g.CloneURL(r.Repo), lazy: true, remote: true}
 	at, err := g.git.run(ctx, c, "ls-remote", c.url, ref)
 	if err != nil {
 		return pushProblem(r, err)
@@ -130,34 +130,4 @@ func (g *GitHub) push(ctx context.Context, r session.OpenRequest) error {
 func (g *GitHub) pushed(ctx context.Context, quarantine, kept, hash string) error {
 	_, err := g.git.run(ctx, command{repo: quarantine}, "update-ref", kept, hash)
 	return session.Wrap("github.push", err)
-}
-
-// pushProblem turns git's words into a sentence for the person who approved.
-func pushProblem(r session.OpenRequest, err error) error {
-	if err == nil {
-		return nil
-	}
-	words := said(err)
-	if e, ok := err.(*gitError); ok && words == "" {
-		words = e.Error()
-	}
-	if out, ok := strings.CutPrefix(words, "error: failed to push some refs"); ok {
-		words = out
-	}
-	code, sentence := session.Unavailable, "GitHub could not be reached to push the commits. Please react again in a few minutes."
-	switch {
-	case strings.Contains(words, "without `workflows` permission"):
-		code, sentence = session.Forbidden, "The changes touch `.github/workflows`, which the GitHub App may not push. Ask the agent to leave workflows alone, or make that part of the change yourself."
-	case strings.Contains(words, "signature"), strings.Contains(words, "signed"):
-		code, sentence = session.Forbidden, "`"+r.Repo.String()+"` requires signed commits, which the bot cannot make. Ask an administrator to except the branches `inspect/**` from that rule."
-	case strings.Contains(words, "protected branch"), strings.Contains(words, "GH006"), strings.Contains(words, "GH013"), strings.Contains(words, "rule violations"):
-		code, sentence = session.Forbidden, "A branch rule of `"+r.Repo.String()+"` refuses the push: "+session.OneLine(words, 300)
-	case strings.Contains(words, "stale info"), strings.Contains(words, "fetch first"):
-		code, sentence = session.Conflict, "The branch `"+r.Branch+"` was changed on GitHub by somebody else, so nothing was pushed. Bring those changes into this thread's branch, or delete the branch, then react again."
-	case strings.Contains(words, "rejected"):
-		code, sentence = session.Conflict, "GitHub refused the push: "+session.OneLine(words, 300)
-	case strings.Contains(words, "403"), strings.Contains(words, "Authentication failed"):
-		code, sentence = session.Forbidden, "The GitHub App may not push to `"+r.Repo.String()+"`. Check that it has write access to contents there."
-	}
-	return &session.Error{Code: code, Op: "github.push", Message: sentence, Err: err}
 }

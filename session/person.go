@@ -50,9 +50,9 @@ func addPerson(people []Person, p Person) []Person {
 	return people
 }
 
-// addAuthor returns authors with a in it once.
+// addAuthor returns authors with a in it once. Somebody who changed their name is there under both: their commits of before still bear the old one.
 func addAuthor(authors []Author, a Author) []Author {
-	if slices.ContainsFunc(authors, func(b Author) bool { return b.Email == a.Email }) {
+	if slices.Contains(authors, a) {
 		return authors
 	}
 	return append(slices.Clone(authors), a)

@@ -1,0 +1,100 @@
+package github
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"path"
+	"slices"
+	"strings"
+
+	"openinspect/session"
+)
+
+// How much a path wants a second look: the list on a card is short, and what runs or decides comes first.
+const (
+	attentionRuns    = iota // workflows, actions, our own scripts: it runs on somebody's machine
+	attentionDecides        // who must review, and what a diff shows
+	attentionLeads          // a submodule or a symlink: what is there is somewhere else
+	attentionOdd
+)
+
+// note keeps a path that a commit touches if it wants a second look. A deletion counts: a check that is gone checks nothing.
+func (k *check) note(name, mode string) {
+	clean := strings.ToLower(path.Clean("/" + name))[1:]
+	shown, rank := readable(name, 200), -1
+	switch base := path.Base(clean); {
+	case strings.HasPrefix(clean, ".github/workflows/"), strings.HasPrefix(clean, ".github/actions/"), strings.HasPrefix(clean, ".openinspect/"):
+		rank = attentionRuns
+	case base == "codeowners" && (clean == base || clean == ".github/"+base || clean == "docs/"+base), base == ".gitattributes", base == ".gitmodules":
+		rank = attentionDecides
+	case mode == modeModule:
+		rank, shown = attentionLeads, shown+" (a submodule)"
+	case strings.ContainsFunc(name, func(r rune) bool {
+		return r < ' ' || r == 0x7f || 0x202a <= r && r <= 0x202e || 0x2066 <= r && r <= 0x2069
+	}):
+		rank, shown = attentionOdd, shown+" (its name has control characters)"
+	}
+	if rank >= 0 {
+		k.notice(shown, rank)
+	}
+}
+
+// noteLink keeps a symlink; target is "" where it is not known.
+func (k *check) noteLink(name, target string) {
+	shown := readable(name, 120)
+	switch inside := path.Join(path.Dir("/"+name), target); {
+	case target == "":
+		shown += " (a symlink)"
+	case path.IsAbs(target), climbs(name, target), strings.EqualFold(strings.SplitN(inside[1:], "/", 2)[0], ".git"):
+		shown += " (a symlink out of the repository, to " + readable(target, 80) + ")"
+	default:
+		shown += " (a symlink to " + readable(target, 80) + ")"
+	}
+	k.notice(shown, attentionLeads)
+}
+
+// climbs reports whether a link leads above the root.
+func climbs(name, target string) bool {
+	depth := strings.Count(name, "/")
+	for part := range strings.SplitSeq(target, "/") {
+		switch part {
+		case "", ".":
+		case "..":
+			if depth--; depth < 0 {
+				return true
+			}
+		default:
+			depth++
+		}
+	}
+	return false
+}
+
+func (k *check) notice(shown string, rank int) {
+	if k.attention == nil {
+		k.attention = map[string]int{}
+	}
+	if have, ok := k.attention[shown]; !ok || rank < have {
+		k.attention[shown] = rank
+	}
+}
+
+// wanted lists what wants a second look, the most urgent first.
+func (k *check) wanted() []string {
+	list := slices.SortedFunc(maps.Keys(k.attention), func(a, b string) int {
+		return cmp.Or(cmp.Compare(k.attention[a], k.attention[b]), cmp.Compare(a, b))
+	})
+	if more := len(list) - maxAttention; more > 0 {
+		list = append(list[:maxAttention], fmt.Sprintf("and %d more", more))
+	}
+	return list
+}
+
+// readable is a text of the sandbox's as it may stand in a message: cut, on one line, and without what looks like a secret.
+func readable(s string, limit int) string {
+	if session.FindToken(s) >= 0 {
+		return "(what looks like a secret)"
+	}
+	return session.OneLine(strings.ToValidUTF8(s, "�"), limit)
+}

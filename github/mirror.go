@@ -1,0 +1,121 @@
+package github
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"openinspect/session"
+)
+
+// mirror returns the bot's one mirror of a repository: bare, never shallow, without blobs.
+func (g *GitHub) mirror(ctx context.Context, r session.Repo, token string) (string, error) {
+	name := filepath.Join(strings.ToLower(r.Owner), strings.ToLower(r.Name)+".git")
+	if strings.Count(name, "/") != 1 || !filepath.IsLocal(name) {
+		return "", session.Errorf(session.Internal, "%q is not the name of a repository", r.String())
+	}
+	dir := filepath.Join(g.git.dir, "mirrors", name)
+	if err := g.git.init(ctx, dir); err != nil {
+		return "", err
+	}
+	c := command{repo: dir, token: token, url: g.CloneURL(r), lazy: true, remote: true}
+	_, err := g.git.run(ctx, c, "fetch", "--quiet", "--prune", "--no-tags", "--no-auto-gc", "--filter=blob:none", "origin", "+refs/heads/*:refs/remotes/origin/*")
+	if err != nil {
+		return "", remoteProblem("github.mirror", r, "Then send another message here.", err)
+	}
+	return dir, nil
+}
+
+// quarantine returns the repository where a session's commits are unpacked. It sees the mirror's objects; the mirror does not see its.
+func (g *GitHub) quarantine(ctx context.Context, id session.ID, mirror string) (string, error) {
+	dir := filepath.Join(g.git.dir, "quarantine", string(id)+".git")
+	if err := g.git.init(ctx, dir); err != nil {
+		return "", err
+	}
+	alternates := filepath.Join(dir, "objects", "info", "alternates")
+	if err := os.WriteFile(alternates, []byte(filepath.Join(mirror, "objects")+"\n"), 0o600); err != nil {
+		return "", session.Wrap("github.quarantine", err)
+	}
+	return dir, nil
+}
+
+// incoming is where one bundle is unpacked: objects that see the quarantine's, and that the quarantine does not see until they are taken. What
+// is refused, or was left by a crash, leaves nothing behind.
+type incoming struct{ quarantine, objects string }
+
+func newIncoming(quarantine string) (*incoming, error) {
+	old, err := filepath.Glob(filepath.Join(quarantine, "incoming-*"))
+	if err != nil {
+		return nil, session.Wrap("github.incoming", err)
+	}
+	for _, dir := range old {
+		if err := os.RemoveAll(dir); err != nil {
+			return nil, session.Wrap("github.incoming", err)
+		}
+	}
+	dir, err := os.MkdirTemp(quarantine, "incoming-*")
+	if err != nil {
+		return nil, session.Wrap("github.incoming", err)
+	}
+	return &incoming{quarantine, dir}, session.Wrap("github.incoming", os.Mkdir(filepath.Join(dir, "pack"), 0o700))
+}
+
+// take moves the packs into the quarantine, indexes last: a pack without one is not looked at.
+func (in *incoming) take() error {
+	packs, err := filepath.Glob(filepath.Join(in.objects, "pack", "pack-*"))
+	if err != nil {
+		return session.Wrap("github.incoming", err)
+	}
+	slices.SortFunc(packs, func(a, b string) int { return rank(a) - rank(b) })
+	to := filepath.Join(in.quarantine, "objects", "pack")
+	if err := os.MkdirAll(to, 0o700); err != nil {
+		return session.Wrap("github.incoming", err)
+	}
+	for _, name := range packs {
+		if err := os.Rename(name, filepath.Join(to, filepath.Base(name))); err != nil {
+			return session.Wrap("github.incoming", err)
+		}
+	}
+	return nil
+}
+
+func rank(name string) int {
+	if strings.HasSuffix(name, ".idx") {
+		return 1
+	}
+	return 0
+}
+
+// drop is best effort: the next bundle of the session removes what is left.
+func (in *incoming) drop() { _ = os.RemoveAll(in.objects) }
+
+// init makes a bare repository, complete before it has its name.
+func (g git) init(ctx context.Context, dir string) error {
+	if _, err := os.Stat(dir); err == nil {
+		return nil
+	}
+	if err := os.MkdirAll(filepath.Dir(dir), 0o700); err != nil {
+		return session.Wrap("github.init", err)
+	}
+	tmp, err := os.MkdirTemp(filepath.Dir(dir), ".new-*")
+	if err != nil {
+		return session.Wrap("github.init", err)
+	}
+	defer os.RemoveAll(tmp)
+	if _, err := g.run(ctx, command{repo: tmp}, "init", "--quiet", "--bare", "--template="); err != nil {
+		return session.Wrap("github.init", err)
+	}
+	if err := os.MkdirAll(filepath.Join(tmp, "objects", "info"), 0o700); err != nil {
+		return session.Wrap("github.init", err)
+	}
+	if err := os.Rename(tmp, dir); err != nil && !errors.Is(err, fs.ErrExist) {
+		if _, e := os.Stat(dir); e != nil {
+			return session.Wrap("github.init", err)
+		}
+	}
+	return nil
+}
