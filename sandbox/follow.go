@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -13,14 +12,10 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/go-json-experiment/json"
+
 	"openinspect/sandbox/link"
 	"openinspect/session"
-)
-
-// A batch is what is committed at once.
-const (
-	batchEvents = 500
-	batchBytes  = 256 << 10
 )
 
 // connect dials once and follows the journal until the link ends. answered tells whether the runner gave a sign of life on it.
@@ -106,6 +101,9 @@ func (a *attachment) watch(ctx context.Context, l *link.Link) (stop func()) {
 	return cancel
 }
 
+// readBuffer is how much of a journal is read at once.
+const readBuffer = 16 << 10
+
 // maxJournals bounds how many journals of earlier runners are read over one link.
 const maxJournals = 100
 
@@ -118,7 +116,7 @@ func (a *attachment) follow(ctx context.Context, l *link.Link, own string) error
 		if err != nil {
 			return err
 		}
-		over, err := a.read(ctx, bufio.NewReaderSize(body, 64<<10), at, at.Journal != own)
+		over, err := a.take(ctx, bufio.NewReaderSize(body, readBuffer), at, at.Journal != own)
 		body.Close()
 		s, struck := errors.AsType[*strike](err)
 		if _, refused := errors.AsType[*refusal](err); refused {
@@ -190,59 +188,97 @@ func journalID(s string) bool {
 	return s != "" && len(s) <= 200 && strings.Trim(strings.ToLower(s), "abcdefghijklmnopqrstuvwxyz0123456789_-") == ""
 }
 
-// read sends the lines of a journal in batches: it waits for one line, then takes those that are there. over tells that an earlier runner's
-// journal was read to its end; a runner's own ends with its link.
-func (a *attachment) read(ctx context.Context, r *bufio.Reader, at session.Cursor, earlier bool) (over bool, err error) {
-	live := a.m.c.Redactor.Live()
+// errOver tells that an earlier runner's journal was read to its end.
+var errOver = errors.New("the journal is over")
+
+// take sends what comes of a journal to the session, in batches, until reading it ends or the session refuses. over tells that an earlier
+// runner's journal was read to its end; a runner's own ends with its link.
+func (a *attachment) take(ctx context.Context, r *bufio.Reader, at session.Cursor, earlier bool) (over bool, err error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	in := newIntake()
+	go func() { in.end(a.read(ctx, in, r, at.N, earlier)) }() // at the latest when the answer's body is closed
+	for {
+		batch, err := in.take()
+		if err == nil {
+			err = a.pass(ctx, batch, &at, earlier)
+		}
+		switch {
+		case errors.Is(err, errOver):
+			return true, nil
+		case err != nil:
+			return false, err
+		}
+	}
+}
+
+// pass sends a batch on: events are committed before the deltas that came after them are shown.
+func (a *attachment) pass(ctx context.Context, batch []told, at *session.Cursor, earlier bool) error {
 	var events []session.Event
-	size := 0
 	flush := func() error {
 		if len(events) == 0 {
 			return nil
 		}
-		if err := a.send(ctx, session.Journaled{Start: a.req.Start, Cursor: at, Earlier: earlier, Events: events}); err != nil {
+		if err := a.send(ctx, session.Journaled{Start: a.req.Start, Cursor: *at, Earlier: earlier, Events: events}); err != nil {
 			return &refusal{err}
 		}
-		a.set(func() { a.cursor, a.prompt = at, last(events, a.prompt) })
-		events, size = nil, 0
+		a.set(func() { a.cursor, a.prompt = *at, last(events, a.prompt) })
+		events = nil
 		return nil
 	}
+	for _, t := range batch {
+		if t.delta == nil {
+			events = append(events, t.event)
+			at.N = t.n
+			continue
+		}
+		if err := flush(); err != nil {
+			return err
+		}
+		a.m.c.Live(a.req.Session, *t.delta)
+	}
+	return flush()
+}
+
+// read reads lines after number n, redacts them and puts them in, until there is an error, which it returns.
+func (a *attachment) read(ctx context.Context, in *intake, r *bufio.Reader, n int64, earlier bool) error {
+	live := a.m.c.Redactor.Live()
 	for {
 		line, err := readLine(r)
 		if err != nil {
-			return false, errors.Join(flush(), err)
+			return err
 		}
 		a.hear()
 		var l link.Line
-		if err := json.Unmarshal(line, &l); err != nil && len(bytes.TrimSpace(line)) > 0 {
-			return false, errors.Join(flush(), &strike{fmt.Sprintf("The sandbox's journal is damaged after line %d.", at.N)})
+		if len(bytes.TrimSpace(line)) > 0 {
+			if err := json.Unmarshal(line, &l); err != nil {
+				return &strike{fmt.Sprintf("The sandbox's journal is damaged after line %d.", n)}
+			}
 		}
+		t := told{n: l.N}
 		switch {
 		case l.Over && earlier && l.N == 0 && l.Event == nil && l.Delta == nil:
-			return true, flush()
+			return errOver
 		case l.Over:
-			return false, errors.Join(flush(), &strike{"The sandbox said that a journal was over in the middle of it."})
-		case l.N == 0 && l.Event == nil && l.Delta == nil: // heartbeat
+			return &strike{"The sandbox said that a journal was over in the middle of it."}
+		case l.N == 0 && l.Event == nil && l.Delta == nil: // a heartbeat
+			continue
 		case l.N == 0 && l.Event == nil:
-			if err := flush(); err != nil { // what was told before is shown before
-				return false, err
+			d, ok := live.Delta(*l.Delta)
+			if !ok {
+				continue
 			}
-			if d, ok := live.Delta(*l.Delta); ok {
-				a.m.c.Live(a.req.Session, d)
-			}
-		case l.N != at.N+1 || l.Event == nil || l.Delta != nil:
-			return false, errors.Join(flush(), &strike{fmt.Sprintf("The sandbox's journal does not go on at line %d.", at.N+1)})
+			t.delta = &d
+		case l.N != n+1 || l.Event == nil || l.Delta != nil:
+			return &strike{fmt.Sprintf("The sandbox's journal does not go on at line %d.", n+1)}
 		default:
+			n = l.N
 			a.m.c.Redactor.Event(l.Event)
 			l.Event.Seq = 0
-			events = append(events, *l.Event)
-			size += len(line)
-			at.N = l.N
+			t.event = *l.Event
 		}
-		if more := buffered(r); more == 0 || len(events) >= batchEvents || size+more > batchBytes {
-			if err := flush(); err != nil {
-				return false, err
-			}
+		if err := in.put(ctx, t, len(line)); err != nil {
+			return err
 		}
 	}
 }
@@ -253,12 +289,6 @@ func last(events []session.Event, before string) string {
 		return id
 	}
 	return before
-}
-
-// buffered returns the length of the next line if all of it is there already, else 0.
-func buffered(r *bufio.Reader) int {
-	b, _ := r.Peek(r.Buffered())
-	return bytes.IndexByte(b, '\n') + 1
 }
 
 // readLine returns the next line; a strike when it is too long. A last line that was not ended is none.

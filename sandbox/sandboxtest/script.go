@@ -200,9 +200,9 @@ func (s *Script) Tell(e session.Event) {
 	})
 }
 
-// Raw adds a line to the journal as it is. It takes the place of a number.
-func (s *Script) Raw(line string) {
-	s.change(func() { s.n++; s.lines = append(s.lines, line) })
+// Raw adds lines to the journal as they are, all at once. Each takes the place of a number.
+func (s *Script) Raw(lines ...string) {
+	s.change(func() { s.n += int64(len(lines)); s.lines = append(s.lines, lines...) })
 }
 
 // Forget takes the last line out of the journal again.
