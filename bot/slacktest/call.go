@@ -44,39 +44,8 @@ type Response struct {
 	Header http.Header
 	Body   []byte
 	Cut    bool // close the connection instead of answering
+	Hang   bool // never answer; the caller has to give up
 }
-
-// Faults are hooks that make Slack misbehave. They run without any lock held, so
-// they may call the Server, and may block to delay. Nil hooks do nothing.
-type Faults struct {
-	// Before is asked ahead of the work; an answer replaces it.
-	Before func(Call) *Response
-	// After is asked when the work is done; an answer replaces the real one.
-	After func(Call, Response) *Response
-	// Deliver stands between an envelope and its socket. It calls send as often
-	// as the envelope should arrive: not at all, twice, later, or in another
-	// order. Envelopes pass one at a time, so blocking delays those behind.
-	Deliver func(e Envelope, send func(Envelope))
-}
-
-// RateLimited is Slack's answer to too many calls: 429 with Retry-After, in
-// whole seconds.
-func RateLimited(after time.Duration) *Response {
-	return &Response{
-		Status: http.StatusTooManyRequests,
-		Header: http.Header{"Retry-After": {strconv.Itoa(int((after + time.Second - 1) / time.Second))}},
-		Body:   []byte(`{"ok":false,"error":"ratelimited"}`),
-	}
-}
-
-// Refusal is an answer that carries one of Slack's error codes.
-func Refusal(code string) *Response {
-	body, _ := json.Marshal(obj{"ok": false, "error": code})
-	return &Response{Body: body}
-}
-
-// Cut is no answer at all: the connection is closed.
-func Cut() *Response { return &Response{Cut: true} }
 
 // refusal is an error of a method, told to the caller as a code.
 type refusal struct {
@@ -134,32 +103,38 @@ func (s *Server) serveMethod(w http.ResponseWriter, r *http.Request) {
 		token = bearer
 	}
 
-	s.answerCall(w, name, a, func() Response { return s.perform(name, token, a, parseErr) })
+	s.answerCall(w, r, name, a, func() Response { return s.perform(name, token, a, parseErr) })
 }
 
 // answerCall counts a call, does its work between the hooks and writes the answer.
-func (s *Server) answerCall(w http.ResponseWriter, name string, a args, work func() Response) {
+func (s *Server) answerCall(w http.ResponseWriter, r *http.Request, name string, a args, work func() Response) {
 	s.mu.Lock()
-	call := Call{Method: name, N: len(s.calls[name]) + 1, At: s.cfg.Now(), Args: a}
-	s.calls[name] = append(s.calls[name], call)
+	s.counts[name]++
+	call := Call{Method: name, N: s.counts[name], At: s.cfg.Now(), Args: a}
+	if !s.cfg.Forgetful {
+		s.calls[name] = append(s.calls[name], call)
+	}
 	faults := s.faults
 	s.touch()
 	s.mu.Unlock()
 	call.Args = maps.Clone(call.Args)
 
-	if faults.Before != nil {
-		if answer := faults.Before(call); answer != nil {
-			writeResponse(w, *answer)
-			return
-		}
+	answer := s.strike(call, false)
+	if answer == nil && faults.Before != nil {
+		answer = faults.Before(call)
+	}
+	if answer != nil {
+		s.writeResponse(w, r, *answer)
+		return
 	}
 	resp := work()
-	if faults.After != nil {
-		if answer := faults.After(call, resp); answer != nil {
-			resp = *answer
-		}
+	if answer = s.strike(call, true); answer == nil && faults.After != nil {
+		answer = faults.After(call, resp)
 	}
-	writeResponse(w, resp)
+	if answer != nil {
+		resp = *answer
+	}
+	s.writeResponse(w, r, resp)
 }
 
 // The names under which requests that are no Web API methods are counted and
@@ -173,7 +148,7 @@ const (
 // counted makes a handler go through answerCall.
 func (s *Server) counted(name string, serve http.HandlerFunc) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
-		s.answerCall(w, name, args{"path": r.URL.Path}, func() Response {
+		s.answerCall(w, r, name, args{"path": r.URL.Path}, func() Response {
 			rec := &recorder{Response{Header: http.Header{}}}
 			serve(rec, r)
 			return rec.Response
@@ -233,13 +208,16 @@ func (s *Server) perform(name, token string, a args, parseErr error) Response {
 
 func (s *Server) checkToken(token string, wantApp bool) error {
 	right, wrong := s.cfg.BotToken, s.cfg.AppToken
+	s.mu.Lock()
+	dead := s.deadBot
 	if wantApp {
-		right, wrong = wrong, right
+		right, wrong, dead = wrong, right, s.deadApp
 	}
+	s.mu.Unlock()
 	switch token {
 	case right:
-		if s.uninstalled.Load() {
-			return refuse("account_inactive")
+		if dead != "" {
+			return refuse(dead)
 		}
 		return nil
 	case "":
@@ -297,8 +275,14 @@ func parseArgs(w http.ResponseWriter, r *http.Request) (args, error) {
 	}
 }
 
-func writeResponse(w http.ResponseWriter, resp Response) {
-	if resp.Cut {
+func (s *Server) writeResponse(w http.ResponseWriter, r *http.Request, resp Response) {
+	if resp.Hang {
+		select {
+		case <-r.Context().Done():
+		case <-s.ctx.Done():
+		}
+	}
+	if resp.Hang || resp.Cut {
 		cut(w)
 		return
 	}

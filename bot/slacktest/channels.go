@@ -1,6 +1,7 @@
 package slacktest
 
 import (
+	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -74,6 +75,37 @@ func findChannel(channels map[string]*Channel, ref string) *Channel {
 			return channels[id]
 		}
 	}
+	return nil
+}
+
+// Archive closes a channel: nobody can write there. Unarchive opens it again.
+func (s *Server) Archive(channel string) error {
+	return s.change(channel, func(c *Channel) { c.Archived = true })
+}
+
+// Unarchive opens a channel again.
+func (s *Server) Unarchive(channel string) error {
+	return s.change(channel, func(c *Channel) { c.Archived = false })
+}
+
+// Kick removes the bot from a channel. Nothing tells it so. [Person.Invite] brings it back.
+func (s *Server) Kick(channel string) error {
+	return s.change(channel, func(c *Channel) {
+		c.Members = slices.DeleteFunc(slices.Clone(c.Members), func(m string) bool { return m == s.bot.ID })
+	})
+}
+
+func (s *Server) change(channel string, change func(*Channel)) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	c := findChannel(s.channels, channel)
+	if c == nil {
+		return fmt.Errorf("slacktest: no channel %q", channel)
+	}
+	n := *c
+	change(&n)
+	s.channels[c.ID] = &n
+	s.touch()
 	return nil
 }
 

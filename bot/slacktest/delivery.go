@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 )
 
 // Types of envelopes.
@@ -236,6 +237,19 @@ func (s *Server) receive(frame []byte) {
 			d.onAck(d.ack)
 		}
 		close(d.done)
+		s.forget(d)
 	}
 	s.touch()
+}
+
+// forget drops what is settled, if the server is forgetful: in bulk, so that each costs little. Callers hold s.mu.
+func (s *Server) forget(d *Delivery) {
+	if !s.cfg.Forgetful {
+		return
+	}
+	delete(s.deliveries, d.env.ID)
+	if s.settled++; s.settled > 1_000 && s.settled > len(s.delivOrder)/2 {
+		s.delivOrder = slices.DeleteFunc(s.delivOrder, func(d *Delivery) bool { return d.acks > 0 })
+		s.settled = 0
+	}
 }

@@ -34,6 +34,11 @@
 //
 // # Faults
 //
+// [Server.Inject] makes calls fail, by method and channel, so many times; [Server.Revoke]
+// takes a token away; [Server.Archive] and [Server.Kick] close a channel to the bot.
+// [Server.Disconnect], [Server.CutSockets], [Server.HalfOpen], [Server.Split],
+// [Server.SendFrame] and [Server.Emit] are about the sockets and what comes on them.
+//
 // [Faults] has one hook before the work of a call, one after it, and one around
 // the delivery of each envelope; between them they can refuse, limit, delay,
 // reorder, repeat, lose and cut.

@@ -12,7 +12,12 @@ func (s *Server) emitEvent(subscription string, ch *Channel, inner obj) {
 	if !slices.Contains(s.cfg.Events, subscription) || (ch != nil && !ch.has(s.bot.ID)) {
 		return
 	}
-	payload := obj{
+	s.emit(EventsAPI, false, s.callback(ch, inner), nil)
+}
+
+// callback wraps an inner event.
+func (s *Server) callback(ch *Channel, inner obj) obj {
+	return obj{
 		"token": "verification-token", "team_id": s.cfg.TeamID, "context_team_id": s.cfg.TeamID, "context_enterprise_id": nil,
 		"api_app_id": s.cfg.AppID, "event": inner, "type": "event_callback",
 		"event_id": s.nextID("Ev"), "event_time": s.cfg.Now().Unix(),
@@ -22,7 +27,6 @@ func (s *Server) emitEvent(subscription string, ch *Channel, inner obj) {
 		"is_ext_shared_channel": ch != nil && ch.External,
 		"event_context":         "4-" + s.nextID("ctx"),
 	}
-	s.emit(EventsAPI, false, payload, nil)
 }
 
 func messageSubscription(k ChannelKind) string {
@@ -112,7 +116,8 @@ func (s *Server) Uninstall() {
 		"type": "tokens_revoked", "tokens": obj{"oauth": []string{}, "bot": []string{s.bot.ID}}, "event_ts": s.nextTS(),
 	})
 	s.emitEvent("app_uninstalled", nil, obj{"type": "app_uninstalled", "event_ts": s.nextTS()})
-	s.uninstalled.Store(true)
+	s.deadBot = "account_inactive"
+	s.deadApp = "account_inactive"
 }
 
 // Unfurl adds a link preview to a message, as Slack does on its own some time
@@ -132,4 +137,16 @@ func (s *Server) Unfurl(channel, ts, link, title string) error {
 	s.tell(Change{Kind: Edited, Message: *m})
 	s.changedEvent(m, old, s.nextTS())
 	return nil
+}
+
+// Emit sends the app an event of any type: fields are those of the inner event. It is sent whatever the app is subscribed to.
+func (s *Server) Emit(kind string, fields map[string]any) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	inner := maps.Clone(fields)
+	if inner == nil {
+		inner = obj{}
+	}
+	inner["type"], inner["event_ts"] = kind, s.nextTS()
+	s.emit(EventsAPI, false, s.callback(nil, inner), nil)
 }

@@ -290,6 +290,9 @@ func (s *Server) chatUpdate(a args) (obj, error) {
 	if err != nil {
 		return nil, err
 	}
+	if ch.Archived {
+		return nil, refuse("is_inactive")
+	}
 	old, _ := s.find(ch.ID, a["ts"])
 	if old == nil {
 		return nil, refuse("message_not_found")
@@ -392,6 +395,9 @@ func (s *Server) chatPostEphemeral(a args) (obj, error) {
 	ch, err := s.joined(a["channel"])
 	if err != nil {
 		return nil, err
+	}
+	if ch.Archived {
+		return nil, refuse("is_archived")
 	}
 	if s.users[a["user"]] == nil || !ch.has(a["user"]) {
 		return nil, refuse("user_not_in_channel")

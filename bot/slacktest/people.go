@@ -133,6 +133,9 @@ func (p *Person) say(channel, threadTS, text string, kind Message) (Message, err
 	if len(kind.Files) > 0 && s.base == "" {
 		return Message{}, errors.New("slacktest: files have no address before Start")
 	}
+	if c.Archived {
+		return Message{}, fmt.Errorf("slacktest: %q is archived", c.Name)
+	}
 	m := kind
 	m.Channel, m.User, m.BotID = c.ID, u.ID, u.BotID
 	if threadTS != "" {

@@ -9,7 +9,6 @@ import (
 	"strconv"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"time"
 )
 
@@ -58,6 +57,10 @@ type Config struct {
 	// on a socket that is silent for 30 s.
 	PingEvery time.Duration
 
+	// Forgetful keeps nothing of calls but their number, and nothing of payloads
+	// that were acknowledged: for runs that are too long to remember.
+	Forgetful bool
+
 	Faults Faults
 }
 
@@ -71,8 +74,6 @@ type Server struct {
 	ctx    context.Context
 	cancel context.CancelFunc
 	wg     sync.WaitGroup
-
-	uninstalled atomic.Bool
 
 	mu      sync.Mutex
 	closed  bool
@@ -97,12 +98,18 @@ type Server struct {
 	responses  map[string]*responseURL
 	statuses   map[string]Status // by channel + thread
 	calls      map[string][]Call
+	counts     map[string]int
+
+	injected         []*Fault
+	deadBot, deadApp string // what calls with a token are refused with
+	split            bool   // frames are sent in pieces
 
 	tickets    map[string]bool
 	sockets    []*socket
 	nextSocket int
 	deliveries map[string]*Delivery
 	delivOrder []*Delivery
+	settled    int // of them, since the last were forgotten
 	outgoing   []Envelope
 	post       chan struct{} // the post office has something to do
 
@@ -150,7 +157,7 @@ func New(cfg Config) *Server {
 		files: map[string]*File{}, uploads: map[string]string{},
 		views: map[string]*View{}, homes: map[string]*View{},
 		triggers: map[string]*trigger{}, responses: map[string]*responseURL{},
-		statuses: map[string]Status{}, calls: map[string][]Call{},
+		statuses: map[string]Status{}, calls: map[string][]Call{}, counts: map[string]int{},
 		tickets: map[string]bool{}, deliveries: map[string]*Delivery{},
 		post: make(chan struct{}, 1), notify: make(chan struct{}, 1),
 		changed: make(chan struct{}),

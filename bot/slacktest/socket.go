@@ -19,6 +19,7 @@ type socket struct {
 	ws     *websocket.Conn
 	cancel context.CancelFunc
 	open   bool // payloads may go to it
+	mute   bool // half-open: it takes what is written, and nothing comes of it
 	frames [][]byte
 	ready  chan struct{} // there are frames
 }
@@ -72,13 +73,16 @@ func (s *Server) serveSocket(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	// Clients name api.slack.com as their origin; the ticket is what admits them.
-	ws, err := websocket.Accept(w, r, &websocket.AcceptOptions{InsecureSkipVerify: true})
+	ctx, cancel := context.WithCancel(s.ctx)
+	k := &socket{cancel: cancel, ready: make(chan struct{}, 1)}
+	ws, err := websocket.Accept(w, r, &websocket.AcceptOptions{InsecureSkipVerify: true,
+		OnPingReceived: func(context.Context, []byte) bool { return !s.muted(k) }})
 	if err != nil {
+		cancel()
 		return
 	}
 	ws.SetReadLimit(1 << 20)
-	ctx, cancel := context.WithCancel(s.ctx)
-	k := &socket{ws: ws, cancel: cancel, ready: make(chan struct{}, 1)}
+	k.ws = ws
 	s.admit(k)
 	s.wg.Go(func() { s.writeSocket(ctx, k) })
 	s.wg.Go(func() { s.pingSocket(ctx, k) })
@@ -87,7 +91,9 @@ func (s *Server) serveSocket(w http.ResponseWriter, r *http.Request) {
 		if err != nil {
 			break
 		}
-		s.receive(frame)
+		if !s.muted(k) {
+			s.receive(frame)
+		}
 	}
 	cancel()
 	// The close handshake, if the client began one, is over: TCP goes at once.
@@ -137,11 +143,14 @@ func (s *Server) dismiss(k *socket) {
 func (s *Server) writeSocket(ctx context.Context, k *socket) {
 	for {
 		s.mu.Lock()
-		frames := k.frames
+		frames, split := k.frames, s.split
 		k.frames = nil
+		if k.mute {
+			frames = nil
+		}
 		s.mu.Unlock()
 		for _, f := range frames {
-			if err := k.ws.Write(ctx, websocket.MessageText, f); err != nil {
+			if err := writeFrame(ctx, k.ws, f, split); err != nil {
 				k.cancel()
 				return
 			}
@@ -157,17 +166,45 @@ func (s *Server) writeSocket(ctx context.Context, k *socket) {
 	}
 }
 
+// writeFrame sends a message, whole or in pieces.
+func writeFrame(ctx context.Context, ws *websocket.Conn, frame []byte, split bool) error {
+	if !split {
+		return ws.Write(ctx, websocket.MessageText, frame)
+	}
+	w, err := ws.Writer(ctx, websocket.MessageText)
+	if err != nil {
+		return err
+	}
+	for piece := range slices.Chunk(frame, 1+len(frame)/5) {
+		if _, err := w.Write(piece); err != nil {
+			return err
+		}
+	}
+	return w.Close()
+}
+
+func (s *Server) muted(k *socket) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return k.mute
+}
+
 // pingSocket pings at once and then regularly, and ends a connection that does
 // not answer in 30 s.
 func (s *Server) pingSocket(ctx context.Context, k *socket) {
 	tick := time.NewTicker(s.cfg.PingEvery)
 	defer tick.Stop()
 	for {
+		if s.muted(k) {
+			return
+		}
 		wait, cancel := context.WithTimeout(ctx, 30*time.Second)
 		err := k.ws.Ping(wait)
 		cancel()
 		if err != nil {
-			k.cancel()
+			if !s.muted(k) {
+				k.cancel()
+			}
 			return
 		}
 		select {
@@ -211,6 +248,24 @@ func (s *Server) CutSockets() {
 	for _, k := range sockets {
 		k.cancel()
 	}
+}
+
+// HalfOpen makes every open connection one whose other end is gone without a word: it takes what is written, nothing comes from it, not
+// even pings, and events that go to it are lost until Slack sends them again. A connection that is opened later works.
+func (s *Server) HalfOpen() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, k := range s.sockets {
+		k.mute = true
+	}
+	s.touch()
+}
+
+// Split makes every later message on the sockets come in several WebSocket frames, or whole again.
+func (s *Server) Split(split bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.split = split
 }
 
 // SendFrame writes any text to every open connection, for payloads that a client

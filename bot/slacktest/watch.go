@@ -107,6 +107,7 @@ type Snapshot struct {
 	ephemerals []*Message
 	statuses   map[string]Status
 	calls      map[string][]Call
+	counts     map[string]int
 	views      []View
 	homes      map[string]*View
 	deliveries []DeliveryState
@@ -128,7 +129,7 @@ func (s *Server) snap() (*Snapshot, <-chan struct{}) {
 		n := &Snapshot{
 			bot: s.bot, users: maps.Clone(s.users), channels: maps.Clone(s.channels),
 			logs: maps.Clone(s.logs), ephemerals: slices.Clone(s.ephemerals),
-			statuses: maps.Clone(s.statuses), calls: maps.Clone(s.calls), homes: maps.Clone(s.homes),
+			statuses: maps.Clone(s.statuses), calls: maps.Clone(s.calls), counts: maps.Clone(s.counts), homes: maps.Clone(s.homes),
 			sockets: s.openSockets(),
 		}
 		for ch, log := range n.logs {
@@ -213,11 +214,7 @@ func (n *Snapshot) Calls(method string) []Call { return slices.Clip(n.calls[meth
 
 // Counts returns how often each method was called.
 func (n *Snapshot) Counts() map[string]int {
-	counts := map[string]int{}
-	for name, calls := range n.calls {
-		counts[name] = len(calls)
-	}
-	return counts
+	return maps.Clone(n.counts)
 }
 
 // Status returns what the app says it is doing in a thread.
