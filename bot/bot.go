@@ -3,7 +3,7 @@ package bot
 import (
 	"cmp"
 	"context"
-	"errors"
+	"encoding/json"
 	"log/slog"
 	"net/http"
 	"strings"
@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"github.com/slack-go/slack"
-	"github.com/slack-go/slack/socketmode"
 
 	"openinspect/session"
 )
@@ -129,6 +128,9 @@ type Linking interface {
 	Unlink(ctx context.Context, slack string) error
 }
 
+// callWithin is how long an answer of Slack's may take.
+const callWithin = 30 * time.Second
+
 // Bot is the app in one Slack workspace.
 type Bot struct {
 	cfg    Config
@@ -136,10 +138,14 @@ type Bot struct {
 	clock  session.Clock
 	logger *slog.Logger
 
-	api    *slack.Client      // Web API
-	socket *socketmode.Client // its apps.connections.open is throttled
-	self   identity           // set by the preflight, which then closes ready
-	ready  chan struct{}
+	web   *courtesy
+	api   *slack.Client // Web API, by way of web
+	self  identity      // set by the preflight, which then closes ready
+	ready chan struct{}
+
+	answerWithin time.Duration   // on a connection that is silent
+	running      context.Context // of Run
+	fail         func(error)     // ends Run
 
 	people    cache[person]
 	rooms     cache[room]
@@ -176,12 +182,9 @@ func New(cfg Config) (*Bot, error) {
 	if cfg.ModelAvailable == nil {
 		cfg.ModelAvailable = func(string) bool { return true }
 	}
-	b := &Bot{cfg: cfg, store: cfg.Store, clock: cfg.Clock, logger: cfg.Logger, ready: make(chan struct{})}
-	web := &http.Client{Timeout: time.Minute}
-	b.api = slack.New(cfg.BotToken, slack.OptionAppLevelToken(cfg.AppToken), slack.OptionAPIURL(cfg.APIURL), slack.OptionHTTPClient(web))
-	opener := slack.New(cfg.BotToken, slack.OptionAppLevelToken(cfg.AppToken), slack.OptionAPIURL(cfg.APIURL),
-		slack.OptionHTTPClient(&throttle{next: web, clock: cfg.Clock}))
-	b.socket = socketmode.New(opener, socketmode.OptionReadLimit(16<<20))
+	b := &Bot{cfg: cfg, store: cfg.Store, clock: cfg.Clock, logger: cfg.Logger, ready: make(chan struct{}), fail: func(error) {}, answerWithin: answerWithin}
+	b.web = &courtesy{next: &http.Client{Timeout: callWithin}, clock: cfg.Clock}
+	b.api = slack.New(cfg.BotToken, slack.OptionAppLevelToken(cfg.AppToken), slack.OptionAPIURL(cfg.APIURL), slack.OptionHTTPClient(b.web))
 	b.people.clock, b.rooms.clock, b.guests.clock = b.clock, b.clock, b.clock
 	b.lanes.handle = b.handle
 	b.presenter.init(b)
@@ -189,14 +192,20 @@ func New(cfg Config) (*Bot, error) {
 	return b, nil
 }
 
-// Run, which is called once, connects to Slack and blocks until ctx ends, when it returns nil, or until Slack refuses the bot for good.
+// Run, which is called once, connects to Slack and blocks until ctx ends, when it returns nil, or until Slack refuses the bot for good. What
+// is to be said then stays in the outbox, and sandboxes go on.
 func (b *Bot) Run(ctx context.Context) error {
-	if err := b.preflight(ctx); err != nil {
-		return session.Wrap("bot.Run", err)
-	}
 	asked := ctx // to run until it ends
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
+	b.running, b.fail = ctx, cancel
+	url, err := b.preflight(ctx)
+	if err != nil {
+		if asked.Err() != nil {
+			return nil
+		}
+		return session.Wrap("bot.Run", err)
+	}
 	var wg sync.WaitGroup
 	wg.Go(func() { b.sender.run(ctx) })
 	if err := b.presenter.start(ctx); err != nil {
@@ -205,11 +214,9 @@ func (b *Bot) Run(ctx context.Context) error {
 	if err := b.replay(ctx); err != nil {
 		cancel(err)
 	}
-	wg.Go(func() { b.listen(ctx) })
 	wg.Go(func() {
-		err := b.socket.RunContext(ctx) // reconnects by itself; it ends with ctx, or when Slack refuses the token
-		if ctx.Err() == nil {
-			cancel(refusedToken("SLACK_APP_TOKEN", err))
+		if err := b.listen(ctx, url); err != nil {
+			cancel(err)
 		}
 	})
 	<-ctx.Done()
@@ -222,31 +229,41 @@ func (b *Bot) Run(ctx context.Context) error {
 	return session.Wrap("bot.Run", context.Cause(ctx))
 }
 
-// preflight finds out who the bot is and whether its tokens are good.
-func (b *Bot) preflight(ctx context.Context) error {
-	me, err := b.api.AuthTestContext(ctx)
-	if err != nil {
-		return refusedToken("SLACK_BOT_TOKEN", err)
+// startTries is how often Slack is asked at the start while it does not answer.
+const startTries = 6
+
+// preflight finds out who the bot is and whether its tokens are good. It returns the address for the first connection.
+func (b *Bot) preflight(ctx context.Context) (url string, err error) {
+	pause := time.Second
+	for n := 1; ; n++ {
+		url, err = b.introduce(ctx)
+		if err == nil || n == startTries || session.CodeOf(err) != session.Unavailable {
+			break
+		}
+		b.logger.Warn("Slack does not answer; trying again", "error", err)
+		if !wait(ctx, b.clock, pause) {
+			break
+		}
+		pause *= 2
 	}
-	b.self = identity{user: me.UserID, name: me.User, team: me.TeamID, enterprise: me.EnterpriseID}
-	if _, _, err := b.api.StartSocketModeContext(ctx); err != nil {
-		return refusedToken("SLACK_APP_TOKEN", err)
+	if err != nil {
+		return "", err
 	}
 	close(b.ready)
-	b.logger.Info("connected to slack", "team", me.Team, "bot", me.User)
-	return nil
+	return url, nil
 }
 
-// refusedToken says which variable to mend when Slack does not take a token.
-func refusedToken(variable string, err error) error {
-	hint := "Copy the Bot User OAuth Token (xoxb-…) from the app's page OAuth & Permissions."
-	if variable == "SLACK_APP_TOKEN" {
-		hint = "It must be an app-level token (xapp-…) with the scope connections:write, and Socket Mode must be switched on; see the app's page Basic Information."
+func (b *Bot) introduce(ctx context.Context) (url string, err error) {
+	me, err := b.api.AuthTestContext(ctx)
+	if err != nil {
+		return "", refusedToken("SLACK_BOT_TOKEN", err)
 	}
-	if refusal, ok := errors.AsType[slack.SlackErrorResponse](err); ok {
-		return &session.Error{Code: session.Invalid, Err: err, Message: "Slack refuses " + variable + " (" + refusal.Err + "). " + hint}
+	b.self = identity{user: me.UserID, name: me.User, team: me.TeamID, enterprise: me.EnterpriseID}
+	if _, url, err = b.api.StartSocketModeContext(ctx); err != nil {
+		return "", refusedToken("SLACK_APP_TOKEN", err)
 	}
-	return &session.Error{Code: session.Unavailable, Err: err, Message: "Slack does not answer. Check the network, and SLACK_API_URL if it is set."}
+	b.logger.Info("connected to slack", "team", me.Team, "bot", me.User)
+	return url, nil
 }
 
 // Notify tells that a session's log has grown. It returns at once and may be called before Run.
@@ -259,6 +276,15 @@ func (b *Bot) put(ctx context.Context, messages ...session.Message) error {
 	}
 	b.sender.wake()
 	return nil
+}
+
+// marshal encodes what cannot fail to be: strings and numbers of our own.
+func marshal(v any) []byte {
+	raw, err := json.Marshal(v)
+	if err != nil {
+		panic(err)
+	}
+	return raw
 }
 
 // wait waits for d on the clock; false if ctx ended first.

@@ -230,7 +230,7 @@ func (v view) notice(seq int64, promptID, text string) session.Message {
 
 // private is a message for one person; text is Slack's markup.
 func (v view) private(seq int64, user, text string) session.Message {
-	m := v.message(fmt.Sprintf("private/%d", seq), session.MessageEphemeral, "", "")
+	m := v.message(fmt.Sprintf("private/%d", seq), privately(v.thread.Channel), "", "")
 	m.User, m.Text, m.Urgent = user, text, true
 	return m
 }

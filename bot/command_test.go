@@ -114,7 +114,7 @@ func TestOtherPeoplesTalk(t *testing.T) {
 	if err := r.slack.As("bob").React("general", root.TS, "white_check_mark"); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := r.slack.As("alice").Edit("general", root.TS, "lunch, @inspect?"); err != nil {
+	if _, err := r.slack.As("alice").Edit("general", root.TS, "lunch at noon?"); err != nil {
 		t.Fatal(err)
 	}
 	r.until("all to be acknowledged", func(s *slacktest.Snapshot) bool { return s.Unacked() == 0 && len(s.Deliveries()) >= 4 })

@@ -2,8 +2,9 @@
 //
 // # In
 //
-// The socket loop (socket.go) decides from an event's raw form whether it concerns us, stores it in the inbox, acknowledges it, and
-// hands it to a lane: one per thread, so that a thread's events are handled in order (inbox.go). A lane turns an event into one input
+// A connection (socket.go) is kept to Slack whatever happens to it. What comes on it is looked at in its raw form (envelope.go): if it
+// concerns us it is stored in the inbox; then it is acknowledged, and handed to a lane: one per thread, so that a thread's events are handled
+// in order (inbox.go). A lane turns an event into one input
 // for the session of its thread, or into an answer for the person who sent it, and marks it handled only when that outcome is
 // stored. Everything is named after the event it came from, so that handling it twice after a crash changes nothing.
 //
@@ -22,5 +23,6 @@
 // The presenter (presenter.go) follows each session's log and turns events into messages: the digest (digest.go, steps.go, status.go)
 // condenses a turn into one status message that is edited in place, cards.go renders the answer and its card. What should be in Slack
 // is committed to the outbox together with the number of the event it came from; the sender (outbox.go, send.go) makes it so, at the
-// pace Slack allows, and posts nothing twice. manifest.go lists the events and scopes that all this needs.
+// pace Slack allows, and posts nothing twice; what cannot be said in a channel any more takes a detour (detour.go). refusal.go knows what
+// Slack's errors mean, courtesy.go waits where Slack limits what is read. manifest.go lists the events and scopes that all this needs.
 package bot

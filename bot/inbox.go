@@ -2,11 +2,8 @@ package bot
 
 import (
 	"context"
-	"encoding/json"
 	"sync"
 	"time"
-
-	"github.com/slack-go/slack/socketmode"
 
 	"openinspect/session"
 )
@@ -62,7 +59,8 @@ func (e event) direct() bool { return e.ChannelType == "im" || isDirect(e.Channe
 func isDirect(channel string) bool { return len(channel) > 0 && channel[0] == 'D' }
 
 // handleTries is how often an event is tried while something outside does not answer, before its sender is told.
-const handleTries = 5
+// That is a minute and a half: Slack and GitHub are seldom away for longer.
+const handleTries = 8
 
 // handle brings one event of the inbox to its outcome. What cannot be stored stays in the inbox and is replayed at the next start.
 func (b *Bot) handle(ctx context.Context, r session.Received) {
@@ -80,7 +78,7 @@ func (b *Bot) handle(ctx context.Context, r session.Received) {
 			if !wait(ctx, b.clock, pause) {
 				return
 			}
-			pause *= 2
+			pause = min(2*pause, 30*time.Second)
 			continue
 		}
 		if err := b.apologise(ctx, r, err); err != nil {
@@ -95,22 +93,22 @@ func (b *Bot) handle(ctx context.Context, r session.Received) {
 }
 
 func (b *Bot) process(ctx context.Context, r session.Received) error {
-	if r.Kind == socketmode.RequestTypeSlashCommands {
+	if r.Kind == slashCommands {
 		var c command
-		if err := json.Unmarshal(r.Payload, &c); err != nil {
+		if err := lenient(r.Payload, &c); err != nil {
 			return nil
 		}
 		return b.command(ctx, c)
 	}
-	if r.Kind == socketmode.RequestTypeInteractive {
+	if r.Kind == interactive {
 		var p press
-		if err := json.Unmarshal(r.Payload, &p); err != nil {
+		if err := lenient(r.Payload, &p); err != nil {
 			return nil
 		}
 		return b.pressed(ctx, p)
 	}
 	var p payload
-	if err := json.Unmarshal(r.Payload, &p); err != nil {
+	if err := lenient(r.Payload, &p); err != nil {
 		return nil
 	}
 	switch p.Event.Type {
@@ -125,18 +123,18 @@ func (b *Bot) process(ctx context.Context, r session.Received) error {
 // apologise tells the sender of an event that nothing came of it, and why.
 func (b *Bot) apologise(ctx context.Context, r session.Received, cause error) error {
 	text := "Your request came to nothing. " + session.Sentence(cause)
-	if r.Kind == socketmode.RequestTypeSlashCommands {
+	if r.Kind == slashCommands {
 		var c command
-		_ = json.Unmarshal(r.Payload, &c)
+		_ = lenient(r.Payload, &c)
 		return b.whisper(ctx, "sorry/"+r.Key, place{channel: c.Channel}, c.User, escape(text))
 	}
-	if r.Kind == socketmode.RequestTypeInteractive {
+	if r.Kind == interactive {
 		var p press
-		_ = json.Unmarshal(r.Payload, &p)
+		_ = lenient(r.Payload, &p)
 		return b.whisper(ctx, "sorry/"+r.Key, p.place(), p.User.ID, escape(text))
 	}
 	var p payload
-	_ = json.Unmarshal(r.Payload, &p)
+	_ = lenient(r.Payload, &p)
 	e := p.Event
 	at := place{channel: e.Channel, thread: e.ThreadTS}
 	if e.Type == "reaction_added" {

@@ -20,11 +20,12 @@ func (b *Bot) help() string {
 		"When there are changes, :" + b.cfg.ApproveEmoji + ": on their card opens the pull request as you. `/inspect help` lists the commands."
 }
 
-// spoken reports whether an event is a new message that a person wrote.
+// spoken reports whether an event is a new message that a person wrote, or one that mentions us since it was edited: the inbox knows
+// whether it was taken before.
 func (e event) spoken() bool {
 	switch e.Subtype {
 	case "", "file_share", "thread_broadcast":
-		return e.BotID == "" && e.User != "" && e.Edited == nil && e.TS != "" && e.Channel != ""
+		return e.BotID == "" && e.User != "" && (e.Edited == nil || e.Type == "app_mention") && e.TS != "" && e.Channel != ""
 	}
 	return false
 }

@@ -19,6 +19,8 @@ const (
 	workspaceEdits = 1300 * time.Millisecond
 	editBurst      = 15
 	maxRetryPause  = time.Minute
+	limitedFor     = 30 * time.Second // when Slack limits a call and does not say for how long
+	widespread     = 3                // channels in which a method is limited at once, that it counts as limited everywhere
 )
 
 // sender brings the outbox to Slack. One goroutine decides what is due; each channel has at most one call under way, so that its
@@ -33,7 +35,7 @@ type sender struct {
 	posts   map[string]*pace         // by lane
 	edits   pace                     // of the workspace
 	edited  map[string]time.Time     // by key of message: when it was last sent
-	blocked map[string]time.Time     // by method: until when Slack wants no calls
+	blocked map[string]time.Time     // by method, or method and lane: until when Slack wants no calls
 	retries map[string]retry         // by key of message
 	doubt   map[string]string        // by key: the lane of a post that may be in Slack already
 	direct  map[string]string        // by user: the channel of the direct conversation
@@ -178,9 +180,19 @@ func method(m session.Message) string {
 	return string(m.Op)
 }
 
+// limit names what Slack counts a call against: posts in each conversation, everything else in the whole workspace.
+func limit(m session.Message) string {
+	switch of := method(m); of {
+	case "chat.postMessage", "chat.postEphemeral":
+		return of + " " + laneOf(m)
+	default:
+		return of
+	}
+}
+
 // delay returns how long a message has to wait. s.mu is held.
 func (s *sender) delay(m session.Message, lane string, now time.Time) time.Duration {
-	d := max(s.blocked[method(m)].Sub(now), s.retries[m.Key].until.Sub(now), 0)
+	d := max(s.blocked[method(m)].Sub(now), s.blocked[limit(m)].Sub(now), s.retries[m.Key].until.Sub(now), 0)
 	switch {
 	case method(m) == "chat.update" && m.Urgent:
 	case method(m) == "chat.update":

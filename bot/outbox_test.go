@@ -7,6 +7,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/slack-go/slack"
+
 	"openinspect/bot/slacktest"
 	"openinspect/session"
 )
@@ -166,22 +168,32 @@ func TestDelay(t *testing.T) {
 	if d := s.delay(edit, "C", at); d != time.Minute {
 		t.Errorf("while Slack wants no edits it waits %v", d)
 	}
+	s.blocked["chat.postMessage C"] = at.Add(time.Minute)
+	for channel, want := range map[string]time.Duration{"C": time.Minute, "D": 0} {
+		post := session.Message{Key: "p", Op: session.MessagePost, Channel: channel}
+		if d := s.delay(post, channel, at); d != want {
+			t.Errorf("while Slack wants no posts in C, one in %s waits %v", channel, d)
+		}
+	}
 }
 
-func TestThrottle(t *testing.T) {
-	c := newLeap()
-	at := c.Now()
-	th := &throttle{clock: frozen{at}}
+func TestRedial(t *testing.T) {
+	at := newLeap().Now()
+	r := &redial{clock: frozen{at}}
 	var got []time.Duration
 	for range 9 {
-		got = append(got, th.delay())
+		got = append(got, r.delay())
 	}
 	// On a clock that stands still, each opening has to wait for those before it too.
 	if got[0] != 0 || got[1] != time.Second || got[2] != 2*time.Second || got[8] != maxPause {
 		t.Errorf("openings wait %v", got)
 	}
-	th.clock = frozen{at.Add(time.Hour)}
-	if d := th.delay(); d != 0 {
+	r.clock = frozen{at.Add(time.Hour)}
+	if d := r.delay(); d != 0 {
 		t.Errorf("after a connection that lived, an opening waits %v", d)
+	}
+	r.failed(&slack.RateLimitedError{RetryAfter: 5 * time.Minute})
+	if d := r.delay(); d != 5*time.Minute {
+		t.Errorf("while Slack wants no connection, an opening waits %v", d)
 	}
 }

@@ -56,6 +56,9 @@ func (c *leap) Now() time.Time {
 }
 
 func (c *leap) AfterFunc(d time.Duration, f func()) (stop func() bool) {
+	if d == silentFor || d == drainWithin { // a connection would never rest, and end before it is read to its end
+		return func() bool { return true }
+	}
 	c.mu.Lock()
 	c.now = c.now.Add(d)
 	c.mu.Unlock()
@@ -155,7 +158,43 @@ type rig struct {
 	bot   *Bot
 	cfg   Config
 	cost  float64 // a session's budget
+	log   *logged
+	tune  func(*Bot) // before it runs
+	ended chan error // takes what Run returned
 	stop  func()
+}
+
+// logged keeps what the operator reads.
+type logged struct {
+	mu   sync.Mutex
+	text strings.Builder
+	more chan struct{} // closed by the next line; nil while nobody waits
+}
+
+func (l *logged) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.more != nil {
+		close(l.more)
+		l.more = nil
+	}
+	return l.text.Write(p)
+}
+
+// next returns what is logged so far, and a channel that is closed when there is more.
+func (l *logged) next() (string, <-chan struct{}) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.more == nil {
+		l.more = make(chan struct{})
+	}
+	return l.text.String(), l.more
+}
+
+func (l *logged) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.String()
 }
 
 // newRig starts everything; change may alter what the bot is made with.
@@ -184,12 +223,13 @@ func newRig(t *testing.T, change ...func(*rig)) *rig {
 	}
 	t.Cleanup(func() { _ = db.Close() })
 	r.db = &watched{DB: db, next: make(chan struct{})}
+	r.log = &logged{}
 	r.cfg = Config{
 		BotToken: r.slack.BotToken(), AppToken: r.slack.AppToken(), APIURL: r.slack.URL(), Store: r.db, Repositories: r.forge, Linking: accounts{r.forge, db},
-		DefaultModel: "anthropic/claude-sonnet-5", Clock: newLeap(), Logger: slog.New(slog.NewTextHandler(io.Discard, nil)),
+		DefaultModel: "anthropic/claude-sonnet-5", Clock: newLeap(), Logger: slog.New(slog.NewTextHandler(r.log, nil)),
 	}
 	if testing.Verbose() {
-		r.cfg.Logger = slog.New(slog.NewTextHandler(t.Output(), nil))
+		r.cfg.Logger = slog.New(slog.NewTextHandler(io.MultiWriter(r.log, t.Output()), nil))
 	}
 	for _, c := range change {
 		c(r)
@@ -222,8 +262,15 @@ func (r *rig) start() {
 	if err := hub.Start(ctx); err != nil {
 		r.t.Fatal(err)
 	}
-	ended := make(chan error, 1)
-	go func() { ended <- r.bot.Run(ctx) }()
+	if r.tune != nil {
+		r.tune(r.bot)
+	}
+	ended, bot := make(chan error, 1), r.bot
+	r.ended = ended
+	go func() {
+		ended <- bot.Run(ctx)
+		close(ended)
+	}()
 	r.stop = sync.OnceFunc(func() {
 		cancel()
 		if err := <-ended; err != nil && !errors.Is(err, context.Canceled) {

@@ -5,8 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"net/http"
-	"slices"
+	"strings"
 	"time"
 
 	"github.com/slack-go/slack"
@@ -32,14 +31,20 @@ func (s *sender) send(ctx context.Context, m session.Message, doubt bool) {
 	}
 	failed := ""
 	if err != nil {
+		if revoked(err) {
+			s.bot.fail(refusedToken("SLACK_BOT_TOKEN", err))
+			return
+		}
 		if s.later(m, err) {
 			return
 		}
-		failed = err.Error()
-		if refusal, ok := errors.AsType[slack.SlackErrorResponse](err); ok {
-			failed = refusal.Err
+		failed = cmp.Or(refusalOf(err), err.Error())
+		s.bot.logger.Error("slack refuses a message for good"+advice(err), "key", m.Key, "method", method(m), "error", err)
+		if err := s.detour(ctx, m, err); err != nil {
+			s.bot.logger.Error("telling elsewhere what cannot be said in a channel", "key", m.Key, "error", err)
+			s.again(m, 0, false)
+			return
 		}
-		s.bot.logger.Error("slack refuses a message for good", "key", m.Key, "method", method(m), "error", err)
 	}
 	if err := s.bot.store.Sent(context.WithoutCancel(ctx), m.Key, m.Version, ts, failed); err != nil {
 		s.bot.logger.Error("recording that a message was sent", "key", m.Key, "error", err)
@@ -55,22 +60,45 @@ func (s *sender) send(ctx context.Context, m session.Message, doubt bool) {
 // later puts a message off if its error passes, and reports whether it did.
 func (s *sender) later(m session.Message, err error) bool {
 	if limited, ok := errors.AsType[*slack.RateLimitedError](err); ok {
-		s.mu.Lock()
-		s.blocked[method(m)] = s.bot.clock.Now().Add(limited.RetryAfter)
-		s.mu.Unlock()
+		s.limited(m, max(limited.RetryAfter, time.Second))
 		return true
 	}
-	refusal, refused := errors.AsType[slack.SlackErrorResponse](err)
-	status, answered := errors.AsType[slack.StatusCodeError](err)
-	switch {
-	case refused && !passing(refusal.Err):
-		return false
-	case answered && status.Code < 500 && status.Code != http.StatusRequestTimeout:
+	switch code := refusalOf(err); {
+	case code == "ratelimited" || code == "rate_limited" || code == "message_limit_exceeded":
+		s.limited(m, limitedFor)
+		return true
+	case mendable(err):
+		s.bot.logger.Error("Slack does not let the bot say something; it waits until that is mended"+advice(err), "key", m.Key, "method", method(m), "error", err)
+		s.again(m, maxRetryPause, false)
+		return true
+	case code != "" && !passing(code):
 		return false
 	}
+	// No answer of Slack's, or none of the call itself: a proxy's, a broken connection.
 	s.bot.logger.Warn("slack did not take a message; trying again", "key", m.Key, "method", method(m), "error", err)
 	s.again(m, 0, true)
 	return true
+}
+
+// limited keeps calls like the one for m away from Slack for a while. Posts are limited in each channel, so the others go on; if several
+// are limited at once, it is the whole workspace.
+func (s *sender) limited(m session.Message, pause time.Duration) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	now := s.bot.clock.Now()
+	until := now.Add(pause)
+	of, where := method(m), limit(m)
+	s.blocked[where] = until
+	others := 0
+	for at, t := range s.blocked {
+		if strings.HasPrefix(at, of+" ") && t.After(now) {
+			others++
+		}
+	}
+	if others >= widespread {
+		s.blocked[of] = until
+	}
+	s.bot.logger.Info("slack wants a pause", "method", where, "for", pause)
 }
 
 // again puts a message off; the pause grows with each try unless one is given.
@@ -87,19 +115,6 @@ func (s *sender) again(m session.Message, pause time.Duration, doubt bool) {
 	}
 }
 
-// passing reports whether an error of Slack's is about the moment, not about the call.
-func passing(code string) bool {
-	return slices.Contains([]string{"internal_error", "fatal_error", "service_unavailable", "request_timeout", "ratelimited", "rate_limited",
-		"team_added_to_org", "accesslimited"}, code)
-}
-
-// plainer reports whether Slack refuses the form of a message, so that its text alone may pass.
-func plainer(err error) bool {
-	refusal, ok := errors.AsType[slack.SlackErrorResponse](err)
-	return ok && slices.Contains([]string{"invalid_blocks", "invalid_blocks_format", "msg_too_long", "msg_blocks_too_long", "block_mismatch",
-		"markdown_text_conflict", "unsupported_block_type", "no_text", "too_many_emoji"}, refusal.Err)
-}
-
 // call does what a message says. A first post returns its ts.
 func (s *sender) call(ctx context.Context, m session.Message) (ts string, err error) {
 	api := s.bot.api
@@ -111,10 +126,11 @@ func (s *sender) call(ctx context.Context, m session.Message) (ts string, err er
 				return "", err
 			}
 		}
-		ts, err = s.postOrEdit(ctx, channel, m, content(m))
-		if plainer(err) {
-			s.bot.logger.Warn("slack refuses the form of a message; sending its text alone", "key", m.Key, "error", err)
-			ts, err = s.postOrEdit(ctx, channel, m, bare(m))
+		for _, form := range []func(session.Message) []slack.MsgOption{content, bare, stub} {
+			if ts, err = s.postOrEdit(ctx, channel, m, form(m)); !plainer(err) {
+				return ts, err
+			}
+			s.bot.logger.Warn("slack refuses the form of a message; sending less of it", "key", m.Key, "error", err)
 		}
 		return ts, err
 	case session.MessageEphemeral:
@@ -133,20 +149,14 @@ func (s *sender) call(ctx context.Context, m session.Message) (ts string, err er
 	return "", session.Errorf(session.Internal, "unknown operation %q", m.Op)
 }
 
-// whisper says something to one person: in a direct conversation as an ordinary message, elsewhere visible to them alone. Where we
-// are not, or they are not (a slash command works anywhere), by direct message.
+// whisper shows something to one person alone. Where we are not, or they are not (a slash command works anywhere), by direct message.
 func (s *sender) whisper(ctx context.Context, m session.Message) error {
 	options := content(m)
 	if m.Thread != "" {
 		options = append(options, slack.MsgOptionTS(m.Thread))
 	}
-	var err error
-	if isDirect(m.Channel) {
-		_, _, err = s.bot.api.PostMessageContext(ctx, m.Channel, options...)
-	} else {
-		_, err = s.bot.api.PostEphemeralContext(ctx, m.Channel, m.User, options...)
-	}
-	if !away(err) {
+	_, err := s.bot.api.PostEphemeralContext(ctx, m.Channel, m.User, options...)
+	if !absent(err) {
 		return err
 	}
 	channel, err := s.conversation(ctx, m.User)
@@ -188,13 +198,13 @@ func bare(m session.Message) []slack.MsgOption {
 	return []slack.MsgOption{slack.MsgOptionText(text, false), slack.MsgOptionBlocks(), slack.MsgOptionDisableLinkUnfurl(), slack.MsgOptionDisableMediaUnfurl()}
 }
 
-func away(err error) bool {
-	refusal, ok := errors.AsType[slack.SlackErrorResponse](err)
-	return ok && slices.Contains([]string{"not_in_channel", "channel_not_found", "user_not_in_channel"}, refusal.Err)
+// stub stands for a message that Slack takes in no form.
+func stub(session.Message) []slack.MsgOption {
+	return []slack.MsgOption{slack.MsgOptionText("There is a message for you here, but Slack does not take it. The operator's log says why.", false), slack.MsgOptionBlocks()}
 }
 
 func unless(err error, code string) error {
-	if refusal, ok := errors.AsType[slack.SlackErrorResponse](err); ok && refusal.Err == code {
+	if refusalOf(err) == code {
 		return nil
 	}
 	return err
@@ -263,7 +273,7 @@ func (s *sender) lookUp(ctx context.Context, m *session.Message) (ts string, err
 
 // unlessFinal drops an error that will not pass: then the message is posted without having looked.
 func unlessFinal(err error) error {
-	if refusal, ok := errors.AsType[slack.SlackErrorResponse](err); ok && !passing(refusal.Err) {
+	if code := refusalOf(err); code != "" && !passing(code) && !revoked(err) {
 		return nil
 	}
 	return err

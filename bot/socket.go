@@ -2,181 +2,223 @@ package bot
 
 import (
 	"context"
-	"encoding/json"
+	"errors"
+	"io"
 	"net/http"
-	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
-	"github.com/slack-go/slack/socketmode"
+	"github.com/coder/websocket"
+	"github.com/slack-go/slack"
 
 	"openinspect/session"
 )
 
-// Slack accepts a connection and may end it at once, and the client dials again without a pause; so the next opening waits when the
-// last connection did not live long.
+// How a connection to Slack is kept.
 const (
-	shortLived = 10 * time.Second
-	maxPause   = time.Minute
+	shortLived   = 10 * time.Second // the next connection waits if the last one was opened less than this before
+	maxPause     = time.Minute
+	silentFor    = 35 * time.Second // Slack pings every few seconds; its own clients give up after 30
+	answerWithin = 5 * time.Second  // of real time: a computer that slept must not take that for Slack's silence
+	dialWithin   = 30 * time.Second
+	writeWithin  = 10 * time.Second
+	drainWithin  = 15 * time.Second // what a connection that Slack is about to close may still bring
+	maxFrame     = 4 << 20          // the largest event that is read
 )
 
-// listen reads the socket until ctx ends. It never waits for anything but the store: a reader that blocks loses events.
-func (b *Bot) listen(ctx context.Context) {
+// listen keeps a connection to Slack until ctx ends, the first one at url. It returns an error when Slack refuses the app for good.
+func (b *Bot) listen(ctx context.Context, url string) error {
+	var all sync.WaitGroup
+	defer all.Wait()
+	next := redial{clock: b.clock}
 	for {
-		select {
-		case <-ctx.Done():
+		if !wait(ctx, b.clock, next.delay()) {
+			return nil
+		}
+		ws, heard, err := b.dial(ctx, url)
+		url = "" // good for one connection
+		switch {
+		case ctx.Err() != nil:
+			return nil
+		case revoked(err):
+			return refusedToken("SLACK_APP_TOKEN", err)
+		case err != nil:
+			next.failed(err)
+			b.logger.Warn("no connection to Slack; trying again"+advice(err), "error", err)
+			continue
+		}
+		c := &connection{bot: b, ws: ws, heard: heard, over: make(chan struct{})}
+		ctx, cancel := context.WithCancel(ctx)
+		c.end = cancel
+		all.Go(func() { c.read(ctx) })
+		all.Go(func() { c.watch(ctx) })
+		<-c.over
+	}
+}
+
+// dial opens a connection, at an address that Slack gives if there is none yet. heard counts what comes from Slack, pings too.
+func (b *Bot) dial(ctx context.Context, url string) (ws *websocket.Conn, heard *atomic.Int64, err error) {
+	ctx, cancel := context.WithTimeout(ctx, dialWithin)
+	defer cancel()
+	if url == "" {
+		if _, url, err = b.api.StartSocketModeContext(ctx); err != nil {
+			return nil, nil, err
+		}
+	}
+	heard = new(atomic.Int64)
+	ws, _, err = websocket.Dial(ctx, url, &websocket.DialOptions{
+		HTTPHeader:     http.Header{"Origin": {"https://api.slack.com"}},
+		OnPingReceived: func(context.Context, []byte) bool { heard.Add(1); return true },
+	})
+	if err != nil {
+		return nil, nil, session.Wrap("slack socket", withoutAddress(err)) // the address is as good as a token
+	}
+	ws.SetReadLimit(-1) // read bounds what it takes
+	return ws, heard, nil
+}
+
+// withoutAddress is an error of a dial without the address, which admits whoever has it.
+func withoutAddress(err error) error {
+	for inner := err; inner != nil; inner = errors.Unwrap(inner) {
+		err = inner
+	}
+	return &session.Error{Code: session.Unavailable, Message: "The connection to Slack could not be opened.", Err: err}
+}
+
+// connection is one WebSocket to Slack.
+type connection struct {
+	bot   *Bot
+	ws    *websocket.Conn
+	heard *atomic.Int64
+	end   context.CancelFunc
+
+	left sync.Once
+	over chan struct{} // closed when another connection is needed
+}
+
+func (c *connection) leave() { c.left.Do(func() { close(c.over) }) }
+
+// read takes what comes until the connection ends. It waits for nothing but the store.
+func (c *connection) read(ctx context.Context) {
+	defer c.leave()
+	defer c.end()
+	defer func() { _ = c.ws.CloseNow() }()
+	for {
+		raw, whole, err := c.frame(ctx)
+		if err != nil {
+			if ctx.Err() == nil {
+				c.bot.logger.Info("the connection to Slack ended; connecting again", "error", err)
+			}
 			return
-		case e := <-b.socket.Events:
-			if err := b.take(ctx, e); err != nil && ctx.Err() == nil {
-				b.logger.Error("a Slack event was not taken; Slack will send it again", "error", err)
+		}
+		c.heard.Add(1)
+		f := parseFrame(raw, whole)
+		switch {
+		case f.Type == "hello":
+			c.bot.logger.Info("listening to slack", "connections", f.Connections)
+		case f.Type == "disconnect":
+			c.bot.disconnected(f.Reason)
+			c.bot.clock.AfterFunc(drainWithin, c.end) // envelopes that were under way still come; the next connection does not wait for them
+			c.leave()
+		case f.ID == "":
+			c.bot.logger.Warn("Slack sent something that is no event; leaving it", "bytes", len(raw), "type", session.OneLine(f.Type, 40))
+		default:
+			if !whole {
+				c.bot.logger.Error("a Slack event was too large and was left unread", "limit", maxFrame, "type", session.OneLine(f.Type, 40))
+			}
+			if err := c.bot.take(ctx, c, f); err != nil && ctx.Err() == nil {
+				c.bot.logger.Error("a Slack event was not taken; Slack will send it again", "error", err)
 			}
 		}
 	}
 }
 
-// frame is an envelope as Slack sends it.
-type frame struct {
-	ID      string          `json:"envelope_id"`
-	Type    string          `json:"type"`
-	Payload json.RawMessage `json:"payload"`
-}
-
-// take stores what concerns us, then acknowledges. An error leaves the envelope unacknowledged.
-func (b *Bot) take(ctx context.Context, e socketmode.Event) error {
-	var f frame
-	switch e.Type {
-	case socketmode.EventTypeEventsAPI, socketmode.EventTypeInteractive, socketmode.EventTypeSlashCommand:
-		f = frame{e.Request.EnvelopeID, e.Request.Type, e.Request.Payload}
-	case socketmode.EventTypeErrorBadMessage:
-		// The client library could not parse it. It may still be ours, and must be acknowledged in any case.
-		bad, ok := e.Data.(*socketmode.ErrorBadMessage)
-		if !ok || json.Unmarshal(bad.Message, &f) != nil {
-			return nil
-		}
-	case socketmode.EventTypeConnectionError, socketmode.EventTypeIncomingError, socketmode.EventTypeErrorWriteFailed:
-		if err, ok := e.Data.(error); ok {
-			b.logger.Warn("slack connection", "event", string(e.Type), "error", err)
-		}
-		return nil
-	case socketmode.EventTypeConnecting, socketmode.EventTypeConnected, socketmode.EventTypeHello, socketmode.EventTypeDisconnect, socketmode.EventTypeInvalidAuth:
-		return nil
-	}
-	if f.ID == "" {
-		return nil
-	}
-	received, lane, err := b.concerns(ctx, f)
+// frame reads one message; of one that is larger than maxFrame, the beginning.
+func (c *connection) frame(ctx context.Context) (raw []byte, whole bool, err error) {
+	_, r, err := c.ws.Reader(ctx)
 	if err != nil {
-		return err
+		return nil, false, err
 	}
-	fresh := false
-	if received.Key != "" {
-		received.At = b.clock.Now()
-		if fresh, err = b.store.Receive(ctx, received); err != nil {
-			return session.Wrap("bot.Receive", err)
-		}
+	if raw, err = io.ReadAll(io.LimitReader(r, maxFrame+1)); err != nil || len(raw) <= maxFrame {
+		return raw, true, err
 	}
-	if err := b.acknowledge(ctx, f.ID); err != nil && ctx.Err() == nil {
-		b.logger.Warn("acknowledging a Slack event; Slack sends it again", "error", err)
-	}
-	if fresh {
-		b.lanes.push(ctx, lane, received)
-	}
-	return nil
+	_, err = io.Copy(io.Discard, r)
+	return raw[:maxFrame], false, err
 }
 
-// ackWithin bounds how long an acknowledgement may wait for a connection. While there is none the client takes a few and then blocks; but
-// it dials only while its events are read, which is what the caller does.
-const ackWithin = 2 * time.Second
-
-func (b *Bot) acknowledge(ctx context.Context, envelope string) error {
-	ctx, cancel := context.WithTimeout(ctx, ackWithin)
+// acknowledge tells Slack that an event is stored, or is none of ours.
+func (c *connection) acknowledge(ctx context.Context, envelope string) error {
+	ctx, cancel := context.WithTimeout(ctx, writeWithin)
 	defer cancel()
-	return b.socket.AckCtx(ctx, envelope, nil)
+	return c.ws.Write(ctx, websocket.MessageText, marshal(map[string]string{"envelope_id": envelope}))
 }
 
-// concerns decides from the raw event whether it is for us: the event as the inbox keeps it, with an empty key if it is not, and its lane.
-func (b *Bot) concerns(ctx context.Context, f frame) (r session.Received, lane string, err error) {
-	r = session.Received{Kind: f.Type, Payload: f.Payload}
-	switch f.Type {
-	case socketmode.RequestTypeSlashCommands:
-		var c command
-		if json.Unmarshal(f.Payload, &c) != nil || c.User == "" {
-			return session.Received{}, "", nil
+// watch ends the connection when nothing comes from Slack any more: its end may never be told, and nothing fails when it is written to.
+func (c *connection) watch(ctx context.Context) {
+	for {
+		before := c.heard.Load()
+		if !wait(ctx, c.bot.clock, silentFor) {
+			return
 		}
-		r.Key = "command/" + c.Trigger
-		return r, "command:" + c.User, nil
-	case socketmode.RequestTypeInteractive:
-		var p press
-		if json.Unmarshal(f.Payload, &p) != nil || p.key() == "" {
-			return session.Received{}, "", nil
+		if c.heard.Load() != before {
+			continue
 		}
-		r.Key = p.key()
-		return r, p.lane(), nil
-	case socketmode.RequestTypeEventsAPI:
+		asked, cancel := context.WithTimeout(ctx, c.bot.answerWithin)
+		err := c.ws.Ping(asked)
+		cancel()
+		if ctx.Err() != nil {
+			return
+		}
+		if err != nil && c.heard.Load() == before {
+			c.bot.logger.Warn("Slack is silent; connecting again", "after", silentFor, "error", err)
+			c.end()
+			return
+		}
+	}
+}
+
+// disconnected says what it means that Slack ends a connection.
+func (b *Bot) disconnected(reason string) {
+	switch reason {
+	case "warning", "refresh_requested": // every few hours
+		b.logger.Info("Slack renews the connection", "reason", reason)
+	case "link_disabled":
+		b.logger.Error("Slack closed the connection: Socket Mode is switched off for the app. Switch it on, on the app's page Socket Mode; the bot goes on trying", "reason", reason)
+	case "too_many_websockets":
+		b.logger.Error("Slack closed the connection: the app has too many. Another program uses SLACK_APP_TOKEN, and takes a part of what people write; stop it", "reason", reason)
 	default:
-		return session.Received{}, "", nil
+		b.logger.Warn("Slack closed the connection", "reason", session.OneLine(reason, 80))
 	}
-	var p payload
-	if json.Unmarshal(f.Payload, &p) != nil {
-		return session.Received{}, "", nil
-	}
-	e := p.Event
-	ours := false
-	switch e.Type {
-	case "message", "app_mention":
-		if ours, err = b.mayBeAddressed(ctx, e); err != nil {
-			return session.Received{}, "", err
-		}
-		r.Also = e.Channel + ":" + e.TS
-		lane = e.Channel + ":" + e.root()
-	case "reaction_added":
-		if lane, ours, err = b.mayMean(ctx, e); err != nil {
-			return session.Received{}, "", err
-		}
-	}
-	if !ours {
-		return session.Received{}, "", nil
-	}
-	r.Key = p.ID
-	if r.Key == "" {
-		r.Key = e.Type + "/" + e.Channel + e.Item.Channel + "/" + e.TS + e.EventTS
-	}
-	return r, lane, nil
 }
 
-// throttle spaces out apps.connections.open.
-type throttle struct {
-	next  *http.Client
+// redial spaces out connections, whatever Slack answers: it may accept one and end it at once.
+type redial struct {
 	clock session.Clock
-
-	mu    sync.Mutex
-	last  time.Time
-	pause time.Duration
+	last  time.Time     // when the last one was due
+	pause time.Duration // before it
+	until time.Time     // Slack wants none before
 }
 
-// Do sends a request, opening connections no faster than they live.
-func (t *throttle) Do(r *http.Request) (*http.Response, error) {
-	if strings.HasSuffix(r.URL.Path, "/apps.connections.open") {
-		if d := t.delay(); d > 0 && !wait(r.Context(), t.clock, d) {
-			return nil, r.Context().Err()
-		}
-	}
-	return t.next.Do(r)
-}
-
-// delay returns how long this opening has to wait: nothing, unless the one before was a moment ago.
-func (t *throttle) delay() time.Duration {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	now := t.clock.Now()
+// delay returns how long the next connection has to wait: nothing, unless the one before was opened a moment ago.
+func (r *redial) delay() time.Duration {
+	now := r.clock.Now()
 	switch {
-	case t.last.IsZero() || now.Sub(t.last) >= shortLived:
-		t.pause = 0
-	case t.pause == 0:
-		t.pause = time.Second
+	case r.last.IsZero() || now.Sub(r.last) >= shortLived:
+		r.pause = 0
+	case r.pause == 0:
+		r.pause = time.Second
 	default:
-		t.pause = min(2*t.pause, maxPause)
+		r.pause = min(2*r.pause, maxPause)
 	}
-	t.last = now.Add(t.pause)
-	return t.pause
+	d := max(r.pause, r.until.Sub(now))
+	r.last = now.Add(d)
+	return d
+}
+
+// failed takes why a connection was refused.
+func (r *redial) failed(err error) {
+	if limited, ok := errors.AsType[*slack.RateLimitedError](err); ok {
+		r.until = r.clock.Now().Add(limited.RetryAfter)
+	}
 }

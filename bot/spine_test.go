@@ -42,8 +42,8 @@ func TestMentionToPullRequest(t *testing.T) {
 	r.shown(ts, "Opened as #12 by bob", "Pull request #12", "opened by bob")
 	id2 := strings.ReplaceAll(r.slack.Render("general", ts), string(id), "abcdefghij")
 	golden(t, "spine.txt", id2)
-	if n := len(r.slack.Snapshot().Calls("apps.connections.open")); n != 2 {
-		t.Errorf("apps.connections.open was called %d times, want 2: the preflight and the socket", n)
+	if n := len(r.slack.Snapshot().Calls("apps.connections.open")); n != 1 {
+		t.Errorf("apps.connections.open was called %d times, want 1", n)
 	}
 	pr := r.ours(ts, "Pull request #12")
 	if err := r.slack.As("bob").React("general", pr.TS, "white_check_mark"); err != nil {

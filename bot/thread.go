@@ -9,7 +9,6 @@ import (
 	"strings"
 
 	"github.com/slack-go/slack"
-	"github.com/slack-go/slack/socketmode"
 
 	"openinspect/session"
 )
@@ -58,7 +57,7 @@ func (b *Bot) replies(ctx context.Context, e event) ([]slack.Message, error) {
 	for {
 		page, more, cursor, err := b.api.GetConversationRepliesContext(ctx, &params)
 		if err != nil {
-			return nil, outside("conversations.replies", err)
+			return nil, b.outside("conversations.replies", err)
 		}
 		all = append(all, page...)
 		if !more || cursor == "" || len(all) >= 2_000 {
@@ -85,7 +84,7 @@ func (b *Bot) late(ctx context.Context, opened event, m slack.Message) error {
 	if err != nil {
 		return err
 	}
-	r := session.Received{Key: "read/" + e.Channel + "/" + e.TS, Also: e.Channel + ":" + e.TS, Kind: socketmode.RequestTypeEventsAPI, Payload: raw, At: b.clock.Now()}
+	r := session.Received{Key: "read/" + e.Channel + "/" + e.TS, Also: e.Channel + ":" + e.TS, Kind: eventsAPI, Payload: raw, At: b.clock.Now()}
 	fresh, err := b.store.Receive(ctx, r)
 	if err != nil {
 		return session.Wrap("bot.Receive", err)

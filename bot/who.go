@@ -37,7 +37,7 @@ func (b *Bot) person(ctx context.Context, user string) (person, error) {
 			return person{name: user, gone: true}, nil
 		}
 		if err != nil {
-			return person{}, outside("users.info", err)
+			return person{}, b.outside("users.info", err)
 		}
 		name := cmp.Or(u.Profile.DisplayName, u.Profile.RealName, u.RealName, u.Name, user)
 		return person{
@@ -59,7 +59,7 @@ func (b *Bot) room(ctx context.Context, channel string) (room, error) {
 	return b.rooms.get(channel, func() (room, error) {
 		c, err := b.api.GetConversationInfoContext(ctx, &slack.GetConversationInfoInput{ChannelID: channel})
 		if err != nil {
-			return room{}, outside("conversations.info", err)
+			return room{}, b.outside("conversations.info", err)
 		}
 		external := c.IsExtShared || c.IsPendingExtShared
 		if !external {
@@ -84,7 +84,7 @@ func (b *Bot) hasGuest(ctx context.Context, channel string) (bool, error) {
 	for {
 		members, next, err := b.api.GetUsersInConversationContext(ctx, ask)
 		if err != nil {
-			return false, outside("conversations.members", err)
+			return false, b.outside("conversations.members", err)
 		}
 		if slices.ContainsFunc(members, func(id string) bool { return guests[id] }) {
 			return true, nil
@@ -100,7 +100,7 @@ func (b *Bot) hasGuest(ctx context.Context, channel string) (bool, error) {
 func (b *Bot) listGuests(ctx context.Context) (map[string]bool, error) {
 	all, err := b.api.GetUsersContext(ctx, slack.GetUsersOptionLimit(pageSize))
 	if err != nil {
-		return nil, outside("users.list", err)
+		return nil, b.outside("users.list", err)
 	}
 	guests := map[string]bool{}
 	for _, u := range all {
@@ -109,15 +109,6 @@ func (b *Bot) listGuests(ctx context.Context) (map[string]bool, error) {
 		}
 	}
 	return guests, nil
-}
-
-// outside wraps an error of Slack's API: what Slack refuses is final, everything else may pass.
-func outside(method string, err error) error {
-	if refusal, ok := errors.AsType[slack.SlackErrorResponse](err); ok && !passing(refusal.Err) {
-		return &session.Error{Code: session.Internal, Op: "slack " + method, Err: err,
-			Message: "Slack refused something the bot needs (" + refusal.Err + "). The operator's log has the details."}
-	}
-	return &session.Error{Code: session.Unavailable, Op: "slack " + method, Err: err, Message: "Slack does not answer. Please try again in a minute."}
 }
 
 // who returns the person behind a Slack user, with their linked account. A refusal says why they may not act; silent is for bots, which are not answered.
@@ -167,5 +158,14 @@ func (b *Bot) whisper(ctx context.Context, key string, at place, user, text stri
 }
 
 func (b *Bot) private(key string, at place, user, text string) session.Message {
-	return session.Message{Key: key, Op: session.MessageEphemeral, Channel: at.channel, Thread: at.thread, User: user, Text: text, Urgent: true}
+	return session.Message{Key: key, Op: privately(at.channel), Channel: at.channel, Thread: at.thread, User: user, Text: text, Urgent: true}
+}
+
+// privately is how to say something to one person in a channel. A direct conversation has nobody else in it, and what is posted there is
+// said once; what only one person sees in a channel cannot be looked for, so after an answer that was lost it is said again.
+func privately(channel string) session.MessageOp {
+	if isDirect(channel) {
+		return session.MessagePost
+	}
+	return session.MessageEphemeral
 }

@@ -1,0 +1,35 @@
+package bot
+
+import (
+	"context"
+	"fmt"
+
+	"openinspect/session"
+)
+
+// detour tells the participants of a session by direct message, each once, that its thread cannot be written to any more. Messages for it
+// are lost to them; the session goes on.
+func (s *sender) detour(ctx context.Context, m session.Message, refusal error) error {
+	if m.Session == "" || m.Op != session.MessagePost || isDirect(m.Channel) || !closed(refusal) {
+		return nil
+	}
+	st, err := s.bot.cfg.Sessions.Load(ctx, m.Session)
+	if err != nil {
+		return session.Wrap("bot.detour", err)
+	}
+	why, mend := "I was removed from the channel, or may not post there any more", "Invite me again and write in the thread: the session goes on there."
+	if code := refusalOf(refusal); code == "is_archived" || code == "is_inactive" {
+		why, mend = "the channel is archived", "Unarchive it and write in the thread, or start over in another channel."
+	}
+	text := fmt.Sprintf("What I have to say in <#%s> about %s does not reach you there: %s. %s", m.Channel, code(short(st.Session.Title, 80)), why, mend)
+	told := map[string]bool{}
+	var messages []session.Message
+	for _, p := range append([]session.Person{st.Session.Requester}, st.Session.Participants...) {
+		if p.Slack == "" || told[p.Slack] {
+			continue
+		}
+		told[p.Slack] = true
+		messages = append(messages, session.Message{Key: "detour/" + string(m.Session) + "/" + p.Slack, Op: session.MessageDirect, User: p.Slack, Text: text, Urgent: true})
+	}
+	return s.bot.put(ctx, messages...)
+}

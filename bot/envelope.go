@@ -1,0 +1,126 @@
+package bot
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"regexp"
+
+	"openinspect/session"
+)
+
+// Types of envelopes.
+const (
+	eventsAPI     = "events_api"
+	slashCommands = "slash_commands"
+	interactive   = "interactive"
+)
+
+// frame is a message of Slack's on the socket: an envelope, hello or disconnect.
+type frame struct {
+	ID          string          `json:"envelope_id"`
+	Type        string          `json:"type"`
+	Payload     json.RawMessage `json:"payload"`
+	Reason      string          `json:"reason"`          // of disconnect
+	Connections int             `json:"num_connections"` // of hello
+}
+
+var envelopeID = regexp.MustCompile(`"envelope_id"\s*:\s*"([\w.-]{1,100})"`)
+
+// parseFrame reads a frame leniently. Of one that is no JSON, or was cut off, it returns at least the envelope's id if there is one: what
+// is not acknowledged comes again and again.
+func parseFrame(raw []byte, whole bool) frame {
+	var f frame
+	if whole && lenient(raw, &f) == nil {
+		return f
+	}
+	f = frame{}
+	if m := envelopeID.FindSubmatch(raw[:min(len(raw), 4<<10)]); m != nil {
+		f.ID = string(m[1])
+	}
+	return f
+}
+
+// lenient decodes JSON. A field that is not as expected is left out: what Slack's clients could not read may still be a message to us.
+func lenient(raw []byte, v any) error {
+	err := json.Unmarshal(raw, v)
+	if _, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
+		return nil // the rest was decoded
+	}
+	return err
+}
+
+// take stores what concerns us, then acknowledges. An error leaves the envelope unacknowledged.
+func (b *Bot) take(ctx context.Context, c *connection, f frame) error {
+	received, lane, err := b.concerns(ctx, f)
+	if err != nil {
+		return err
+	}
+	fresh := false
+	if received.Key != "" {
+		received.At = b.clock.Now()
+		if fresh, err = b.store.Receive(ctx, received); err != nil {
+			return session.Wrap("bot.Receive", err)
+		}
+	}
+	if err := c.acknowledge(ctx, f.ID); err != nil && ctx.Err() == nil {
+		b.logger.Warn("acknowledging a Slack event; Slack sends it again", "error", err)
+	}
+	if fresh {
+		b.lanes.push(b.running, lane, received)
+	}
+	return nil
+}
+
+// concerns decides from the raw event whether it is for us: the event as the inbox keeps it, with an empty key if it is not, and its lane.
+func (b *Bot) concerns(ctx context.Context, f frame) (r session.Received, lane string, err error) {
+	r = session.Received{Kind: f.Type, Payload: f.Payload}
+	switch f.Type {
+	case slashCommands:
+		var c command
+		if lenient(f.Payload, &c) != nil || c.User == "" {
+			return session.Received{}, "", nil
+		}
+		r.Key = "command/" + c.Trigger
+		if c.Trigger == "" {
+			r.Key = "command/" + f.ID
+		}
+		return r, "command:" + c.User, nil
+	case interactive:
+		var p press
+		if lenient(f.Payload, &p) != nil || p.key() == "" {
+			return session.Received{}, "", nil
+		}
+		r.Key = p.key()
+		return r, p.lane(), nil
+	case eventsAPI:
+	default:
+		return session.Received{}, "", nil
+	}
+	var p payload
+	if lenient(f.Payload, &p) != nil {
+		return session.Received{}, "", nil
+	}
+	e := p.Event
+	ours := false
+	switch e.Type {
+	case "message", "app_mention":
+		if ours, err = b.mayBeAddressed(ctx, e); err != nil {
+			return session.Received{}, "", err
+		}
+		r.Also = e.Channel + ":" + e.TS
+		lane = e.Channel + ":" + e.root()
+	case "reaction_added":
+		if lane, ours, err = b.mayMean(ctx, e); err != nil {
+			return session.Received{}, "", err
+		}
+	}
+	if !ours {
+		return session.Received{}, "", nil
+	}
+	r.Key = p.ID
+	if r.Key == "" {
+		r.Key = e.Type + "/" + e.Channel + e.Item.Channel + "/" + e.TS + e.Item.TS + "/" + e.User + "/" + e.Reaction + "/" + e.EventTS
+	}
+	return r, lane, nil
+}
