@@ -18,6 +18,7 @@ import (
 	"openinspect/bot/slacktest"
 	"openinspect/sandbox/local"
 	"openinspect/sandbox/runner/opencode"
+	"openinspect/session/model/modeltest"
 )
 
 // waitLimit bounds every wait of a script. Nothing waits that long unless it fails.
@@ -137,8 +138,8 @@ func (p *play) end() error {
 // usage is the error of a verb that was called wrongly.
 func usage(text string) error { return fmt.Errorf("usage: %s", text) }
 
-// bot [script] [clock] [NAME=value …]: starts the bot and waits until it is connected. script: the scripted agent instead of OpenCode;
-// clock: its time stands still but for the verb clock.
+// bot [script] [clock] [openai] [NAME=value …]: starts the bot and waits until it is connected. script: the scripted agent instead of OpenCode;
+// clock: its time stands still but for the verb clock; openai: there is a key for OpenAI's models and none for Anthropic's.
 func (p *play) cmdBot(ctx context.Context, _ *testscript.TestScript, args []string) error {
 	if p.bot != nil {
 		return fmt.Errorf("the bot runs already")
@@ -166,8 +167,11 @@ func (p *play) cmdBot(ctx context.Context, _ *testscript.TestScript, args []stri
 			env[envAgent] = local.ScriptAgent
 		case a == "clock":
 			env[envClock] = "pipe"
+		case a == "openai":
+			env["OPENAI_API_KEY"], env["OPENAI_BASE_URL"] = modeltest.OpenAIKey, p.stage.model.URL()
+			delete(env, "ANTHROPIC_API_KEY")
 		default:
-			return usage("bot [script] [clock] [NAME=value …]")
+			return usage("bot [script] [clock] [openai] [NAME=value …]")
 		}
 	}
 	var err error

@@ -31,7 +31,7 @@ func text(s string) string {
 }
 
 // slack mention|lobby|post PERSON TEXT (lobby is a mention in the channel where the guest is), slack reply PERSON TEXT, slack dm PERSON TEXT, slack react PERSON EMOJI PATTERN,
-// slack command PERSON TEXT. What is written begins or goes on with the newest conversation.
+// slack press PERSON BUTTON PATTERN, slack command PERSON TEXT. What is written begins or goes on with the newest conversation.
 func (p *play) cmdSlack(ctx context.Context, _ *testscript.TestScript, args []string) error {
 	if len(args) < 3 {
 		return usage("slack mention|post|reply|dm|react|command PERSON …")
@@ -62,6 +62,16 @@ func (p *play) cmdSlack(ctx context.Context, _ *testscript.TestScript, args []st
 			return err
 		}
 		return who.React(p.channel, m.TS, args[2])
+	case "press":
+		if len(args) != 4 {
+			return usage("slack press PERSON BUTTON PATTERN")
+		}
+		m, err := p.find(ctx, args[3])
+		if err != nil {
+			return err
+		}
+		_, err = who.Click(p.channel, m.TS, args[2])
+		return err
 	case "command":
 		_, err := who.Command(stageChannel, said)
 		return err
@@ -217,7 +227,7 @@ func (p *play) cmdGitHub(ctx context.Context, ts *testscript.TestScript, args []
 }
 
 // model script FILE: what the model answers. model at GATE: waits until an answer has come to it. model open GATE. model refuse: the
-// provider refuses the key from now on.
+// provider refuses the key from now on. model asked N: it was asked so often for an answer of an agent's.
 func (p *play) cmdModel(ctx context.Context, ts *testscript.TestScript, args []string) error {
 	m := p.stage.model
 	switch {
@@ -239,6 +249,20 @@ func (p *play) cmdModel(ctx context.Context, ts *testscript.TestScript, args []s
 		return nil
 	case len(args) == 1 && args[0] == "refuse":
 		m.Fail(modeltest.Refused())
+		return nil
+	}
+	asked := func() (n int) {
+		for _, r := range m.Requests() {
+			if len(r.Tools) > 0 {
+				n++
+			}
+		}
+		return n
+	}
+	if len(args) == 2 && args[0] == "asked" {
+		if n := asked(); strconv.Itoa(n) != args[1] {
+			return fmt.Errorf("the model was asked %d times", n)
+		}
 		return nil
 	}
 	return usage("model script FILE, model at|open GATE, model refuse")

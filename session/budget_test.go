@@ -103,3 +103,36 @@ func TestHeldCallsOverARestart(t *testing.T) {
 	b.until(id, budgetIs(session.BudgetEnded))
 	b.send(id, begun("x3"))
 }
+
+// A pause that nobody answers ends the turn within the hour. What waited is let go only when the turn is over: an agent that is being
+// stopped must not be answered with an error.
+func TestPauseEnds(t *testing.T) {
+	b := newBench(t)
+	b.stop()
+	b.cost = 1
+	b.start()
+	id := b.atWork()
+	b.send(id, begun("x1"))
+	b.send(id, called("x1", 1))
+	answer := make(chan error, 1)
+	go func() { answer <- b.hub.Send(t.Context(), id, session.CallHeld{}) }()
+	b.until(id, budgetIs(session.BudgetAsked))
+	b.clock.Advance(session.PauseFor)
+	b.until(id, budgetIs(session.BudgetEnded))
+	if err := b.world.Await(t.Context(), "stop 1.1"); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case err := <-answer:
+		t.Fatalf("answered before the turn was over: %v", err)
+	default:
+	}
+	b.journal(id, 2, session.Event{Kind: session.KindTurn, PromptID: "1.1", Turn: &session.TurnChange{State: session.TurnAnswered, Outcome: session.PromptStopped}})
+	if err := <-answer; err != nil {
+		t.Error(err)
+	}
+	log := b.until(id, ended)
+	if last := log[len(log)-1].Turn; last.Outcome != session.PromptStopped || last.Reason == "" {
+		t.Errorf("%+v", last)
+	}
+}

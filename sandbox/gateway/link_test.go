@@ -8,6 +8,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"openinspect/sandbox/gateway"
@@ -26,6 +27,7 @@ type path struct {
 	url      string // of the port
 	calls    chan session.ModelCall
 	bot      http.Handler
+	session  atomic.Pointer[session.Send] // of the calls
 	runner   *httptest.Server
 	accepted chan *link.Link
 
@@ -44,6 +46,9 @@ func agrees(calls chan session.ModelCall) session.Send {
 		return nil
 	}
 }
+
+// says sets the session of the calls to come.
+func (p *path) says(s session.Send) { p.session.Store(&s) }
 
 const token = "the link's own"
 
@@ -65,7 +70,8 @@ func newPath(t *testing.T, script string) *path {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p.bot = g.Handler("abcdefghij", agrees(p.calls))
+	p.bot = g.Handler("abcdefghij", func(ctx context.Context, in session.Input) error { return (*p.session.Load())(ctx, in) })
+	p.says(agrees(p.calls))
 	p.runner = httptest.NewServer(link.Authenticate(link.HashToken(token), http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		l, err := link.Accept(w, r, http.NotFoundHandler())
 		if err != nil {
@@ -250,4 +256,44 @@ func TestTheLinkIsLost(t *testing.T) {
 			t.Errorf("%+v", a)
 		}
 	})
+}
+
+// A call that the session holds is held over the loss of the link too, as after a kill of the bot; the agent sees one answer, late.
+func TestHeldOverTheLink(t *testing.T) {
+	p := newPath(t, "script hello\nmatch hello\nsay Hello to you too.\n")
+	held, release := make(chan struct{}, 2), make(chan struct{})
+	var free atomic.Bool
+	p.says(func(ctx context.Context, in session.Input) error {
+		switch in.(type) {
+		case session.CallBegun:
+			if !free.Load() {
+				return session.ErrHeld
+			}
+		case session.CallHeld:
+			held <- struct{}{}
+			select {
+			case <-release:
+			case <-ctx.Done():
+				return ctx.Err()
+			}
+		}
+		return nil
+	})
+	p.dial()
+	call := p.ask(p.port.Token())
+	<-held
+	p.lose()
+	p.dial()
+	<-held
+	if n := len(p.provider.Requests()); n != 0 {
+		t.Errorf("the provider was asked %d times", n)
+	}
+	free.Store(true)
+	close(release)
+	if a := <-call.whole; a.err != nil || a.status != 200 || !strings.Contains(a.text, "message_stop") {
+		t.Errorf("%+v", a)
+	}
+	if n := len(p.provider.Requests()); n != 1 {
+		t.Errorf("the provider was asked %d times", n)
+	}
 }

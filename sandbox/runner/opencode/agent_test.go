@@ -2,6 +2,7 @@ package opencode
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -144,13 +145,25 @@ func TestTurns(t *testing.T) {
 		<-r.agent.server.exited
 		r.remembers(t)
 	})
-	t.Run("refused key", func(t *testing.T) {
-		r.models.Fail(modeltest.Refused())
-		_, err := r.run(t.Context(), "refused", "what did I ask before?")
-		if session.CodeOf(err) != session.Forbidden || !strings.Contains(session.Sentence(err), "refused the bot's key") {
-			t.Errorf("%v", err)
-		}
-	})
+	// What will not pass by waiting is not tried again: a second try would be answered.
+	for _, c := range []struct {
+		fault modeltest.Fault
+		code  session.Code
+		words string
+	}{
+		{modeltest.Refused(), session.Forbidden, "refused the bot's key"},
+		{modeltest.Fault{Status: 403}, session.Forbidden, "refused the bot's key"},
+		{modeltest.Fault{Status: 402, Message: "Payment required"}, session.Forbidden, "out of credit"},
+		{modeltest.Fault{Status: 400, Message: "The budget of this thread is spent."}, session.Unavailable, "The budget of this thread is spent."},
+	} {
+		t.Run(fmt.Sprintf("refused with %d", c.fault.Status), func(t *testing.T) {
+			r.models.Fail(c.fault)
+			_, err := r.run(t.Context(), fmt.Sprintf("refused-%d", c.fault.Status), "what did I ask before?")
+			if session.CodeOf(err) != c.code || !strings.Contains(session.Sentence(err), c.words) {
+				t.Errorf("%v", err)
+			}
+		})
+	}
 	t.Run("unknown model", func(t *testing.T) {
 		_, err := r.runOn(t.Context(), "model", "what did I ask before?", "anthropic/claude-unheard-of", newRecorder())
 		if session.CodeOf(err) != session.Invalid || !strings.Contains(session.Sentence(err), "does not know this model") {
