@@ -61,6 +61,11 @@ func (a *actor) run(ctx context.Context) {
 	defer a.effects.Wait()
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
+	select {
+	case <-a.hub.known:
+	case <-ctx.Done():
+		return
+	}
 	if a.fresh && a.machine.unsettled() { // before a link is up that could bring new calls
 		if err := a.take(ctx, Restarted{}); err != nil {
 			a.hub.report(a.id, "settle model calls", err) // they are settled at the next start
@@ -105,8 +110,10 @@ func (a *actor) serve(ctx context.Context, r request) {
 // take steps the machine and makes its decision true.
 func (a *actor) take(ctx context.Context, in Input) error {
 	before := a.machine.State()
+	a.machine.Allow(a.hub.terms(ctx, before.Session))
 	ready, err := a.machine.Step(a.hub.clock.Now(), in)
 	if err != nil {
+		a.hub.line.note(before.Session)
 		return err
 	}
 	if err := a.hub.store.Commit(ctx, ready); err != nil {
@@ -115,8 +122,10 @@ func (a *actor) take(ctx context.Context, in Input) error {
 		}
 		// The machine goes back to what is stored: nothing that was not committed may be decided upon.
 		a.machine = NewMachine(before).WithBudget(a.hub.budget)
+		a.hub.line.note(before.Session)
 		return Wrap("session.commit", err)
 	}
+	a.hub.line.note(ready.Record.Session)
 	if len(ready.Events) > 0 {
 		a.log.publish(Item{Events: ready.Events})
 	}

@@ -61,6 +61,7 @@ type PromptChange struct {
 	State    PromptState `json:"state"`
 	Reason   string      `json:"reason,omitempty"`
 	Position int         `json:"position,omitempty"` // in the queue, 1 is next; 0 when it starts at once
+	With     string      `json:"with,omitempty"`     // the prompt whose failure ended this one too: told together
 }
 
 // Phase is a step of a boot.
@@ -184,6 +185,7 @@ type FileChange struct {
 type SandboxChange struct {
 	State  SandboxState `json:"state"`
 	Name   string       `json:"name,omitempty"`
+	Place  int          `json:"place,omitempty"` // in the line, while pending
 	Reason string       `json:"reason,omitempty"`
 }
 

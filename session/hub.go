@@ -15,6 +15,12 @@ type HubConfig struct {
 	Clock     Clock // default: the computer's
 	// Budget is how many US dollars a session may spend before its thread is asked, and how many a yes adds. 0: no limit.
 	Budget float64
+	// Room is how many sandboxes may live at once; 0: any number.
+	Room int
+	// Hours, with Room, caps how long all sandboxes together live in a day.
+	Hours Hours
+	// Starts is how often one session's sandbox may start in an hour; 0: DefaultStarts.
+	Starts int
 	// OnCommit is called after each commit to a session, in its goroutine: it must return at once.
 	OnCommit func(ID)
 	// Report takes errors of effects, for the operator's log; people learn of them through events.
@@ -30,6 +36,10 @@ type Hub struct {
 	budget    float64
 	onCommit  func(ID)
 	onReport  func(ID, string, error)
+	hours     Hours
+	starts    int
+	line      *line
+	known     chan struct{} // of Start; closed when the line knows every sandbox that lives, and everybody who waits
 
 	opening sync.Mutex // one Open at a time: two mentions in one thread make one session
 
@@ -50,6 +60,7 @@ func NewHub(c HubConfig) (*Hub, error) {
 	}
 	h := &Hub{
 		store: c.Store, sandboxes: c.Sandboxes, forge: c.Forge, clock: c.Clock, budget: c.Budget, onCommit: c.OnCommit, onReport: c.Report,
+		hours: c.Hours, starts: c.Starts, line: newLine(c.Room),
 		actors: map[ID]*actor{}, logs: map[ID]*log{},
 	}
 	if h.clock == nil {
@@ -61,7 +72,7 @@ func NewHub(c HubConfig) (*Hub, error) {
 // Start takes up every session that is not at rest. Sends are taken from its return until ctx ends; Wait then returns when all has stopped.
 func (h *Hub) Start(ctx context.Context) error {
 	h.mu.Lock()
-	h.ctx = ctx
+	h.ctx, h.known = ctx, make(chan struct{})
 	h.mu.Unlock()
 	ids, err := h.store.Open(ctx)
 	if err != nil {
@@ -72,6 +83,9 @@ func (h *Hub) Start(ctx context.Context) error {
 			return Wrap("session.Hub.Start", err)
 		}
 	}
+	h.line.sort()
+	close(h.known)
+	h.wg.Go(func() { h.keepLine(ctx) })
 	return nil
 }
 
@@ -195,6 +209,7 @@ func (h *Hub) actor(id ID, fresh bool) (*actor, error) {
 		inbox: make(chan request), done: make(chan struct{}), running: map[string]context.CancelFunc{},
 	}
 	h.actors[id] = a
+	h.line.note(st.Session)
 	ctx := h.ctx
 	h.wg.Go(func() {
 		a.run(ctx)

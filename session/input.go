@@ -157,6 +157,22 @@ type (
 		Err    Failure
 	}
 
+	// RoomGranted tells the first in line that there is room. Refused with Conflict if the session does not wait for any.
+	RoomGranted struct{}
+
+	// Moved tells a session in line its new place. Refused with Conflict if it is in none.
+	Moved struct{ Place int }
+
+	// RoomNeeded tells that others wait for room: an idle sandbox is put away. Refused with Conflict if there is none.
+	RoomNeeded struct{}
+
+	// StartDelayed tells that a start is not tried before a time, for a reason that is not the session's.
+	StartDelayed struct {
+		Effect string
+		Start  string
+		Reason string // a sentence
+	}
+
 	// Tick tells that a deadline of the machine has come.
 	Tick struct{}
 )
@@ -190,6 +206,10 @@ func (PullRequestOpened) input() {}
 func (OpenFailed) input()        {}
 func (Suspended) input()         {}
 func (SuspendFailed) input()     {}
+func (RoomGranted) input()       {}
+func (Moved) input()             {}
+func (RoomNeeded) input()        {}
+func (StartDelayed) input()      {}
 func (Tick) input()              {}
 
 // Opening is what a session begins with.

@@ -27,6 +27,7 @@ type Machine struct {
 	effects   []Effect   // unconfirmed
 
 	at    time.Time // of the step in progress
+	terms Terms     // likewise
 	out   Ready
 	dirty struct {
 		prompts, cards, approvals map[string]bool
@@ -54,9 +55,11 @@ func (m *Machine) Step(at time.Time, in Input) (Ready, error) {
 	if _, ok := in.(Opened); !ok && m.s.ID == "" {
 		return Ready{}, Errorf(NotFound, "There is no such session.")
 	}
+	was := m.s.Sandbox
 	if err := m.take(in); err != nil {
 		return Ready{}, err
 	}
+	m.meter(was)
 	m.s.Updated = at
 	m.out.Record.Session = m.s
 	m.out.Record.Prompts = changed(m.out.Record.Prompts, m.prompts, m.dirty.prompts, func(p Prompt) string { return p.ID })
@@ -135,6 +138,14 @@ func (m *Machine) take(in Input) error {
 		m.suspended(in)
 	case SuspendFailed:
 		m.suspendFailed(in)
+	case RoomGranted:
+		return m.roomGranted()
+	case Moved:
+		return m.moved(in)
+	case RoomNeeded:
+		return m.roomNeeded()
+	case StartDelayed:
+		m.startDelayed(in)
 	case Tick:
 		m.tick()
 	default:
@@ -244,8 +255,8 @@ func (m *Machine) tick() {
 	}
 	if !m.s.IdleAt.IsZero() && !m.s.IdleAt.After(m.at) {
 		m.s.IdleAt = time.Time{}
-		if m.s.Turn == nil && m.s.Sandbox.State == SandboxReady {
-			m.putAway("idle")
+		if m.s.Turn == nil {
+			m.idle()
 		}
 	}
 }

@@ -9,7 +9,8 @@ import (
 // start asks for a sandbox. The name and the start id are in the record that is committed before the provider is called.
 func (m *Machine) start() {
 	b := &m.s.Sandbox
-	again := b.State == SandboxLost && b.Name != ""
+	again := b.Handle != (Handle{}) // the one that was lost: its directory is still there
+	m.began()
 	b.Starts++
 	if !again {
 		b.Name = fmt.Sprintf("inspect-%s-%d", m.s.ID, b.Starts)
@@ -18,8 +19,8 @@ func (m *Machine) start() {
 	switch {
 	case b.Image != "":
 		b.Mode = BootSnapshot
-	case again && b.Handle != (Handle{}):
-		b.Mode = BootSnapshot // the directory is still there
+	case again:
+		b.Mode = BootSnapshot
 	default:
 		b.Mode = BootFresh
 	}
@@ -73,13 +74,10 @@ func (m *Machine) bootFailed(reason string) {
 		h := b.Handle
 		m.ask(Effect{Kind: EffectSuspend, Start: b.Start, Suspend: &h})
 	}
-	switch {
-	case m.s.Turn == nil:
-	case m.s.Turn.State == TurnAnswered:
-		m.endTurn(PromptFailed, "The agent was done, but its sandbox was lost before what it did could be collected, and did not start again. "+reason, "")
-	default:
-		m.endTurn(PromptFailed, reason, "")
+	if m.s.Turn != nil && m.s.Turn.State == TurnAnswered {
+		reason = "The agent was done, but its sandbox was lost before what it did could be collected, and did not start again. " + reason
 	}
+	m.failAll(reason)
 }
 
 // journaled takes a batch of the runner's events. Only kinds that are the runner's to tell, and only of the turn that goes on, are
@@ -219,13 +217,9 @@ func (m *Machine) lost(in Lost) {
 	b.State = SandboxLost
 	m.drop(EffectAttach, EffectPrompt, EffectStop)
 	m.tell(Event{Kind: KindSandbox, Sandbox: &SandboxChange{State: SandboxLost, Name: b.Name, Reason: OneLine(in.Reason, 300)}})
-	t := m.s.Turn
-	if t == nil {
-		m.s.IdleAt = time.Time{}
-		return
-	}
-	p := m.turnPrompt()
+	t, p := m.s.Turn, m.turnPrompt()
 	switch {
+	case t == nil:
 	case t.State == TurnAnswered:
 		m.start() // to collect from
 	case t.Stopping:
@@ -241,12 +235,15 @@ func (m *Machine) lost(in Lost) {
 		m.tell(Event{Kind: KindTurn, Turn: &TurnChange{State: TurnStarted, Reason: "The sandbox was lost; the turn starts again in a new one."}})
 		m.start()
 	}
+	if b.State == SandboxLost { // nobody needs it now: what still runs of it is ended, what is left of it is kept
+		m.putAway("it was lost")
+	}
 }
 
 // putAway snapshots and ends the sandbox.
 func (m *Machine) putAway(reason string) {
 	h := m.s.Sandbox.Handle
-	m.s.Sandbox.State = SandboxSnapshotting
+	m.s.Sandbox.State, m.s.IdleAt = SandboxSnapshotting, time.Time{}
 	m.tell(Event{Kind: KindSandbox, Sandbox: &SandboxChange{State: SandboxSnapshotting, Name: m.s.Sandbox.Name, Reason: reason}})
 	m.ask(Effect{Kind: EffectSuspend, Start: m.s.Sandbox.Start, Suspend: &h})
 }
@@ -262,17 +259,18 @@ func (m *Machine) suspended(in Suspended) {
 		if b.Mode == BootSnapshot && in.Image != "" {
 			b.Image = in.Image // what was restored is not lost because its boot failed
 		}
+		b.Handle = Handle{}
 	case SandboxSnapshotting:
 		if in.Image == "" {
 			m.tell(Event{Kind: KindNote, Note: &Note{Kind: NoteNotice, Text: lostFiles}})
 		}
-		b.State, b.Handle, b.Image = SandboxStopped, Handle{}, in.Image
+		b.State, b.Handle, b.Image, b.Kept = SandboxStopped, Handle{}, in.Image, false
 		m.tell(Event{Kind: KindSandbox, Sandbox: &SandboxChange{State: SandboxStopped, Name: b.Name}})
 	case SandboxNone, SandboxPending, SandboxSpawning, SandboxBooting, SandboxReady, SandboxRunning, SandboxStopped, SandboxLost:
 		return
 	}
 	if m.s.Turn != nil {
-		m.start()
+		m.want()
 	}
 }
 
@@ -285,11 +283,12 @@ func (m *Machine) suspendFailed(in SuspendFailed) {
 	}
 	switch b.State {
 	case SandboxFailed:
+		b.Handle = Handle{} // the hourly sweep ends it
 		if m.s.Turn != nil {
-			m.start()
+			m.want()
 		}
 	case SandboxSnapshotting:
-		b.State = SandboxReady
+		b.State, b.Kept = SandboxReady, true
 		m.tell(Event{Kind: KindSandbox, Sandbox: &SandboxChange{State: SandboxReady, Name: b.Name, Reason: OneLine(in.Err.Message, 300)}})
 		m.drop(EffectAttach)
 		m.ask(m.attachment())

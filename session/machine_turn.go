@@ -78,10 +78,18 @@ func (m *Machine) ready() {
 		m.deliver()
 	case SandboxFailed:
 		if !m.pending(EffectSuspend) { // else it starts when the one that failed has ended
-			m.start()
+			m.want()
 		}
-	case SandboxNone, SandboxPending, SandboxStopped, SandboxLost:
-		m.start()
+	case SandboxLost:
+		if m.s.Sandbox.Since.IsZero() {
+			m.want()
+		} else {
+			m.start() // it was lost in this very step, and takes its room over
+		}
+	case SandboxNone, SandboxStopped:
+		m.want()
+	case SandboxPending:
+		// One place in the line, however many prompts wait for it.
 	case SandboxSpawning, SandboxBooting, SandboxSnapshotting:
 		// The input that ends this state comes back here.
 	}
@@ -300,7 +308,9 @@ func (m *Machine) endTurn(outcome PromptState, reason, card string) {
 		m.s.Sandbox.State = SandboxReady
 	}
 	m.s.IdleAt = m.at.Add(IdleAfter)
+	m.giveWay()
 	m.advance()
+	m.leaveLine()
 }
 
 // title is the first line of a prompt, short enough for a heading.

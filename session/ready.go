@@ -6,6 +6,7 @@ type Ready struct {
 	Events  []Event  // numbered, in order
 	Effects []Effect // to carry out after the commit
 	Done    []string // ids of effects that need not run again
+	Lived   []Lived  // how long a sandbox lived that lives no more
 }
 
 // Record is what of a session a Step changed. The Session is always there; of the others only what changed.

@@ -40,6 +40,7 @@ type commit struct {
 	effects   []item
 	done      []string
 	audit     []session.AuditRecord
+	lived     []session.Lived
 	busy      bool // the session itself says that it is not at rest
 }
 
@@ -69,6 +70,7 @@ func newCommit(r session.Ready) (*commit, error) {
 		thread: threadKey(s.Thread),
 		done:   r.Done,
 		audit:  r.Audit(),
+		lived:  r.Lived,
 		busy:   !session.State{Session: s}.AtRest(),
 	}
 	body, err := encode(s)
@@ -151,6 +153,9 @@ func (c *commit) run(tx *bbolt.Tx, k keys) error {
 		return err
 	}
 	if _, err := shelveAll(s.Bucket(bCards), c.cards); err != nil {
+		return err
+	}
+	if err := addLived(tx.Bucket(bMeta), c.lived); err != nil {
 		return err
 	}
 	effects := s.Bucket(bEffects)

@@ -77,6 +77,32 @@ type speaker struct {
 	machine *session.Machine
 	now     time.Time
 	budget  float64
+	allowed session.Terms
+}
+
+// terms sets what the steps that follow are allowed: "free"; "full 3", there is no room and who comes is third; "waits", somebody has just
+// begun to wait for whom no room is made; "starts 2", in an hour; "spent 36h", all of today's sandbox-hours.
+func (d *speaker) terms(t *testing.T, w []string) {
+	var err error
+	switch w[0] {
+	case "free":
+		d.allowed = session.Terms{}
+	case "full":
+		d.allowed.Full = true
+		d.allowed.Place, err = strconv.Atoi(w[1])
+	case "waits":
+		d.allowed.Since = d.now
+	case "starts":
+		d.allowed.Starts, err = strconv.Atoi(w[1])
+	case "spent":
+		d.allowed.Spent, err = time.ParseDuration(w[1])
+	default:
+		t.Fatalf("no such terms: %v", w)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	d.machine.Allow(d.allowed)
 }
 
 func (d *speaker) restart(st session.State) { d.machine = session.NewMachine(st).WithBudget(d.budget) }
@@ -96,9 +122,14 @@ func (d *speaker) say(t *testing.T, line string) string {
 		d.restart(d.machine.State())
 		return ""
 	}
+	if words[0] == "terms" {
+		d.terms(t, words[1:])
+		return ""
+	}
 	if words[0] == "restart" {
 		var b strings.Builder
 		d.restart(d.machine.State())
+		d.machine.Allow(d.allowed)
 		for _, e := range d.machine.Resume() {
 			b.WriteString(effectLine(e))
 		}
@@ -283,6 +314,15 @@ func (d *speaker) input(w []string, line string) (session.Input, error) {
 		return session.Restarted{}, nil
 	case "model":
 		return session.ModelCalled{Call: session.ModelCall{Model: "anthropic/claude-sonnet-4-6", Usage: session.Usage{Input: 1000, Output: 100}, Cost: 0.5}}, nil
+	case "granted":
+		return session.RoomGranted{}, nil
+	case "moved":
+		place, err := strconv.Atoi(w[1])
+		return session.Moved{Place: place}, err
+	case "needed":
+		return session.RoomNeeded{}, nil
+	case "delayed":
+		return session.StartDelayed{Effect: effect(session.EffectStart), Start: s.Sandbox.Start, Reason: rest(line, 1)}, nil
 	case "tick":
 		return session.Tick{}, nil
 	}

@@ -35,7 +35,8 @@ type Memory struct {
 	secrets     map[string][]byte
 	audit       []session.AuditRecord
 	removed     map[session.ID]session.Removed
-	stamps      map[string]time.Time // of messages, by key
+	stamps      map[string]time.Time     // of messages, by key
+	lived       map[string]time.Duration // by day
 }
 
 // kept is one session. Prompts, cards, approvals and effects are in the order in which they first came.
@@ -65,6 +66,7 @@ func NewStore() *Memory {
 		secrets:     map[string][]byte{},
 		removed:     map[session.ID]session.Removed{},
 		stamps:      map[string]time.Time{},
+		lived:       map[string]time.Duration{},
 	}
 }
 
@@ -138,6 +140,9 @@ func (m *Memory) Commit(ctx context.Context, r session.Ready) error {
 	k.cards = merge(k.cards, r.Record.Cards, func(c session.Card) string { return c.ID })
 	k.approvals = merge(k.approvals, r.Record.Approvals, func(a session.Approval) string { return a.ID })
 	m.audit = append(m.audit, r.Audit()...)
+	for _, l := range r.Lived {
+		m.lived[l.Day] += l.For
+	}
 	k.effects = merge(k.effects, r.Effects, func(e session.Effect) string { return e.ID })
 	k.effects = slices.DeleteFunc(k.effects, func(e session.Effect) bool { return slices.Contains(r.Done, e.ID) })
 	if len(r.Events) > 0 {
@@ -261,4 +266,14 @@ func (m *Memory) List(ctx context.Context, limit int) ([]session.Session, error)
 		return cmp.Or(b.Updated.Compare(a.Updated), cmp.Compare(a.ID, b.ID))
 	})
 	return cloneAll(all[:min(len(all), max(limit, 0))]), nil
+}
+
+// Lived implements session.Hours.
+func (m *Memory) Lived(ctx context.Context, day string) (time.Duration, error) {
+	end, err := m.begin(ctx, "Lived")
+	if err != nil {
+		return 0, err
+	}
+	defer end()
+	return m.lived[day], nil
 }

@@ -13,6 +13,7 @@ import (
 // an error has changed nothing.
 type Store interface {
 	session.Store
+	session.Hours
 	Log
 	Inbox
 	Outbox

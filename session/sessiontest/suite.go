@@ -50,6 +50,7 @@ func TestStore(t *testing.T, open func(t *testing.T, clock session.Clock) Store)
 		{"big events", testBigEvents},
 		{"retention", testRetention},
 		{"retention of messages", testMessageRetention},
+		{"sandbox-hours", testLived},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			s := &suite{T: t, clock: &Clock{}, ctx: t.Context()}
@@ -413,4 +414,19 @@ func testContexts(s *suite) {
 	s.is(err, session.NotFound)
 	_, err = s.Message(s.ctx, "k")
 	s.is(err, session.NotFound)
+}
+
+func testLived(s *suite) {
+	a := session.Ready{Record: session.Record{Session: fresh(one)}, Lived: []session.Lived{{Day: "2026-11-24", For: time.Hour}, {Day: "2026-11-23", For: time.Minute}}}
+	s.ok(s.Commit(s.ctx, a))
+	b := session.Ready{Record: session.Record{Session: fresh(two)}, Lived: []session.Lived{{Day: "2026-11-24", For: time.Second}}}
+	s.ok(s.Commit(s.ctx, b))
+	b.Events = []session.Event{{Seq: 7}} // out of order: nothing of it is kept
+	if s.Commit(s.ctx, b) == nil {
+		s.Error("events out of order were taken")
+	}
+	s.reopen()
+	for day, want := range map[string]time.Duration{"2026-11-24": time.Hour + time.Second, "2026-11-23": time.Minute, "2026-11-22": 0} {
+		same(s, day, must(s.Lived(s.ctx, day))(s), want)
+	}
 }

@@ -1,0 +1,61 @@
+package session
+
+import (
+	"context"
+	"time"
+)
+
+// HoursPerRoom is how long sandboxes may live in a day (UTC), for each that may live at once: three quarters of what is possible at all.
+const HoursPerRoom = 18 * time.Hour
+
+// Hours is what a store knows of how long sandboxes lived.
+type Hours interface {
+	// Lived returns the sum of what commits told as Lived for a day (2026-11-24).
+	Lived(ctx context.Context, day string) (time.Duration, error)
+}
+
+// terms returns the terms of a session's next step.
+func (h *Hub) terms(ctx context.Context, s Session) Terms {
+	t := h.line.look(s.ID)
+	t.Starts = h.starts
+	if h.hours == nil || h.line.room == 0 || s.Sandbox.Occupied() {
+		return t // whoever has a sandbox keeps it
+	}
+	now := h.clock.Now()
+	spent, err := h.hours.Lived(ctx, dayOf(now))
+	if err != nil {
+		h.report(s.ID, "sandbox-hours", err) // the step will not be committed either, if the store is the trouble
+		return t
+	}
+	if spent += h.line.lived(now); spent >= time.Duration(h.line.room)*HoursPerRoom {
+		t.Spent = spent
+	}
+	return t
+}
+
+// keepLine tells sessions, one after another, what the line has for them, until ctx ends. Each answer is what was committed, so nothing is
+// given twice.
+func (h *Hub) keepLine(ctx context.Context) {
+	for {
+		id, in, ok := h.line.next()
+		if !ok {
+			select {
+			case <-h.line.changed:
+			case <-ctx.Done():
+				return
+			}
+			continue
+		}
+		err := h.Send(ctx, id, in)
+		if err == nil || CodeOf(err) == Conflict { // it changed its mind meanwhile, which the line has noted
+			continue
+		}
+		if ctx.Err() != nil {
+			return
+		}
+		h.report(id, "line", err)
+		if !h.pause(ctx, time.Second) {
+			return
+		}
+	}
+}
