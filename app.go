@@ -35,6 +35,7 @@ type Options struct {
 	Clock    session.Clock // nil: the computer's
 	Agent    string        // path of the agent's binary, or local.ScriptAgent; "": found or fetched
 	Progress io.Writer     // takes what fetching the agent says; nil: nobody
+	Starts   int           // of one session's sandbox in an hour; 0: session.DefaultStarts
 	Ready    func()        // called once everything runs
 	Listener net.Listener  // for the log pages; nil: Config.HTTPAddr is listened on
 
@@ -203,6 +204,7 @@ func (a *App) build(ctx context.Context) (err error) {
 	}
 	if a.hub, err = session.NewHub(session.HubConfig{
 		Store: a.db, Sandboxes: a.manager, Forge: a.github, Clock: a.o.Clock, Report: a.report, Budget: a.c.budget,
+		Room: a.c.room(), Hours: a.db, Starts: a.o.Starts,
 		OnCommit: func(id session.ID) { a.bot.Notify(id) },
 	}); err != nil {
 		return err

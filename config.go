@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"reflect"
 	"regexp"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -35,6 +36,7 @@ type Config struct {
 	OpenAIURL       string   `name:"openai-base-url" env:"OPENAI_BASE_URL" default:"https://api.openai.com" help:"OpenAI's API, without /v1."`
 	Sandbox         string   `name:"inspect-sandbox" env:"INSPECT_SANDBOX" default:"local" help:"Where agents work: local."`
 	Isolation       string   `name:"inspect-local-isolation" env:"INSPECT_LOCAL_ISOLATION" default:"bwrap" help:"How local sandboxes are kept apart: bwrap, or none."`
+	MaxSandboxes    *int     `name:"inspect-max-sandboxes" env:"INSPECT_MAX_SANDBOXES" help:"How many sandboxes may live at once, idle ones included (default: the number of cores)."`
 	DataDir         string   `name:"inspect-data-dir" env:"INSPECT_DATA_DIR" help:"Directory of the store and of local sandboxes (default: $$XDG_STATE_HOME/openinspect)."`
 	HTTPAddr        string   `name:"inspect-http-addr" env:"INSPECT_HTTP_ADDR" default:"127.0.0.1:8787" help:"Where the log pages are served."`
 	PublicURL       string   `name:"inspect-public-url" env:"INSPECT_PUBLIC_URL" help:"Base of links to the log pages in Slack; without it none are posted."`
@@ -210,6 +212,8 @@ func (c *Config) check() error {
 		return &ConfigError{"INSPECT_SANDBOX", fmt.Sprintf("is %q. Use local.", c.Sandbox)}
 	case c.Isolation != "bwrap" && c.Isolation != "none":
 		return &ConfigError{"INSPECT_LOCAL_ISOLATION", fmt.Sprintf("is %q. Use bwrap or none.", c.Isolation)}
+	case c.MaxSandboxes != nil && *c.MaxSandboxes < 1:
+		return &ConfigError{"INSPECT_MAX_SANDBOXES", fmt.Sprintf("is %d. It must be at least 1: nothing could run otherwise.", *c.MaxSandboxes)}
 	case c.SetupTimeout <= 0:
 		return &ConfigError{"SETUP_TIMEOUT_SECONDS", "must be above 0."}
 	case c.StartTimeout <= 0:
@@ -314,6 +318,14 @@ func checkNames(environ []string) error {
 		}
 	}
 	return nil
+}
+
+// room returns how many sandboxes may live at once.
+func (c *Config) room() int {
+	if c.MaxSandboxes != nil {
+		return *c.MaxSandboxes
+	}
+	return runtime.NumCPU()
 }
 
 // timeouts returns the limits of the lifecycle scripts.

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -71,6 +72,18 @@ func TestDefaults(t *testing.T) {
 	}
 }
 
+func TestRoom(t *testing.T) {
+	env := goodEnvironment(t)
+	c, err := load(t, env)
+	if err != nil || c.room() != runtime.NumCPU() {
+		t.Errorf("%d %v", c.room(), err)
+	}
+	env["INSPECT_MAX_SANDBOXES"] = "7"
+	if c, err = load(t, env); err != nil || c.room() != 7 {
+		t.Errorf("%d %v", c.room(), err)
+	}
+}
+
 func TestFlagsBeatTheEnvironment(t *testing.T) {
 	env := goodEnvironment(t)
 	env["INSPECT_HTTP_ADDR"] = "127.0.0.1:1"
@@ -107,6 +120,8 @@ func TestMistakes(t *testing.T) {
 		{"INSPECT_SANDBOX", "modal", "INSPECT_SANDBOX is modal"},
 		{"INSPECT_SANDBOX", "docker", "INSPECT_SANDBOX is \"docker\""},
 		{"INSPECT_LOCAL_ISOLATION", "some", "INSPECT_LOCAL_ISOLATION is \"some\""},
+		{"INSPECT_MAX_SANDBOXES", "0", "INSPECT_MAX_SANDBOXES is 0. It must be at least 1"},
+		{"INSPECT_MAX_SANDBOXES", "-3", "INSPECT_MAX_SANDBOXES is -3"},
 		{"INSPECT_HTTP_ADDR", "8787", "INSPECT_HTTP_ADDR is \"8787\""},
 		{"INSPECT_LOG_LEVEL", "loud", "INSPECT_LOG_LEVEL is \"loud\""},
 		{"INSPECT_PUBLICURL", "https://x.test", "INSPECT_PUBLICURL is not a setting. Did you mean INSPECT_PUBLIC_URL?"},

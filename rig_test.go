@@ -35,12 +35,14 @@ const (
 	envAgent    = "OPENINSPECT_TEST_AGENT"    // local.ScriptAgent
 	envClock    = "OPENINSPECT_TEST_CLOCK"    // "pipe": time is stepped through file descriptors 3 and 4; "quick START": see quickClock
 	envProvider = "OPENINSPECT_TEST_PROVIDER" // sandboxes are those of the sandboxtest.Handler on this socket
+	envStarts   = "OPENINSPECT_TEST_STARTS"   // how often a session's sandbox may start in an hour
 	envKill     = "OPENINSPECT_TEST_KILL"     // "N": SIGKILL once the Nth commit is durable; "N-": right before it is
 )
 
 // tuneFromEnvironment makes a bot of the test binary what the environment says.
 func tuneFromEnvironment(o *Options) {
 	o.Agent = os.Getenv(envAgent)
+	o.Starts, _ = strconv.Atoi(os.Getenv(envStarts)) // the default otherwise
 	switch kind, start, _ := strings.Cut(os.Getenv(envClock), " "); kind {
 	case "pipe":
 		clock := &sessiontest.Clock{}

@@ -114,6 +114,7 @@ type play struct {
 	web       string // address of the log pages
 
 	channel, thread string // the newest conversation
+	threads         map[string][2]string
 	bot             *botProcess
 	settings        []string // of bot, kept for restart
 }

@@ -99,7 +99,8 @@ func (p *play) told(n *slacktest.Snapshot) string {
 	return b.String()
 }
 
-// thread wait PATTERN, thread lacks PATTERN, thread count N PATTERN: of what the bot says there. thread show prints all of it.
+// thread wait PATTERN, thread lacks PATTERN, thread count N PATTERN: of what the bot says there. thread show prints all of it. thread is NAME
+// gives the newest conversation a name; thread in NAME goes back to it.
 func (p *play) cmdThread(ctx context.Context, ts *testscript.TestScript, args []string) error {
 	switch {
 	case len(args) == 2 && args[0] == "wait":
@@ -137,11 +138,24 @@ func (p *play) cmdThread(ctx context.Context, ts *testscript.TestScript, args []
 			return fmt.Errorf("%d messages match %q, not %s", count, args[2], args[1])
 		}
 		return nil
+	case len(args) == 2 && args[0] == "is":
+		if p.threads == nil {
+			p.threads = map[string][2]string{}
+		}
+		p.threads[args[1]] = [2]string{p.channel, p.thread}
+		return nil
+	case len(args) == 2 && args[0] == "in":
+		at, ok := p.threads[args[1]]
+		if !ok {
+			return fmt.Errorf("no conversation is called %s", args[1])
+		}
+		p.channel, p.thread = at[0], at[1]
+		return nil
 	case len(args) == 1 && args[0] == "show":
 		fmt.Fprint(ts.Stdout(), p.stage.slack.Render(p.channel, p.thread))
 		return nil
 	}
-	return usage("thread wait|lacks PATTERN, thread count N PATTERN, thread show")
+	return usage("thread wait|lacks PATTERN, thread count N PATTERN, thread is|in NAME, thread show")
 }
 
 // private PERSON PATTERN: waits until the bot tells somebody something privately, by an ephemeral or a direct message.

@@ -3,6 +3,7 @@ package bot
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -72,7 +73,7 @@ func (v view) result(r *result, card *session.Card) []session.Message {
 		if reason == "" {
 			reason = "The agent gave no reason. Send your message again; if it happens again, the operator's log has the details."
 		}
-		said := "*This turn failed.* " + prose(reason)
+		said := "*This turn failed.* " + prose(reason) + together(r.others)
 		parts, fallback = append(parts, section(said)), append(fallback, said)
 	}
 	var more []session.Message
@@ -125,6 +126,24 @@ func (v view) result(r *result, card *session.Card) []session.Message {
 	m.Text, _ = cut(strings.Join(fallback, "\n"), maxFallback)
 	m.Blocks = blocks(parts...)
 	return append([]session.Message{m}, more...)
+}
+
+// together says whose messages waited behind a turn and ended with it.
+func together(others []session.Person) string {
+	if len(others) == 0 {
+		return ""
+	}
+	var names []string
+	for _, p := range others {
+		if name := "<@" + p.Slack + ">"; !slices.Contains(names, name) {
+			names = append(names, name)
+		}
+	}
+	waited := "1 message that waited behind it was"
+	if len(others) > 1 {
+		waited = fmt.Sprintf("%d messages that waited behind it were", len(others))
+	}
+	return "\nThe " + waited + " not run either: " + strings.Join(names, ", ") + "."
 }
 
 // prose shows a sentence of ours that may quote somebody: nothing in it is markup but inline code.

@@ -14,6 +14,7 @@ type digest struct {
 	queue   []queued
 	boot    []step // of the newest start
 	sandbox session.SandboxState
+	why     string             // it is in that state: its place in the line, what keeps it from starting
 	results map[string]*result // by prompt: those that made a card, which may change yet
 	cards   map[string]session.Card
 	names   map[string]session.Person // authors of prompts that are not over
@@ -44,7 +45,8 @@ type turnDigest struct {
 	before      string // and those before the last tool
 	commits     *session.Commits
 	failure     string
-	output      string // the last lines of a boot phase that failed
+	output      string           // the last lines of a boot phase that failed
+	others      []session.Person // whose prompts ended with this one
 }
 
 // result is a turn that is over, as far as its message shows it.
@@ -57,7 +59,8 @@ type result struct {
 	card    string
 	patch   string
 	output  string
-	closing string // one line: how long, what model, what cost
+	others  []session.Person // whose prompts ended with this one
+	closing string           // one line: how long, what model, what cost
 }
 
 func newDigest() *digest {
@@ -170,6 +173,10 @@ func (d *digest) prompt(e session.Event) told {
 	if i >= 0 {
 		d.queue = append(d.queue[:i:i], d.queue[i+1:]...)
 	}
+	if d.turn != nil && p.With == d.turn.prompt {
+		d.turn.others = append(d.turn.others, p.Author)
+		return told{} // the end of the turn tells it
+	}
 	return told{dropped: true, reason: p.Reason, author: p.Author}
 }
 
@@ -223,7 +230,7 @@ func (d *digest) turnChange(e session.Event) told {
 
 // result closes a turn.
 func (t *turnDigest) result(c *session.TurnChange) *result {
-	r := &result{prompt: t.prompt, author: t.author, outcome: c.Outcome, reason: c.Reason, answer: t.said, card: c.Card, output: t.output, closing: t.closing(c)}
+	r := &result{prompt: t.prompt, author: t.author, outcome: c.Outcome, reason: c.Reason, answer: t.said, card: c.Card, output: t.output, others: t.others, closing: t.closing(c)}
 	if r.answer == "" {
 		r.answer = t.before
 	}
@@ -254,7 +261,7 @@ func (d *digest) sandboxChange(c *session.SandboxChange) {
 	if c.State == session.SandboxSpawning {
 		d.boot = nil
 	}
-	d.sandbox = c.State
+	d.sandbox, d.why = c.State, c.Reason
 	if d.turn != nil && c.State == session.SandboxSpawning {
 		d.turn.booted = true
 	}

@@ -81,7 +81,7 @@ func (d *digest) heading() string {
 	name := escape(t.author.Name)
 	switch {
 	case t.state == session.TurnStarted && d.sandbox == session.SandboxPending:
-		return "Waiting for room for " + name + "’s request"
+		return "Waiting for room for " + name + "’s request: " + escape(short(d.why, 40))
 	case t.state == session.TurnStarted:
 		return "Starting on " + name + "’s request"
 	case t.state == session.TurnAnswered:
@@ -101,8 +101,16 @@ func (d *digest) bootLines() []string {
 		case session.SandboxReady, session.SandboxRunning, session.SandboxPending:
 			return nil
 		case session.SandboxSnapshotting:
-			return []string{"▸ waiting for the sandbox to be put away"}
-		case session.SandboxNone, session.SandboxSpawning, session.SandboxBooting, session.SandboxStopped, session.SandboxFailed:
+			line := "▸ waiting for the sandbox to be put away"
+			if d.why != "" {
+				line += ": " + escape(short(d.why, 120))
+			}
+			return []string{line}
+		case session.SandboxSpawning:
+			if d.why != "" {
+				return []string{"▸ starting a sandbox. " + escape(short(d.why, 300))}
+			}
+		case session.SandboxNone, session.SandboxBooting, session.SandboxStopped, session.SandboxFailed:
 		}
 		return []string{"▸ starting a sandbox"}
 	}

@@ -188,6 +188,8 @@ func (m *Machine) capped() string {
 		switch {
 		case wait == time.Minute:
 			words = "a minute"
+		case wait >= time.Hour && wait <= 90*time.Minute:
+			words = "an hour"
 		case wait > 90*time.Minute:
 			words = fmt.Sprintf("%d hours", int(wait.Round(time.Hour).Hours()))
 		}
