@@ -81,7 +81,11 @@ func (d *digest) heading() string {
 	name := escape(t.author.Name)
 	switch {
 	case t.state == session.TurnStarted && d.sandbox == session.SandboxPending:
-		return "Waiting for room for " + name + "’s request: " + escape(short(d.why, 40))
+		heading := "Waiting for room for " + name + "’s request"
+		if d.why != "" {
+			heading += ": " + escape(short(d.why, 40))
+		}
+		return heading
 	case t.state == session.TurnStarted:
 		return "Starting on " + name + "’s request"
 	case t.state == session.TurnAnswered:
