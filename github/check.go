@@ -19,6 +19,7 @@ const (
 	maxGroup     = 32 << 20  // read at a time
 	maxFiles     = 10_000    // changed against the base
 	maxPath      = 4096      // bytes, as Linux has it
+	maxPaths     = 1 << 20   // bytes of the changed files' names together
 	maxAttention = 100
 )
 
@@ -256,6 +257,13 @@ func (k *check) diff(ctx context.Context, base, head string) ([]session.FileChan
 	}
 	if len(files) > maxFiles {
 		return nil, "", session.Errorf(session.Invalid, "The changes touch %d files; at most %d are taken. Ask the agent to leave generated files out of its commits.", len(files), maxFiles)
+	}
+	names := 0
+	for _, f := range files {
+		names += len(f.Path)
+	}
+	if names > maxPaths {
+		return nil, "", session.Errorf(session.Invalid, "The names of the %d changed files are too long to be shown, so the commits were not taken. Ask the agent for shorter paths.", len(files))
 	}
 	enough := k.lazy()
 	enough.cut = maxPatch + 1

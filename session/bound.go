@@ -15,17 +15,47 @@ const (
 	maxSpeech = 512 << 10 // text, a diff
 	maxArgs   = 256 << 10 // a tool's input
 	maxTodos  = 200
-	maxTold   = 256 << 20 // of a session's log altogether
+	maxTold   = 256 << 20 // of a session's log altogether, as it is stored
 	perEvent  = 200       // what an event takes besides its words
 	maxMillis = 7 * 24 * 3_600_000
 )
+
+// escaped is how much longer each byte is in JSON as Go writes it.
+var escaped = func() (t [256]uint8) {
+	for b := range byte(' ') {
+		t[b] = 5
+	}
+	t['<'], t['>'], t['&'] = 5, 5, 5
+	for _, b := range []byte("\"\\\b\f\n\r\t") {
+		t[b] = 1
+	}
+	return t
+}()
+
+// stored returns how many bytes s takes in the store: a kilobyte of angle brackets is six there.
+func stored[T string | json.RawMessage](s T) int {
+	n := len(s)
+	for i := range len(s) {
+		n += int(escaped[s[i]])
+	}
+	return n
+}
+
+// size is how much of a log an event of the bot's own takes.
+func (e *Event) size() int64 {
+	b, err := json.Marshal(e)
+	if err != nil {
+		return perEvent // the store will say so
+	}
+	return int64(len(b))
+}
 
 // bound cuts everything in e that came out of a sandbox, and returns how much of the log it takes.
 func (e *Event) bound() int64 {
 	size := perEvent
 	cut := func(s string, limit int) string {
 		s = cutBytes(s, limit)
-		size += len(s)
+		size += stored(s)
 		return s
 	}
 	if t := e.Text; t != nil {
@@ -38,7 +68,7 @@ func (e *Event) bound() int64 {
 		if len(t.Input) > maxArgs {
 			t.Input = json.RawMessage(fmt.Sprintf(`{"omitted_bytes":%d}`, len(t.Input)))
 		}
-		size += len(t.Input)
+		size += stored(t.Input)
 		e.Tool = &t
 	}
 	if e.Todo != nil {
@@ -130,14 +160,18 @@ func failureCode(c Code) Code {
 	return Internal
 }
 
-// record tells an event of the sandbox's, as long as the session's log has room for it. The first that does not fit is told as a notice.
+// record tells an event of the sandbox's, as long as the session's log has room for it. The first that does not fit is told as a notice. What
+// people and the bot itself say is told in any case: it comes at the pace of people.
 func (m *Machine) record(e Event) {
-	if m.s.Told >= maxTold {
+	if m.s.Full {
 		return
 	}
-	if m.s.Told += e.bound(); m.s.Told >= maxTold {
-		m.tell(Event{Kind: KindNote, Note: &Note{Kind: NoteNotice, Text: fmt.Sprintf("The log of this thread is full (%d MiB): what the agent says and does from here on is not recorded any more. Its commits still are. Please start a new thread for what is left to do.", maxTold>>20)}})
+	size := e.bound()
+	if m.s.Told+size >= maxTold {
+		m.s.Full = true
+		m.tell(Event{Kind: KindNote, Note: &Note{Kind: NoteNotice, Text: fmt.Sprintf("The log of this thread is full (%d MiB): what the agent says and does from here on is not recorded any more. Its answers, commits and cost still are. Please start a new thread for what is left to do.", maxTold>>20)}})
 		return
 	}
-	m.tell(e)
+	m.s.Told += size
+	m.enter(e)
 }

@@ -1,6 +1,7 @@
 package session_test
 
 import (
+	"encoding/json"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -193,6 +194,36 @@ func TestSandboxCannotFillTheLog(t *testing.T) {
 	}
 	if log := step(t, m, session.Journaled{Start: start, Events: []session.Event{{Kind: session.KindTurn, PromptID: "1.1", Turn: &session.TurnChange{State: session.TurnAnswered, Outcome: session.PromptDone}}}}); len(log) != 1 {
 		t.Errorf("the answer did not come through: %+v", log)
+	}
+}
+
+// A log's size is counted as it is stored, escapes and the bot's own events included, so that the limit is one of the disk.
+func TestLogIsCountedAsStored(t *testing.T) {
+	m := session.NewMachine(session.State{})
+	var all []session.Event
+	take := func(in ...session.Input) { t.Helper(); all = append(all, step(t, m, in...)...) }
+	take(session.Opened{Opening: session.Opening{ID: "abcdefghij", Repo: session.Repo{Owner: "acme", Name: "web"}, Base: "main"}},
+		session.Prompted{Prompt: session.Prompt{ID: "1.1", Author: sessiontest.Ada, Text: strings.Repeat("<why>\n", 5000)}})
+	start := m.State().Session.Sandbox.Start
+	take(session.Started{Effect: "e1", Start: start, Handle: session.Handle{Provider: "test", Name: "n", ID: "h"}},
+		session.Journaled{Start: start, Events: []session.Event{readyEvent}}, session.Delivered{Effect: "e3", PromptID: "1.1"})
+	for _, word := range []string{"<&>", "\x01\x02", "plain", "\n\t\"\\", "é—"} {
+		take(session.Journaled{Start: start, Events: []session.Event{
+			{Kind: session.KindTool, PromptID: "1.1", Tool: &session.Tool{Call: "c", Name: "bash", State: session.StepDone, Input: []byte(`{"command":"<<<<<<<<<<"}`), Output: strings.Repeat(word, 10_000)}},
+			{Kind: session.KindText, PromptID: "1.1", Text: &session.Text{Part: "p", Text: strings.Repeat(word, 20_000)}},
+			{Kind: session.KindBoot, Boot: &session.Boot{Phase: session.PhaseSetup, State: session.StepWarning, Output: strings.Repeat(word, 1000)}},
+		}}, session.ModelCalled{Call: session.ModelCall{Model: "anthropic/claude", Cost: 0.01}})
+	}
+	var stored int64
+	for _, e := range all {
+		b, err := json.Marshal(e)
+		if err != nil {
+			t.Fatal(err)
+		}
+		stored += int64(len(b))
+	}
+	if told := m.State().Session.Told; told < stored*99/100 || told > stored*101/100 {
+		t.Errorf("the log is counted as %d bytes; %d are stored", told, stored)
 	}
 }
 

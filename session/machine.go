@@ -168,8 +168,13 @@ func (m *Machine) open(o Opening) error {
 	return nil
 }
 
-// tell adds an event to the log.
+// tell adds an event of the bot's own to the log.
 func (m *Machine) tell(e Event) {
+	m.s.Told += e.size()
+	m.enter(e)
+}
+
+func (m *Machine) enter(e Event) {
 	m.s.Seq++
 	e.Seq = m.s.Seq
 	if e.At.IsZero() {

@@ -139,7 +139,11 @@ func (m *Machine) count(c ModelCall) {
 	m.s.Usage.CacheRead += c.Usage.CacheRead
 	m.s.Usage.CacheWrite += c.Usage.CacheWrite
 	m.s.Cost += c.Cost
-	m.tell(Event{Kind: KindModel, Model: &c})
+	if e := (Event{Kind: KindModel, Model: &c}); c.Cost > 0 {
+		m.tell(e)
+	} else {
+		m.record(e) // a sandbox may make any number of calls that cost nothing
+	}
 	// Once for each limit; where it is spent altogether the question tells.
 	if limit := m.limit(); limit > 0 && m.s.Cost >= warnAt*limit && m.s.Cost < limit && m.s.Budget.Warned != limit {
 		m.s.Budget.Warned = limit

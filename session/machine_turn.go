@@ -44,9 +44,7 @@ func (m *Machine) prompted(p Prompt) error {
 	if m.s.Turn != nil || m.s.Await != AwaitNothing {
 		position++
 	}
-	m.s.Seq++
-	m.out.Events = append(m.out.Events, Event{Seq: m.s.Seq, At: m.at, Kind: KindPrompt, PromptID: p.ID,
-		Prompt: &PromptChange{Author: p.Author, Text: p.Text, State: PromptQueued, Position: position}})
+	m.tell(Event{Kind: KindPrompt, PromptID: p.ID, Prompt: &PromptChange{Author: p.Author, Text: p.Text, State: PromptQueued, Position: position}})
 	m.advance()
 	return nil
 }

@@ -207,7 +207,8 @@ type Session struct {
 	Calls        []OpenCall   `json:"calls,omitempty"` // model calls under way
 	Budget       Budget       `json:"budget,omitzero"`
 	Seq          int64        `json:"seq"`            // of the newest event
-	Told         int64        `json:"told,omitempty"` // bytes of the log that are the sandbox's words
+	Told         int64        `json:"told,omitempty"` // bytes of the log, as it is stored
+	Full         bool         `json:"full,omitempty"` // the log has no room for the sandbox's words any more
 	Cards        int          `json:"cards,omitempty"`
 	Approvals    int          `json:"approvals,omitempty"`
 	Effects      int64        `json:"effects,omitempty"`
