@@ -82,7 +82,7 @@ func NewApp(c Config, o Options) (*App, error) {
 // Run runs the bot until ctx ends, and then stops in good order: no new events, model answers that stream may finish, links say good-bye.
 // Sandboxes live on; the next run finds them.
 func (a *App) Run(ctx context.Context) (err error) {
-	if a.db, err = boltdb.Open(filepath.Join(a.c.DataDir, "openinspect.db"), boltdb.Options{
+	if a.db, err = boltdb.Open(filepath.Join(a.c.DataDir, storeName), boltdb.Options{
 		MasterKey: a.c.Secrets.MasterKey, Clock: a.o.Clock, Witness: a.o.Witness,
 	}); err != nil {
 		return err
@@ -98,7 +98,7 @@ func (a *App) Run(ctx context.Context) (err error) {
 		}
 	}
 	defer listener.Close()
-	stopControl, err := serveControl(ctx, a.c.DataDir, a.db)
+	stopControl, err := serveControl(ctx, a.c.DataDir, a.db, a.db.Backup)
 	if err != nil {
 		return session.Wrap("control socket", err)
 	}

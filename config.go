@@ -293,6 +293,27 @@ func (c *Config) masterKey(env environment) error {
 	return err
 }
 
+// existingKey returns the key of an installation that was there before: none is made.
+func existingKey(env environment) ([]byte, error) {
+	var c Config
+	text, err := env.secret("INSPECT_MASTER_KEY")
+	if err == nil {
+		err = c.decodeMasterKey(text)
+	}
+	if err != nil || c.Secrets.MasterKey != nil {
+		return c.Secrets.MasterKey, err
+	}
+	dir, err := xdg(env, "XDG_CONFIG_HOME", ".config")
+	if err != nil {
+		return nil, err
+	}
+	path := filepath.Join(dir, "master.key")
+	if _, err := os.Stat(path); err != nil {
+		return nil, &ConfigError{"INSPECT_MASTER_KEY", "is not set, and " + path + " does not exist. A backup needs the master key of the bot that it was made of."}
+	}
+	return readOrMakeKey(path)
+}
+
 func xdg(env environment, name, fallback string) (string, error) {
 	if dir, ok := env.lookup(name); ok && filepath.IsAbs(dir) {
 		return filepath.Join(dir, "openinspect"), nil

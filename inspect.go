@@ -30,7 +30,7 @@ type store interface {
 func controlSocket(dataDir string) string { return filepath.Join(dataDir, "control.sock") }
 
 // serveControl answers on the control socket until ctx ends. The socket is for this user alone.
-func serveControl(ctx context.Context, dataDir string, db store) (stop func(), err error) {
+func serveControl(ctx context.Context, dataDir string, db store, backup backupSource) (stop func(), err error) {
 	path := controlSocket(dataDir)
 	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, err
@@ -53,6 +53,7 @@ func serveControl(ctx context.Context, dataDir string, db store) (stop func(), e
 		events, err := db.Events(r.Context(), session.ID(r.PathValue("id")), after, eventPage)
 		answer(w, events, err)
 	})
+	mux.HandleFunc("GET /backup", serveBackup(dataDir, backup))
 	srv := &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second}
 	go func() { _ = srv.Serve(l) }() // ends with stop
 	return func() { _ = srv.Close() }, nil
@@ -89,14 +90,31 @@ func (r remote) get(ctx context.Context, path string, v any) error {
 	}
 	defer resp.Body.Close()
 	if resp.StatusCode != http.StatusOK {
-		b, _ := io.ReadAll(io.LimitReader(resp.Body, 1<<10)) // what there is of it
-		code := session.Internal
-		if resp.StatusCode == http.StatusNotFound {
-			code = session.NotFound
-		}
-		return session.Errorf(code, "%s", session.OneLine(string(b), 300))
+		return remoteError(resp)
 	}
 	return json.NewDecoder(resp.Body).Decode(v)
+}
+
+// remoteError is what a running bot says instead of an answer.
+func remoteError(resp *http.Response) error {
+	b, _ := io.ReadAll(io.LimitReader(resp.Body, 1<<10)) // what there is of it
+	code := session.Internal
+	if resp.StatusCode == http.StatusNotFound {
+		code = session.NotFound
+	}
+	return session.Errorf(code, "%s", session.OneLine(string(b), 300))
+}
+
+// dialControl returns a client of the bot that runs with a data directory; false if none does.
+func dialControl(dataDir string) (*http.Client, bool) {
+	path := controlSocket(dataDir)
+	conn, err := net.Dial("unix", path)
+	if err != nil {
+		return nil, false
+	}
+	conn.Close()
+	dial := func(context.Context, string, string) (net.Conn, error) { return net.Dial("unix", path) }
+	return &http.Client{Transport: &http.Transport{DialContext: dial}}, true
 }
 
 func (r remote) List(ctx context.Context, _ int) (list []session.Session, err error) {
@@ -112,6 +130,21 @@ type data struct {
 	DataDir string `name:"inspect-data-dir" env:"INSPECT_DATA_DIR" help:"Data directory (default: $$XDG_STATE_HOME/openinspect)."`
 }
 
+// dir returns the directory.
+func (d data) dir() (string, error) {
+	c := Config{DataDir: d.DataDir}
+	err := c.dataDir(systemEnvironment())
+	return c.DataDir, err
+}
+
+// hasStore refuses a directory without a store.
+func hasStore(dir string) error {
+	if _, err := os.Stat(filepath.Join(dir, storeName)); err != nil {
+		return &ConfigError{"INSPECT_DATA_DIR", "is " + dir + ", where there is no store. Name the directory that the bot uses."}
+	}
+	return nil
+}
+
 // open returns the store: the running bot's, or the file itself.
 func (d data) open() (store, func() error, error) {
 	c := Config{DataDir: d.DataDir}
@@ -119,15 +152,12 @@ func (d data) open() (store, func() error, error) {
 	if err := c.dataDir(env); err != nil {
 		return nil, nil, err
 	}
-	path := controlSocket(c.DataDir)
-	if conn, err := net.Dial("unix", path); err == nil {
-		conn.Close()
-		dial := func(context.Context, string, string) (net.Conn, error) { return net.Dial("unix", path) }
-		return remote{&http.Client{Transport: &http.Transport{DialContext: dial}}}, func() error { return nil }, nil
+	if client, ok := dialControl(c.DataDir); ok {
+		return remote{client}, func() error { return nil }, nil
 	}
-	file := filepath.Join(c.DataDir, "openinspect.db")
-	if _, err := os.Stat(file); err != nil {
-		return nil, nil, &ConfigError{"INSPECT_DATA_DIR", "is " + c.DataDir + ", where there is no store. Name the directory that the bot uses."}
+	file := filepath.Join(c.DataDir, storeName)
+	if err := hasStore(c.DataDir); err != nil {
+		return nil, nil, err
 	}
 	key, err := env.secret("INSPECT_MASTER_KEY")
 	if err == nil {

@@ -59,6 +59,17 @@ func startBot(dir string, env map[string]string) (*botProcess, error) {
 	return b, nil
 }
 
+// second runs another bot with the same environment, which has to end by itself with status 1, and returns what it said.
+func (b *botProcess) second(ctx context.Context) (string, error) {
+	cmd := exec.CommandContext(ctx, b.cmd.Path, "serve")
+	cmd.Dir, cmd.Env = b.cmd.Dir, b.cmd.Env
+	said, err := cmd.CombinedOutput()
+	if cmd.ProcessState.ExitCode() != 1 {
+		return string(said), fmt.Errorf("the second bot ended with %v: %s", err, said)
+	}
+	return string(said), nil
+}
+
 func (b *botProcess) ended() bool {
 	select {
 	case <-b.done:

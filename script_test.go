@@ -141,7 +141,13 @@ func usage(text string) error { return fmt.Errorf("usage: %s", text) }
 
 // bot [script] [clock] [openai] [NAME=value …]: starts the bot and waits until it is connected. script: the scripted agent instead of OpenCode;
 // clock: its time stands still but for the verb clock; openai: there is a key for OpenAI's models and none for Anthropic's.
-func (p *play) cmdBot(ctx context.Context, _ *testscript.TestScript, args []string) error {
+// bot second: starts another one beside it, which has to fail, and prints what it says.
+func (p *play) cmdBot(ctx context.Context, ts *testscript.TestScript, args []string) error {
+	if len(args) == 1 && args[0] == "second" {
+		said, err := p.bot.second(ctx)
+		fmt.Fprint(ts.Stdout(), said)
+		return err
+	}
 	if p.bot != nil {
 		return fmt.Errorf("the bot runs already")
 	}

@@ -12,27 +12,57 @@ import (
 	"openinspect/session"
 )
 
-// mirror returns the bot's one mirror of a repository: bare, never shallow, without blobs.
-func (g *GitHub) mirror(ctx context.Context, r session.Repo, token string) (string, error) {
+// mirrorDir returns where the mirror of a repository lies.
+func (g *GitHub) mirrorDir(r session.Repo) (string, error) {
 	name := filepath.Join(strings.ToLower(r.Owner), strings.ToLower(r.Name)+".git")
 	if strings.Count(name, "/") != 1 || !filepath.IsLocal(name) {
 		return "", session.Errorf(session.Internal, "%q is not the name of a repository", r.String())
 	}
-	dir := filepath.Join(g.git.dir, "mirrors", name)
+	return filepath.Join(g.git.dir, "mirrors", name), nil
+}
+
+// mirror returns the bot's one mirror of a repository: bare, never shallow, without blobs.
+func (g *GitHub) mirror(ctx context.Context, r session.Repo, token string) (string, error) {
+	dir, err := g.mirrorDir(r)
+	if err != nil {
+		return "", err
+	}
 	if err := g.git.init(ctx, dir); err != nil {
 		return "", err
 	}
 	c := command{repo: dir, token: token, url: g.CloneURL(r), lazy: true, remote: true}
-	_, err := g.git.run(ctx, c, "fetch", "--quiet", "--prune", "--no-tags", "--no-auto-gc", "--filter=blob:none", "origin", "+refs/heads/*:refs/remotes/origin/*")
+	_, err = g.git.run(ctx, c, "fetch", "--quiet", "--prune", "--no-tags", "--no-auto-gc", "--filter=blob:none", "origin", "+refs/heads/*:refs/remotes/origin/*")
 	if err != nil {
 		return "", remoteProblem("github.mirror", r, "Then send another message here.", err)
 	}
 	return dir, nil
 }
 
+func (g *GitHub) quarantineDir(id session.ID) string {
+	return filepath.Join(g.git.dir, "quarantine", string(id)+".git")
+}
+
+// rejoin makes a quarantine see its mirror again: a backup has the one without the other, and may be restored elsewhere.
+func (g *GitHub) rejoin(ctx context.Context, id session.ID, r session.Repo, token string) error {
+	dir, err := g.mirrorDir(r)
+	if err != nil {
+		return err
+	}
+	objects := filepath.Join(dir, "objects")
+	at, err := os.ReadFile(filepath.Join(g.quarantineDir(id), "objects", "info", "alternates"))
+	if _, gone := os.Stat(objects); err == nil && gone == nil && string(at) == objects+"\n" {
+		return nil
+	}
+	mirror, err := g.mirror(ctx, r, token)
+	if err == nil {
+		_, err = g.quarantine(ctx, id, mirror)
+	}
+	return err
+}
+
 // quarantine returns the repository where a session's commits are unpacked. It sees the mirror's objects; the mirror does not see its.
 func (g *GitHub) quarantine(ctx context.Context, id session.ID, mirror string) (string, error) {
-	dir := filepath.Join(g.git.dir, "quarantine", string(id)+".git")
+	dir := g.quarantineDir(id)
 	if err := g.git.init(ctx, dir); err != nil {
 		return "", err
 	}

@@ -3,7 +3,6 @@ package github
 import (
 	"context"
 	"net/http"
-	"path/filepath"
 	"strings"
 
 	gh "github.com/google/go-github/v66/github"
@@ -93,7 +92,7 @@ func (g *GitHub) pullRequest(r session.OpenRequest, pr *gh.PullRequest, adopted 
 // push sends the commit that was checked, and nothing else, with a token that is made for it and revoked after it. The branch must be where we
 // left it.
 func (g *GitHub) push(ctx context.Context, r session.OpenRequest) error {
-	quarantine := filepath.Join(g.git.dir, "quarantine", string(r.Session)+".git")
+	quarantine := g.quarantineDir(r.Session)
 	if !isHash(r.Commit) || !strings.HasPrefix(r.Branch, "inspect/") {
 		return session.Errorf(session.Internal, "%q on %q is not to be pushed", r.Commit, r.Branch)
 	}
@@ -105,6 +104,9 @@ func (g *GitHub) push(ctx context.Context, r session.OpenRequest) error {
 		return err
 	}
 	defer revoke()
+	if err := g.rejoin(ctx, r.Session, r.Repo, token); err != nil {
+		return err
+	}
 	ref := "refs/heads/" + r.Branch
 	c := command{repo: quarantine, token: token, url: g.CloneURL(r.Repo), lazy: true, remote: true}
 	at, err := g.git.run(ctx, c, "ls-remote", c.url, ref)

@@ -169,7 +169,7 @@ func (m *Machine) record(e Event) {
 	size := e.bound()
 	if m.s.Told+size >= maxTold {
 		m.s.Full = true
-		m.tell(Event{Kind: KindNote, Note: &Note{Kind: NoteNotice, Text: fmt.Sprintf("The log of this thread is full (%d MiB): what the agent says and does from here on is not recorded any more. Its answers, commits and cost still are. Please start a new thread for what is left to do.", maxTold>>20)}})
+		m.tell(Event{Kind: KindNote, Note: &Note{Kind: NoteNotice, Text: fmt.Sprintf("The log of this thread is full (%d MiB): what the agent says and does from here on is not recorded any more. Its commits and what it costs still are. Please start a new thread for what is left to do.", maxTold>>20)}})
 		return
 	}
 	m.s.Told += size

@@ -118,13 +118,13 @@ func Open(path string, o Options) (*DB, error) {
 		InitialMmapSize: mapSize,
 	})
 	if errors.Is(err, bolterr.ErrTimeout) {
-		return nil, wrap(op, session.Errorf(session.Conflict, "another openinspect uses %s; stop it first", filepath.Dir(path)))
+		return nil, wrap(op, inUse(path))
 	}
 	if err != nil {
-		return nil, &session.Error{Code: session.Unavailable, Op: op, Message: "the store " + path + " cannot be opened", Err: err}
+		return nil, unopened(op, path, err)
 	}
 	db := &DB{
-		bolt: b, clock: o.Clock, keys: keys, blobs: blobs{dir: filepath.Join(filepath.Dir(path), "blobs"), inUse: map[hash]int{}},
+		bolt: b, clock: o.Clock, keys: keys, blobs: blobs{dir: filepath.Join(filepath.Dir(path), BlobDir), inUse: map[hash]int{}},
 		disk: disk{report: o.Report}, apply: b.Update, witness: o.Witness,
 		queue: make(chan *write), stop: make(chan struct{}), ended: make(chan struct{}),
 	}
@@ -139,6 +139,14 @@ func Open(path string, o Options) (*DB, error) {
 	}
 	go db.write()
 	return db, nil
+}
+
+func inUse(path string) error {
+	return session.Errorf(session.Conflict, "another openinspect uses %s; stop it first", filepath.Dir(path))
+}
+
+func unopened(op, path string, err error) error {
+	return &session.Error{Code: session.Unavailable, Op: op, Message: "the store " + path + " cannot be opened", Err: err}
 }
 
 // prepare brings the file up to date, checks the master key, and prunes.

@@ -6,6 +6,7 @@ import (
 	"os"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -17,8 +18,9 @@ import (
 
 // disk is what the store knows of the disk below it.
 type disk struct {
-	report  func(error)
-	readers sync.RWMutex // read-locked by whoever reads: see settle
+	report   func(error)
+	readers  sync.RWMutex // read-locked by whoever reads: see settle
+	settling atomic.Bool  // the writer waits for a disk, and then for readers
 
 	mu      sync.Mutex
 	refuses bool
@@ -44,6 +46,7 @@ func (db *DB) settle(id int, err error) error {
 		return err
 	}
 	refusal := db.refusal(err)
+	defer db.disk.settling.Store(false)
 	for newest := 0; ; {
 		if e := db.bolt.View(func(tx *bbolt.Tx) error { newest = tx.ID(); return nil }); e != nil {
 			return refusal
@@ -51,6 +54,7 @@ func (db *DB) settle(id int, err error) error {
 		if newest < id {
 			return refusal
 		}
+		db.disk.settling.Store(true)
 		if anchor(db.bolt.Path(), db.bolt.Info().PageSize) == nil {
 			break
 		}
