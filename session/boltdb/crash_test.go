@@ -87,47 +87,6 @@ func whole(t *testing.T, db *DB, id session.ID, atLeast int64) int64 {
 	return n
 }
 
-// TestCopyWhileWriting opens what a reader copied while writers wrote: every session in it is whole.
-func TestCopyWhileWriting(t *testing.T) {
-	db := open(t, file(t), nil)
-	const sessions = 4
-	var wg sync.WaitGroup
-	begun, stop := make(chan bool, sessions), make(chan bool)
-	for n := range sessions {
-		wg.Go(func() {
-			ss := newSession(n)
-			for i := 0; ; i++ {
-				if err := db.Commit(t.Context(), step(&ss, 2)); err != nil {
-					t.Error(err)
-					return
-				}
-				if i == 10 {
-					begun <- true
-				}
-				select {
-				case <-stop:
-					return
-				default:
-				}
-			}
-		})
-	}
-	for range sessions {
-		<-begun
-	}
-	copied := filepath.Join(t.TempDir(), "copy.db")
-	err := db.bolt.View(func(tx *bbolt.Tx) error { return tx.CopyFile(copied, 0o600) })
-	close(stop)
-	wg.Wait()
-	if err != nil {
-		t.Fatal(err)
-	}
-	again := open(t, copied, nil)
-	for n := range sessions {
-		whole(t, again, newSession(n).ID, 20)
-	}
-}
-
 // TestTornCommit opens files as a computer leaves them that loses power inside a commit: pages written, the meta page that makes them
 // true not, or only a part of it. They are as the commit before left them.
 func TestTornCommit(t *testing.T) {
