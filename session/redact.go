@@ -6,40 +6,76 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 )
 
 // redacted stands where a secret was.
 const redacted = "[redacted]"
 
-// minSecret is the shortest value that is looked for as it is; shorter ones would turn up in ordinary words.
-const minSecret = 6
-
-// Redactor takes secrets out of what a sandbox sent: values it was given, and whatever has the shape of a token. The zero value knows
-// shapes alone. It may be used from many goroutines.
+// Redactor takes secrets out of what is stored, shown or logged: values it was given, and whatever has the shape of a token. The zero value
+// knows shapes alone. It may be used from many goroutines.
+//
+// Values are found as they are, in any case of these disguises, and in most combinations of them: with characters escaped as JSON and most
+// languages do (\u0068, \x68, \n, \"), or percent-encoded; with terminal colours and other control characters inside, zero bytes of UTF-16 among them; broken
+// over lines at any place, as a terminal wraps them; as base64 (both alphabets, at any offset, so also inside of a Basic header) and as hexadecimal
+// digits of either case, where they are long enough to tell. Of a value of many lines, such as a private key, every long line is a value too.
+//
+// Tokens are found by shape under the same escapes, control characters and line breaks, where the break is early: of a token whose beginning
+// has all that makes one, the rest on a next line stays. They are not found in base64.
+//
+// What a sandbox disguises on purpose is not found: other alphabets, ciphers, spaces in between, two escapes over each other, compression. No
+// credential that is worth it is in a sandbox in the first place.
 type Redactor struct {
-	secrets []string // longest first
+	at atomic.Pointer[index] // nil: shapes alone
 }
 
-// NewRedactor makes one that also replaces the given values, where they have at least six bytes. A value of several lines, such as a
-// private key, is replaced as a whole.
+// NewRedactor makes one that also replaces the given values, where they have at least six bytes.
 func NewRedactor(secrets ...string) *Redactor {
 	r := &Redactor{}
-	for _, s := range secrets {
-		s = strings.TrimSpace(s)
-		if len(s) >= minSecret && !strings.Contains(redacted, s) && !slices.Contains(r.secrets, s) {
-			r.secrets = append(r.secrets, s)
-		}
-	}
-	slices.SortFunc(r.secrets, func(a, b string) int { return len(b) - len(a) })
+	r.at.Store(newIndex(secrets))
 	return r
 }
 
+// maxLearned is how many values that came later are known at a time.
+const maxLearned = 256
+
+// Learn adds a value that was not known at the start, such as a token that was just made. Of many the oldest are forgotten: they are
+// to be short-lived.
+func (r *Redactor) Learn(secret string) {
+	for {
+		old := r.at.Load()
+		var fixed, learned []string
+		if old != nil {
+			fixed, learned = old.fixed, old.learned
+		}
+		if slices.Contains(learned, secret) || slices.Contains(fixed, secret) {
+			return
+		}
+		learned = append(slices.Clone(learned[max(0, len(learned)-maxLearned+1):]), secret)
+		next := newIndex(append(slices.Clone(fixed), learned...))
+		next.fixed, next.learned = fixed, learned
+		if r.at.CompareAndSwap(old, next) {
+			return
+		}
+	}
+}
+
+func (r *Redactor) index() *index {
+	if x := r.at.Load(); x != nil {
+		return x
+	}
+	return shapesAlone
+}
+
+// maxRounds bounds how often a string is looked at. What is taken out can leave a token standing alone that hid inside a longer word.
+const maxRounds = 8
+
 // String returns s without secrets. A string that has none comes back as it is.
 func (r *Redactor) String(s string) string {
-	// What is taken out can leave a token standing alone that hid inside a longer word, so it is looked at again; a few rounds are enough.
-	for range 4 {
-		spans := r.spans(s)
+	x := r.index()
+	for round := range maxRounds {
+		spans := x.spans(s, round == 0)
 		if len(spans) == 0 {
 			return s
 		}
@@ -56,53 +92,16 @@ func (r *Redactor) String(s string) string {
 	return s
 }
 
-// span is a secret's place in a string, in bytes.
-type span struct{ from, to int }
-
-// spans finds every secret of s, in order and without overlaps.
-func (r *Redactor) spans(s string) []span {
-	var found []span
-	for _, secret := range r.secrets {
-		for at := 0; ; {
-			i := strings.Index(s[at:], secret)
-			if i < 0 {
-				break
-			}
-			found = append(found, span{at + i, at + i + len(secret)})
-			at += i + len(secret)
-		}
-	}
-	for i := 0; i < len(s); i++ {
-		for _, shape := range shapes[s[i]] {
-			if !strings.HasPrefix(s[i:], shape.anchor) {
-				continue
-			}
-			if from, to := shape.match(s, i); to > from && s[from:to] != redacted {
-				found = append(found, span{from, to})
-				i = max(i, to-1)
-				break
-			}
-		}
-	}
-	if len(found) < 2 {
-		return found
-	}
-	slices.SortFunc(found, func(a, b span) int { return a.from - b.from })
-	merged := found[:1]
-	for _, p := range found[1:] {
-		if last := &merged[len(merged)-1]; p.from < last.to {
-			last.to = max(last.to, p.to)
-		} else {
-			merged = append(merged, p)
-		}
-	}
-	return merged
+// holds reports whether there may be anything to redact in s or in what its escapes stand for.
+func (r *Redactor) holds(s string) bool {
+	x := r.index()
+	return len(x.find(s, nil, true)) > 0 || len(x.look(s, true)) > 0
 }
 
 // JSON returns raw without secrets in its strings, keys and numbers; still valid JSON. What is not JSON becomes a JSON string.
 func (r *Redactor) JSON(raw json.RawMessage) json.RawMessage {
-	if len(raw) == 0 || bytes.IndexByte(raw, '\\') < 0 && len(r.spans(string(raw))) == 0 && json.Valid(raw) {
-		return raw // nothing is escaped, so nothing can hide
+	if len(raw) == 0 || plainEscapes(raw) && !r.holds(string(raw)) && json.Valid(raw) {
+		return raw
 	}
 	var v any
 	d := json.NewDecoder(bytes.NewReader(raw))
@@ -115,6 +114,20 @@ func (r *Redactor) JSON(raw json.RawMessage) json.RawMessage {
 		return raw
 	}
 	return encode(v)
+}
+
+// plainEscapes reports whether raw has only escapes that a view of it sees through, and none that may stand for the beginning of another.
+func plainEscapes(raw []byte) bool {
+	for {
+		i := bytes.IndexByte(raw, '\\')
+		if i < 0 {
+			return true
+		}
+		if i+1 == len(raw) || !strings.ContainsRune(`nrt"/`, rune(raw[i+1])) {
+			return false
+		}
+		raw = raw[i+2:]
+	}
 }
 
 func encode(v any) json.RawMessage {

@@ -61,7 +61,7 @@ func (l *LiveRedactor) Delta(d Delta) (Delta, bool) {
 	}
 	t.in += len(d.Text)
 	t.held += d.Text
-	cut := l.r.settled(t.held)
+	cut := l.r.index().settled(t.held)
 	if len(t.held)-cut > maxHeld {
 		t.silent, t.held = true, ""
 		return Delta{}, false
@@ -79,12 +79,16 @@ func (l *LiveRedactor) Delta(d Delta) (Delta, bool) {
 }
 
 // settled returns how many bytes of s can be judged now, whatever follows.
-func (r *Redactor) settled(s string) int {
+func (x *index) settled(s string) int {
 	cut := len(s)
 	for {
-		c := brokenOff(s, lastBreak(s[:cut]))
-		for _, secret := range r.secrets {
-			c -= overlap(s[:c], secret)
+		c := x.whole(s, brokenOff(s, lastBreak(s, cut)))
+		c -= x.begun(s[:c])
+		if v := look(s[:c]); v != nil {
+			if n := x.begun(string(v.text)); n > 0 {
+				c = int(v.start[len(v.text)-n])
+			}
+			v.release()
 		}
 		if c == cut {
 			return cut
@@ -93,14 +97,34 @@ func (r *Redactor) settled(s string) int {
 	}
 }
 
-// lastBreak returns the end of the last byte or character that no token has: tokens are made of visible ASCII.
-func lastBreak(s string) int {
-	for i := len(s); i > 0; {
+// whole returns cut, or where the word before it begins if a token may begin in it that goes on behind a line break.
+func (x *index) whole(s string, cut int) int {
+	if cut == 0 || s[cut-1] != '\n' && s[cut-1] != '\r' {
+		return cut
+	}
+	from := cut
+	for from > 0 && s[from-1] != ' ' && s[from-1] != '\t' && s[from-1] < utf8.RuneSelf {
+		from--
+	}
+	word, gap := s[from:cut], func(int) bool { return false }
+	if v := look(word); v != nil {
+		defer v.release()
+		word, gap = string(v.text), v.gap
+	}
+	if mayBegin(word, gap) {
+		return from
+	}
+	return cut
+}
+
+// lastBreak returns the end of the last byte or character of s[:cut] that no token has: tokens are made of visible ASCII, with control characters in between.
+func lastBreak(s string, cut int) int {
+	for i := cut; i > 0; {
 		c, n := utf8.DecodeLastRuneInString(s[:i])
 		switch {
 		case c == utf8.RuneError && n == 1 && len(s)-i < utf8.UTFMax:
 			// Perhaps the beginning of a character whose rest is to come.
-		case c <= ' ' || c >= utf8.RuneSelf:
+		case c == ' ' || c == '\t' || c == '\n' || c == '\r' || c >= utf8.RuneSelf:
 			return i
 		}
 		i -= n
@@ -110,19 +134,20 @@ func lastBreak(s string) int {
 
 // brokenOff returns where in s[:cut] something with spaces in it begins that is not complete: a private key, an Authorization header.
 func brokenOff(s string, cut int) int {
-	for at := 0; ; {
-		i := strings.Index(s[at:cut], "-----BEGIN ")
+	for at := 0; at < cut; {
+		i := strings.Index(s[at:cut], pemBegin)
 		if i < 0 {
 			break
 		}
 		i += at
-		_, end, ended := strings.Cut(s[i:cut], "-----END ")
-		_, rest, ended2 := strings.Cut(end, "-----")
-		if !ended || !ended2 {
+		end, key, sure := pem(s[:cut], i)
+		if !sure {
 			cut = i
 			break
 		}
-		at = cut - len(rest)
+		if at = i + len(pemBegin); key {
+			at = end
+		}
 	}
 	for _, anchor := range []string{"uthorization", "UTHORIZATION"} {
 		i := strings.LastIndex(s[:cut], anchor) - 1
@@ -131,14 +156,4 @@ func brokenOff(s string, cut int) int {
 		}
 	}
 	return cut
-}
-
-// overlap returns the length of the longest end of s that is a beginning of secret, but not all of it.
-func overlap(s, secret string) int {
-	for n := min(len(s), len(secret)-1); n > 0; n-- {
-		if s[len(s)-n] == secret[0] && strings.HasPrefix(secret, s[len(s)-n:]) {
-			return n
-		}
-	}
-	return 0
 }

@@ -1,87 +1,162 @@
 package session
 
-import "strings"
+import (
+	"slices"
+	"strings"
+)
 
-// shape is a kind of token that is known by its looks. Wherever anchor is found at i, match returns the token around it; an empty
-// span means that it is none.
+// shape is a kind of token that is known by its looks. Wherever one of the anchors is found at i, match returns the token around it; an
+// empty span means that it is none. Anchors have four bytes, for the index. standing tells that no letter or digit is right before i.
 type shape struct {
-	anchor string
-	match  func(s string, i int) (from, to int)
+	anchors []string
+	spaced  bool // may hold spaces and line breaks
+	loose   bool // ordinary documentation looks like it too
+	match   func(s string, i int, standing bool) (from, to int)
 }
 
-// shapes are by the first byte of their anchors. The forms are their issuers' own; none is recognised by an exact length, because those
-// change without notice.
-var shapes = func() (by [256][]shape) {
-	list := []shape{
-		{"github_pat_", prefixed("github_pat_", 10, word)},
-		{"gh", githubToken},
-		{"xox", slackToken},
-		{"xapp-", prefixed("xapp-", 10, wordDash)},
-		{"sk-", secretKey},
-		{"AKIA", prefixed("AKIA", 12, upper)},
-		{"ASIA", prefixed("ASIA", 12, upper)},
-		{"eyJ", webToken},
-		{"-----BEGIN ", pemBlock},
+// OwnToken begins every token that this program makes for the inside of a sandbox.
+const OwnToken = "oitok_"
+
+// shapes have the forms that their issuers gave them; none is recognised by an exact length, because those change without notice.
+var shapes = []shape{
+	{anchors: followed("gh", lower, "_"), match: githubToken},
+	{anchors: []string{"gith"}, match: prefixed("github_pat_", 10, word)},
+	{anchors: followed("xox", lower, ""), match: slackToken},
+	{anchors: []string{"xapp"}, match: prefixed("xapp-", 10, wordDash)},
+	{anchors: followed("sk-", wordDash, ""), match: secretKey},
+	{anchors: []string{"AKIA"}, match: prefixed("AKIA", 12, upper)},
+	{anchors: []string{"ASIA"}, match: prefixed("ASIA", 12, upper)},
+	{anchors: followed("eyJ", wordDash, ""), match: webToken},
+	{anchors: []string{"BEGI"}, match: pemBlock, spaced: true},
+	{anchors: []string{"utho", "UTHO"}, match: authorization, spaced: true, loose: true},
+	{anchors: []string{"glpa"}, match: prefixed("glpat-", 16, wordDash)},
+	{anchors: []string{"npm_"}, match: prefixed("npm_", 30, alnum)},
+	{anchors: []string{"AIza"}, match: prefixed("AIza", 30, wordDash)},
+	{anchors: []string{"oito"}, match: prefixed(OwnToken, 16, alnum)},
+}
+
+// followed returns the anchors that a prefix and any byte of an alphabet make, with the rest behind.
+func followed(prefix string, k class, rest string) []string {
+	var all []string
+	for c := range 128 {
+		if k.has(byte(c)) {
+			all = append(all, prefix+string(rune(c))+rest)
+		}
 	}
-	for _, p := range []string{"uthorization", "UTHORIZATION"} {
-		list = append(list, shape{p, authorization})
+	return all
+}
+
+// mayBegin reports whether a token may begin in a word that goes on: whether a standing anchor, or the beginning of one at its end, is in it.
+func mayBegin(s string, gap func(int) bool) bool {
+	for i := range len(s) {
+		if i > 0 && alnum.has(s[i-1]) && !gap(i) {
+			continue
+		}
+		if slices.ContainsFunc(beginnings, func(b string) bool { return strings.HasPrefix(s[i:], b) || strings.HasPrefix(b, s[i:]) }) {
+			return true
+		}
 	}
-	for _, s := range list {
-		by[s.anchor[0]] = append(by[s.anchor[0]], s)
+	return false
+}
+
+// beginnings are what tokens without spaces begin with.
+var beginnings = func() []string {
+	var all []string
+	for _, s := range shapes {
+		if !s.spaced {
+			all = append(all, s.anchors...)
+		}
 	}
-	return by
+	return all
 }()
 
-func lower(c byte) bool    { return 'a' <= c && c <= 'z' }
-func upperc(c byte) bool   { return 'A' <= c && c <= 'Z' }
-func digit(c byte) bool    { return '0' <= c && c <= '9' }
-func alnum(c byte) bool    { return lower(c) || upperc(c) || digit(c) }
-func upper(c byte) bool    { return upperc(c) || digit(c) }
-func word(c byte) bool     { return alnum(c) || c == '_' }
-func wordDash(c byte) bool { return word(c) || c == '-' }
+// class is a set of bytes.
+type class uint8
 
-// run returns the end of the bytes from i on that satisfy ok.
-func run(s string, i int, ok func(byte) bool) int {
-	for i < len(s) && ok(s[i]) {
+const (
+	lower class = 1 << iota
+	capital
+	digit
+	underscore
+	dash
+
+	alnum    = lower | capital | digit
+	upper    = capital | digit
+	word     = alnum | underscore
+	wordDash = word | dash
+)
+
+var classes = func() (of [256]class) {
+	for c := 'a'; c <= 'z'; c++ {
+		of[c], of[c-'a'+'A'] = lower, capital
+	}
+	for c := '0'; c <= '9'; c++ {
+		of[c] = digit
+	}
+	of['_'], of['-'] = underscore, dash
+	return of
+}()
+
+func (k class) has(c byte) bool { return classes[c]&k != 0 }
+
+// run returns the end of the bytes from i on that are of a class.
+func run(s string, i int, k class) int {
+	for i < len(s) && classes[s[i]]&k != 0 {
 		i++
 	}
 	return i
 }
 
-// standing reports whether no letter or digit is right before i, so that "task-…" is not a key.
-func standing(s string, i int) bool { return i == 0 || !alnum(s[i-1]) }
+// runOf returns the end of the bytes from i on that are among some.
+func runOf(s string, i int, some string) int {
+	for i < len(s) && strings.IndexByte(some, s[i]) >= 0 {
+		i++
+	}
+	return i
+}
 
 // prefixed matches a prefix with at least least more bytes of the alphabet.
-func prefixed(prefix string, least int, ok func(byte) bool) func(string, int) (int, int) {
-	return func(s string, i int) (int, int) {
-		to := run(s, i+len(prefix), ok)
-		if !standing(s, i) || to-i-len(prefix) < least {
+func prefixed(prefix string, least int, k class) func(string, int, bool) (int, int) {
+	return func(s string, i int, standing bool) (int, int) {
+		if !standing || !strings.HasPrefix(s[i:], prefix) {
+			return 0, 0
+		}
+		to := run(s, i+len(prefix), k)
+		if to-i-len(prefix) < least {
 			return 0, 0
 		}
 		return i, to
 	}
 }
 
-// githubToken matches ghp_, gho_, ghu_, ghs_, ghr_, and whatever comes next.
-func githubToken(s string, i int) (int, int) {
-	if i+4 > len(s) || !lower(s[i+2]) || s[i+3] != '_' {
+// githubToken matches ghp_, gho_, ghu_, ghs_, ghr_, and whatever comes next. Installation tokens may be web tokens behind their prefix, with dots and
+// dashes.
+func githubToken(s string, i int, standing bool) (int, int) {
+	const prefix = len("ghx_")
+	to := run(s, i+prefix, word)
+	if !standing || to-i-prefix < 10 {
 		return 0, 0
 	}
-	return prefixed(s[i:i+4], 10, word)(s, i)
+	for to < len(s) && (s[to] == '.' || s[to] == '-') {
+		more := run(s, to+1, wordDash)
+		if more-to < 10 { // the end of a sentence, a file's extension
+			break
+		}
+		to = more
+	}
+	return i, to
 }
 
 // slackToken matches xoxb-, xoxp-, xoxe-, xoxe.xoxp-, …
-func slackToken(s string, i int) (int, int) {
-	j := i + len("xox")
-	if !standing(s, i) || j+1 >= len(s) || !lower(s[j]) {
+func slackToken(s string, i int, standing bool) (int, int) {
+	j := i + len("xoxb")
+	if !standing || j >= len(s) {
 		return 0, 0
 	}
-	j++
-	switch {
-	case s[j] == '-':
-	case strings.HasPrefix(s[j:], ".xox"):
-		return slackRefresh(s, i, j)
-	default:
+	if strings.HasPrefix(s[j:], ".xox") && j+5 < len(s) && lower.has(s[j+4]) {
+		j += len(".xoxp")
+	}
+	if j >= len(s) || s[j] != '-' {
 		return 0, 0
 	}
 	to := run(s, j+1, wordDash)
@@ -91,37 +166,33 @@ func slackToken(s string, i int) (int, int) {
 	return i, to
 }
 
-func slackRefresh(s string, i, dot int) (int, int) {
-	if _, to := slackToken(s, dot+1); to > 0 {
-		return i, to
-	}
-	return 0, 0
-}
+// maxLook bounds how far is looked for what makes a token of something: a text of nothing but beginnings must not cost the square of its length.
+const maxLook = 256
 
 // secretKey matches the keys of model providers: sk-ant-…, sk-proj-…, sk-svcacct-…, and plain sk-… with letters and digits.
-func secretKey(s string, i int) (int, int) {
-	if !standing(s, i) {
+func secretKey(s string, i int, standing bool) (int, int) {
+	if !standing {
 		return 0, 0
 	}
-	to := run(s, i, wordDash)
+	to := run(s[:min(len(s), i+maxLook)], i, wordDash)
 	body := s[i+len("sk-") : to]
 	for _, p := range []string{"ant-", "proj-", "svcacct-", "admin-", "or-"} {
 		if strings.HasPrefix(body, p) && len(body) >= len(p)+8 {
-			return i, to
+			return i, run(s, to, wordDash)
 		}
 	}
 	if len(body) >= 20 && strings.ContainsAny(body, "0123456789") {
-		return i, to
+		return i, run(s, to, wordDash)
 	}
 	return 0, 0
 }
 
 // webToken matches a JSON web token: two or three parts of base64url, the first of which begins like {" does.
-func webToken(s string, i int) (int, int) {
-	if !standing(s, i) {
+func webToken(s string, i int, standing bool) (int, int) {
+	if !standing {
 		return 0, 0
 	}
-	to := run(s, i, wordDash)
+	to := run(s[:min(len(s), i+4*maxLook)], i, wordDash)
 	if to-i < 12 || to == len(s) || s[to] != '.' {
 		return 0, 0
 	}
@@ -135,41 +206,69 @@ func webToken(s string, i int) (int, int) {
 	return i, second
 }
 
-// pemBlock matches a private key from its first line to its last, or to the end of the text when that is missing.
-func pemBlock(s string, i int) (int, int) {
-	line, _, _ := strings.Cut(s[i:], "\n")
-	title, _, closed := strings.Cut(line[len("-----BEGIN "):], "-----")
-	if !closed || len(title) > 60 || !strings.HasSuffix(title, "PRIVATE KEY") {
+const pemBegin, pemEnd, pemDashes = "-----BEGIN ", "-----END ", "-----"
+
+// maxPEMTitle bounds what stands between the dashes of a PEM block's first and last line.
+const maxPEMTitle = 60
+
+// pemBlock matches a private key from its first line to its last, or to the end of the text when that is missing; i is behind the first dashes.
+func pemBlock(s string, i int, _ bool) (int, int) {
+	if i -= len(pemDashes); i < 0 || !strings.HasPrefix(s[i:], pemBegin) {
 		return 0, 0
 	}
-	const end = "-----END "
-	j := strings.Index(s[i:], end)
-	if j < 0 {
-		return i, len(s)
+	end, key, _ := pem(s, i)
+	if !key {
+		return 0, 0
 	}
-	j += i + len(end)
-	if k := strings.Index(s[j:], "-----"); k >= 0 && k <= 60 {
-		return i, j + k + len("-----")
-	}
-	return i, len(s)
+	return i, end
 }
 
+// pem reads the block that begins at i, and tells where it ends, whether it is a private key, and whether that holds whatever text follows.
+func pem(s string, i int) (end int, key, sure bool) {
+	begin := i + len(pemBegin)
+	line, _, broken := strings.Cut(s[begin:min(len(s), begin+maxPEMTitle+len(pemDashes))], "\n")
+	title, _, closed := strings.Cut(line, pemDashes)
+	if !closed {
+		return 0, false, broken || len(s)-begin >= maxPEMTitle+len(pemDashes)
+	}
+	if !strings.HasSuffix(title, "PRIVATE KEY") {
+		return 0, false, true
+	}
+	j := strings.Index(s[begin:], pemEnd)
+	if j < 0 {
+		return len(s), true, false
+	}
+	j += begin + len(pemEnd)
+	if k := strings.Index(s[j:min(len(s), j+maxPEMTitle+len(pemDashes))], pemDashes); k >= 0 {
+		return j + k + len(pemDashes), true, true
+	}
+	return len(s), true, false
+}
+
+// maxBetween bounds what stands between the parts of an Authorization header.
+const maxBetween = 8
+
 // authorization matches the credentials of an Authorization header, as HTTP, JSON and command lines write it; i is at its second letter.
-func authorization(s string, i int) (int, int) {
-	if i == 0 || s[i-1] != 'a' && s[i-1] != 'A' {
+func authorization(s string, i int, _ bool) (int, int) {
+	const rest, shout = "uthorization", "UTHORIZATION"
+	if i == 0 || s[i-1] != 'a' && s[i-1] != 'A' || !strings.HasPrefix(s[i:], rest) && !strings.HasPrefix(s[i:], shout) {
 		return 0, 0
 	}
-	j := run(s, i+len("uthorization"), func(c byte) bool { return strings.IndexByte("\"'\\: =[\t", c) >= 0 })
-	scheme := run(s, j, alnum)
+	begin := i + len(rest)
+	j := runOf(s, begin, "\"'\\: =[\t")
+	scheme := run(s[:min(len(s), j+len("bearer")+1)], j, alnum)
 	switch strings.ToLower(s[j:scheme]) {
 	case "bearer", "basic", "token":
 	default:
 		return 0, 0
 	}
-	from := run(s, scheme, func(c byte) bool { return c == ' ' || c == '\t' })
-	if from == scheme {
+	from := runOf(s, scheme, " \t")
+	if from == scheme || j-begin > maxBetween || from-scheme > maxBetween {
 		return 0, 0
 	}
-	to := run(s, from, func(c byte) bool { return c > ' ' && strings.IndexByte("\"'\\`<>,", c) < 0 })
+	to := from
+	for to < len(s) && s[to] > ' ' && strings.IndexByte("\"'\\`<>,", s[to]) < 0 {
+		to++
+	}
 	return from, to
 }

@@ -1,19 +1,25 @@
 package session
 
-import "strings"
-
 // FindToken returns where in s the first thing stands that has the shape of a token or private key, in bytes; -1 if there is none. It is what
 // refuses a commit, so it is stricter than a Redactor: an Authorization header with some word behind it is ordinary documentation.
 func FindToken(s string) int {
-	for i := range len(s) {
-		for _, sh := range shapes[s[i]] {
-			if sh.anchor[0] == 'u' || sh.anchor[0] == 'U' || !strings.HasPrefix(s[i:], sh.anchor) {
+	at := -1
+	for i := 0; i+4 <= len(s); i++ {
+		k := key(s, i)
+		if h := mix(k); shapesAlone.filter[h>>6]&(1<<(h&63)) == 0 {
+			continue
+		}
+		for _, sh := range shapesAlone.at[k].shapes {
+			if sh.loose {
 				continue
 			}
-			if from, to := sh.match(s, i); to > from {
-				return from
+			if from, to := sh.match(s, i, i == 0 || !alnum.has(s[i-1])); to > from && (at < 0 || from < at) {
+				at = from
 			}
 		}
+		if at >= 0 {
+			break
+		}
 	}
-	return -1
+	return at
 }

@@ -1,0 +1,211 @@
+package session
+
+import (
+	"cmp"
+	"encoding/base64"
+	"encoding/hex"
+	"slices"
+	"strings"
+)
+
+// Values shorter than these turn up in ordinary words, or in the encodings of others.
+const (
+	minSecret  = 6
+	minEncoded = 12 // of a base64 or hexadecimal form
+	minLine    = 24 // of a line of a value that has many
+)
+
+// index finds values and shapes in one pass: a filter over the next four bytes says where to look closer.
+type index struct {
+	fixed, learned []string
+	values         []string // every form of every secret
+	longest        int
+	filter         [1 << 10]uint64
+	at             map[uint32]candidates // by the first four bytes
+}
+
+// candidates are what may begin at a place.
+type candidates struct {
+	values []string // longest first
+	shapes []shape
+}
+
+var shapesAlone = newIndex(nil)
+
+func newIndex(secrets []string) *index {
+	x := &index{fixed: secrets, at: map[uint32]candidates{}}
+	for _, s := range secrets {
+		for _, form := range forms(strings.TrimSpace(s)) {
+			if !strings.Contains(redacted, form) && !slices.Contains(x.values, form) {
+				x.values = append(x.values, form)
+			}
+		}
+	}
+	slices.SortFunc(x.values, func(a, b string) int { return cmp.Or(len(b)-len(a), strings.Compare(a, b)) })
+	for _, v := range x.values {
+		x.longest = max(x.longest, len(v))
+		k := key(v, 0)
+		c := x.at[k]
+		c.values = append(c.values, v)
+		x.enter(k, c)
+	}
+	for _, s := range shapes {
+		for _, anchor := range s.anchors {
+			k := key(anchor, 0)
+			c := x.at[k]
+			c.shapes = append(c.shapes, s)
+			x.enter(k, c)
+		}
+	}
+	return x
+}
+
+func (x *index) enter(k uint32, c candidates) {
+	x.at[k] = c
+	h := mix(k)
+	x.filter[h>>6] |= 1 << (h & 63)
+}
+
+// key is four bytes of s from i on.
+func key[S string | []byte](s S, i int) uint32 {
+	return uint32(s[i]) | uint32(s[i+1])<<8 | uint32(s[i+2])<<16 | uint32(s[i+3])<<24
+}
+
+// mix spreads a key over the filter's bits.
+func mix(k uint32) uint32 { return k * 0x9E3779B1 >> 16 }
+
+// forms returns how a secret may appear: as it is, as it reads when it is unescaped and unbroken, its long lines, and what base64 and hexadecimal make of it.
+func forms(s string) []string {
+	if len(s) < minSecret {
+		return nil
+	}
+	all := []string{s}
+	if v := look(s); v != nil && len(v.text) >= minSecret {
+		all = append(all, string(v.text))
+	}
+	if strings.Contains(s, "\n") {
+		for line := range strings.Lines(s) {
+			if line = strings.TrimSpace(line); len(line) >= minLine && !strings.HasPrefix(line, "-----") {
+				all = append(all, line)
+			}
+		}
+	}
+	for _, enc := range []*base64.Encoding{base64.RawStdEncoding, base64.RawURLEncoding} {
+		for before := range 3 {
+			// What stands before and after decides the first and the last digit in part, so these are left out.
+			whole := enc.EncodeToString(append(make([]byte, before), s...))
+			if f := whole[(before*8+5)/6 : (before+len(s))*8/6]; len(f) >= minEncoded {
+				all = append(all, f)
+			}
+		}
+	}
+	if h := hex.EncodeToString([]byte(s)); len(h) >= minEncoded {
+		all = append(all, h, strings.ToUpper(h))
+	}
+	return all
+}
+
+// span is a secret's place in a string, in bytes.
+type span struct{ from, to int }
+
+// spans finds secrets of s, in order and without overlaps: those that stand there as they are, or if there are none, those that are disguised.
+// What has spaces in it is looked for where first asks for it: taking something out must not make another of its surroundings.
+func (x *index) spans(s string, first bool) []span {
+	if found := x.find(s, nil, first); len(found) > 0 {
+		return merge(found)
+	}
+	return merge(x.look(s, false))
+}
+
+// look finds what is disguised in s. With every, also shapes that have spaces in them, which a text that comes in pieces could not be judged by.
+func (x *index) look(s string, every bool) []span {
+	v := look(s)
+	if v == nil {
+		return nil
+	}
+	defer v.release()
+	found := x.find(string(v.text), v, every)
+	for i, p := range found {
+		found[i] = v.place(p)
+	}
+	return found
+}
+
+// find looks through s, which is v's text unless that is nil; with spaced also for shapes that have spaces in them.
+func (x *index) find(s string, v *view, spaced bool) []span {
+	var found []span
+	covered := 0 // by the shape found last: what may begin in it ends with it
+	for i := 0; i+4 <= len(s); i++ {
+		k := key(s, i)
+		if h := mix(k); x.filter[h>>6]&(1<<(h&63)) == 0 {
+			continue
+		}
+		c, ok := x.at[k]
+		if !ok {
+			continue
+		}
+		for _, value := range c.values {
+			if strings.HasPrefix(s[i:], value) {
+				found = append(found, span{i, i + len(value)})
+				break
+			}
+		}
+		for _, shape := range c.shapes {
+			if i < covered {
+				break
+			}
+			if shape.spaced && !spaced {
+				continue
+			}
+			from, to := shape.match(s, i, i == 0 || !alnum.has(s[i-1]) || v != nil && v.gap(i))
+			if to > from && s[from:to] != redacted {
+				found = append(found, span{from, to})
+				covered = to
+				break
+			}
+		}
+	}
+	return found
+}
+
+// merge sorts spans and joins those that overlap.
+func merge(found []span) []span {
+	if len(found) < 2 {
+		return found
+	}
+	slices.SortFunc(found, func(a, b span) int { return a.from - b.from })
+	merged := found[:1]
+	for _, p := range found[1:] {
+		if last := &merged[len(merged)-1]; p.from < last.to {
+			last.to = max(last.to, p.to)
+		} else {
+			merged = append(merged, p)
+		}
+	}
+	return merged
+}
+
+// begun returns the length of the longest end of s that is a beginning of a value, but not all of it.
+func (x *index) begun(s string) int {
+	for n := min(len(s), x.longest-1); n > 0; n-- {
+		end := s[len(s)-n:]
+		if n < 4 {
+			for _, v := range x.values {
+				if len(v) > n && strings.HasPrefix(v, end) {
+					return n
+				}
+			}
+			continue
+		}
+		k := key(end, 0)
+		if h := mix(k); x.filter[h>>6]&(1<<(h&63)) == 0 {
+			continue
+		}
+		for _, v := range x.at[k].values {
+			if len(v) > n && strings.HasPrefix(v, end) {
+				return n
+			}
+		}
+	}
+	return 0
+}
