@@ -91,7 +91,7 @@ func New(c Config) (*Manager, error) {
 	if c.StartScript == 0 {
 		c.StartScript = 120 * time.Second
 	}
-	m := &Manager{c: c, links: map[session.ID]*attachment{}, breaker: breaker{clock: c.Clock}}
+	m := &Manager{c: c, links: map[session.ID]*attachment{}, breaker: breaker{clock: c.Clock, report: func(err error) { c.Report("", "breaker", err) }}}
 	m.ctx, m.cancel = context.WithCancel(context.Background())
 	return m, nil
 }
@@ -105,9 +105,12 @@ func imageKey(id session.ID) string { return "image/" + string(id) }
 // Start implements session.Sandboxes. A retry with the same start id uses the same token, which the runner of the first try knows.
 func (m *Manager) Start(ctx context.Context, r session.StartRequest) (session.Handle, error) {
 	const op = "sandbox.Start"
-	if err := m.breaker.check(); err != nil {
+	leave, err := m.breaker.enter(ctx)
+	if err != nil {
 		return session.Handle{}, session.Wrap(op, err)
 	}
+	said := error(session.ErrStopped) // what the start says of the provider: nothing, until that has answered
+	defer func() { leave(said) }()
 	token, err := m.token(ctx, r.Session, r.Start)
 	if err != nil {
 		return session.Handle{}, session.Wrap(op, err)
@@ -121,7 +124,7 @@ func (m *Manager) Start(ctx context.Context, r session.StartRequest) (session.Ha
 	}
 	h, err := m.c.Provider.Create(ctx, Spec{Name: r.Name, Image: r.Image, Boot: boot})
 	if ctx.Err() == nil {
-		m.breaker.note(err)
+		said = err
 		if code := session.CodeOf(err); err != nil && code != session.Unavailable { // final: no runner has this token
 			err = errors.Join(err, m.c.Store.DeleteSecret(ctx, tokenKey(r.Session, r.Start)))
 		}

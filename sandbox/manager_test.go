@@ -47,7 +47,8 @@ func TestBreaker(t *testing.T) {
 			t.Fatalf("got %v", err)
 		}
 	}
-	if _, err := b.Start(b.ctx, r); session.CodeOf(err) != session.Unavailable || !strings.Contains(session.Sentence(err), "3 times") {
+	_, err := b.Start(b.ctx, r)
+	if later, ok := errors.AsType[*session.Later](err); !ok || !later.At.Equal(b.clock.Now().Add(5*time.Minute)) || !strings.Contains(session.Sentence(err), "3 starts failed") {
 		t.Errorf("got %v", err)
 	}
 	if n := b.provider.Calls("Create"); n != 3 {

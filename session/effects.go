@@ -2,6 +2,7 @@ package session
 
 import (
 	"context"
+	"errors"
 	"io"
 	"time"
 )
@@ -20,11 +21,7 @@ func (a *actor) perform(ctx context.Context, e Effect) Input {
 	send := func(ctx context.Context, in Input) error { return a.hub.Send(ctx, a.id, in) }
 	switch e.Kind {
 	case EffectStart:
-		var h Handle
-		err := a.try(ctx, e, startTries, func() (err error) { h, err = world.Start(ctx, *e.Boot); return err })
-		return outcome(ctx, err, Started{Effect: e.ID, Start: e.Start, Handle: h}, func(f Failure) Input {
-			return StartFailed{Effect: e.ID, Start: e.Start, Err: f}
-		})
+		return a.startSandbox(ctx, e)
 	case EffectAttach:
 		err := a.try(ctx, e, 0, func() error { return world.Attach(ctx, *e.Attach, send) })
 		return outcome(ctx, err, Attached{Effect: e.ID, Start: e.Start}, func(f Failure) Input {
@@ -79,6 +76,9 @@ func (a *actor) try(ctx context.Context, e Effect, tries int, f func() error) er
 		err := f()
 		if err == nil || ctx.Err() != nil {
 			return err
+		}
+		if later, ok := errors.AsType[*Later](err); ok {
+			return later
 		}
 		a.hub.report(a.id, string(e.Kind)+" "+e.ID, err)
 		if CodeOf(err) != Unavailable || n == tries || !a.hub.pause(ctx, pause) {

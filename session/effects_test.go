@@ -256,3 +256,34 @@ func TestParseRepo(t *testing.T) {
 		}
 	}
 }
+
+// A start that is put off is no failure: its thread is told, once for each new time, and it goes on when it may.
+func TestStartIsPutOff(t *testing.T) {
+	b := newBench(t)
+	var puts atomic.Int32
+	b.world.OnStart = func(r session.StartRequest) (session.Handle, error) {
+		if n := puts.Add(1); n <= 8 { // more often than a start is tried
+			words := "Sandboxes do not start right now."
+			if n > 4 {
+				words = "Sandboxes still do not start."
+			}
+			return session.Handle{}, session.Wrap("sandbox.Start", &session.Later{At: b.clock.Now().Add(time.Minute), Err: session.Errorf(session.Unavailable, "%s", words)})
+		}
+		return session.Handle{Provider: "test", Name: r.Name, ID: r.Start}, nil
+	}
+	id := b.open()
+	b.prompt(id, "1.1")
+	for range 8 {
+		b.clock.Wait(1)
+		b.clock.Advance(time.Minute)
+	}
+	var told []string
+	for _, e := range b.until(id, sandboxIs(session.SandboxBooting)) {
+		if e.Sandbox != nil {
+			told = append(told, e.Sandbox.Reason)
+		}
+	}
+	if got := strings.Join(told, "|"); got != "|Sandboxes do not start right now.|Sandboxes still do not start.|" {
+		t.Errorf("told %q", got)
+	}
+}
