@@ -55,6 +55,10 @@ func gitServer(t *testing.T, remote, password string) string {
 	return server.URL
 }
 
+// pushRefused is what git push says.
+const pushRefused = "fatal: 'Nothing is pushed from a sandbox. Commit your work; commits are collected at the end of the turn, and pushed when a person approves. " +
+	"To propose the pull request, call the tool inspect_propose_pull_request. acme/web.git' does not appear to be a git repository"
+
 // A clone by the credential helper: git asks it, it asks the runner, the runner the bot. The token is nowhere afterwards.
 func TestCloneWithCredential(t *testing.T) {
 	const secret = "ghs_readtoken"
@@ -89,8 +93,17 @@ func TestCloneWithCredential(t *testing.T) {
 	e := b.found(func(e session.Event) bool {
 		return e.Tool != nil && e.Tool.Name == "bash" && e.Tool.State == session.StepDone
 	})
-	if !strings.HasPrefix(e.Tool.Output, "fetched\n") || !strings.Contains(e.Tool.Output, "it is pushed when a person approves it in the thread") || *e.Tool.Exit == 0 {
+	if !strings.HasPrefix(e.Tool.Output, "fetched\n") || !strings.Contains(e.Tool.Output, pushRefused) || *e.Tool.Exit == 0 {
 		t.Errorf("the push: %s", dump(e.Tool))
+	}
+	// So is one to the address for ssh, which is read by HTTP.
+	b.turn(session.Delivery{ID: "ssh", Author: ana, Text: "!run git ls-remote -q --heads git@127.0.0.1:acme/web.git main | cut -f2 && git push git@127.0.0.1:acme/web.git main 2>&1; " +
+		"git push ssh://git@127.0.0.1/acme/web.git main 2>&1 | grep -c 'Nothing is pushed'"})
+	e = b.found(func(e session.Event) bool {
+		return e.PromptID == "ssh" && e.Tool != nil && e.Tool.State == session.StepDone
+	})
+	if !strings.HasPrefix(e.Tool.Output, "refs/heads/main\n") || !strings.Contains(e.Tool.Output, pushRefused) || !strings.HasSuffix(strings.TrimSpace(e.Tool.Output), "\n1") {
+		t.Errorf("by ssh: %s", dump(e.Tool))
 	}
 	b.turn(session.Delivery{ID: "2", Author: ana, Text: "!run git ls-remote " + host + "/acme/other.git"})
 	other := b.found(func(e session.Event) bool {

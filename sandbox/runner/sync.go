@@ -17,8 +17,9 @@ const cloneDepth = "100"
 // clonedKey marks, in the checkout's own configuration, a clone that was carried through.
 const clonedKey = "inspect.cloned"
 
-// pushRefusal is what git push is sent to instead of the repository: git prints it.
-const pushRefusal = "Nothing is pushed from here. Commit your work; it is pushed when a person approves it in the thread. "
+// pushRefusal is what git push is sent to instead of the repository: git prints it. A colon in it would make it an address.
+const pushRefusal = "Nothing is pushed from a sandbox. Commit your work; commits are collected at the end of the turn, and pushed when a person approves. " +
+	"To propose the pull request, call the tool inspect_propose_pull_request. "
 
 // sync brings the checkout to where the boot mode wants it and returns a line about it. fatal tells whether the boot can go on.
 func (r *runner) sync(ctx context.Context) (detail string, fatal bool, err error) {
@@ -138,25 +139,37 @@ func (r *runner) at(ctx context.Context) string {
 	return branch + " at " + head[:min(7, len(head))]
 }
 
-// writeGitConfig writes the user-wide configuration of git in the sandbox: our credential helper, and where pushes go.
+// writeGitConfig writes the user-wide configuration of git in the sandbox: our credential helper, where pushes go, and that the repository's host is
+// read by HTTP, also where its address is one for ssh, which has no way out.
 func (r *runner) writeGitConfig() error {
 	var b strings.Builder
 	helper := fmt.Sprintf("!%s runner git-credential --socket %s", shellQuote(r.cfg.Program), shellQuote(r.paths.inside))
 	fmt.Fprintf(&b, "[credential]\n\thelper =\n\thelper = %s\n\tuseHttpPath = true\n", configQuote(helper))
 	b.WriteString("[safe]\n\tdirectory = *\n[advice]\n\tdetachedHead = false\n")
 	if u := r.cfg.Boot.CloneURL; u != "" {
-		fmt.Fprintf(&b, "[url %s]\n\tpushInsteadOf = %s\n", configQuote(pushRefusal), configQuote(pushPrefix(u)))
+		web, ssh := hostPrefixes(u)
+		fmt.Fprintf(&b, "[url %s]\n", configQuote(pushRefusal))
+		for _, prefix := range append(ssh, web) {
+			fmt.Fprintf(&b, "\tpushInsteadOf = %s\n", configQuote(prefix))
+		}
+		if len(ssh) > 0 {
+			fmt.Fprintf(&b, "[url %s]\n", configQuote(web))
+		}
+		for _, prefix := range ssh {
+			fmt.Fprintf(&b, "\tinsteadOf = %s\n", configQuote(prefix))
+		}
 	}
 	return writeFile(r.paths.gitconfig, []byte(b.String()), 0o644)
 }
 
-// pushPrefix is what every address on the repository's host begins with.
-func pushPrefix(clone string) string {
+// hostPrefixes are what every address on the repository's host begins with: the web's, and those of ssh if it has one.
+func hostPrefixes(clone string) (web string, ssh []string) {
 	u, err := url.Parse(clone)
 	if err != nil || u.Host == "" {
-		return clone
+		return clone, nil
 	}
-	return u.Scheme + "://" + u.Host + "/"
+	host := u.Hostname()
+	return u.Scheme + "://" + u.Host + "/", []string{"git@" + host + ":", "ssh://git@" + host + "/", "ssh://git@" + host + ":22/"}
 }
 
 func base(branch string) string {
