@@ -12,6 +12,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/url"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -22,6 +23,7 @@ import (
 	"openinspect/sandbox"
 	"openinspect/sandbox/gateway"
 	"openinspect/sandbox/local"
+	"openinspect/sandbox/proxy"
 	"openinspect/sandbox/runner/opencode"
 	"openinspect/session"
 	"openinspect/session/boltdb"
@@ -39,8 +41,9 @@ type Options struct {
 	Ready    func()        // called once everything runs
 	Listener net.Listener  // for the log pages; nil: Config.HTTPAddr is listened on
 
-	// What tests replace: where sandboxes run (nil: on this computer), and boltdb.Options.Witness.
+	// What tests replace: where sandboxes run (nil: on this computer), what those on this computer may reach, and boltdb.Options.Witness.
 	Provider sandbox.Provider
+	World    func(*proxy.Config)
 	Witness  func(n uint64, durable bool)
 }
 
@@ -57,6 +60,7 @@ type App struct {
 	github  *github.GitHub
 	gateway *gateway.Gateway
 	manager *sandbox.Manager
+	local   *local.Provider
 	hub     *session.Hub
 	bot     *bot.Bot
 	web     *weblite.Server
@@ -88,6 +92,11 @@ func (a *App) Run(ctx context.Context) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, a.db.Close()) }()
+	defer func() {
+		if a.local != nil {
+			a.local.Close()
+		}
+	}()
 	if err := a.build(ctx); err != nil {
 		return err
 	}
@@ -268,14 +277,47 @@ func (a *App) provider(ctx context.Context) (sandbox.Provider, error) {
 			return nil, err
 		}
 	}
-	p, err := local.New(local.Config{Dir: filepath.Join(a.c.DataDir, "sandboxes"), Isolation: local.Isolation(a.c.Isolation), Agent: agent})
+	network, err := a.network()
 	if err != nil {
 		return nil, err
 	}
-	if err := p.Available(ctx); err != nil {
+	a.local, err = local.New(local.Config{
+		Dir: filepath.Join(a.c.DataDir, "sandboxes"), Isolation: local.Isolation(a.c.Isolation), Agent: agent, Network: network,
+		Report: func(sandbox string, err error) { a.log.Warn("a sandbox's way out", "sandbox", sandbox, "error", err) },
+	})
+	if err != nil {
 		return nil, err
 	}
-	return p, nil
+	if err := a.local.Available(ctx); err != nil {
+		return nil, err
+	}
+	if err := a.local.Open(); err != nil {
+		a.log.Warn("some sandboxes that run have no way out to the network", "error", err)
+	}
+	return a.local, nil
+}
+
+// network is what sandboxes may reach: the public world, and GitHub wherever it is.
+func (a *App) network() (*proxy.Proxy, error) {
+	u, err := url.Parse(a.c.GitHubURL)
+	if err != nil {
+		return nil, &ConfigError{"GITHUB_URL", "is not a URL."}
+	}
+	port := u.Port()
+	if port == "" {
+		port = map[string]string{"http": "80", "https": "443"}[u.Scheme]
+	}
+	c := proxy.Config{
+		Except:   []string{net.JoinHostPort(u.Hostname(), port)},
+		Upstream: http.ProxyFromEnvironment, // where the bot itself gets out only so
+		Refused: func(sandbox, target string, why error) {
+			a.log.Warn("refused to a sandbox", "sandbox", sandbox, "target", target, "why", session.Sentence(why))
+		},
+	}
+	if a.o.World != nil {
+		a.o.World(&c)
+	}
+	return proxy.New(c)
 }
 
 // hourly tidies up now and every hour until ctx ends: orphaned sandboxes, and what the inbox need not remember any more.

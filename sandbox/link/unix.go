@@ -2,8 +2,11 @@ package link
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
+	"os"
+	"path/filepath"
 
 	"golang.org/x/sys/unix"
 
@@ -31,4 +34,28 @@ func DialUnix(ctx context.Context, path string, uid int) (net.Conn, error) {
 		return nil, &session.Error{Code: session.Unavailable, Op: "link.DialUnix", Message: "The sandbox does not answer.", Err: err}
 	}
 	return c, nil
+}
+
+// ListenUnix listens on a socket that only this user can connect to, in place of whatever was there. It stays when the listener is closed. The
+// directory must be the caller's own: what its path leads to is not checked.
+func ListenUnix(path string) (net.Listener, error) {
+	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return nil, err
+	}
+	// The socket is named through its directory's descriptor: a socket's path holds 107 bytes, a sandbox's directory may be longer.
+	dir, err := os.Open(filepath.Dir(path))
+	if err != nil {
+		return nil, err
+	}
+	defer dir.Close()
+	ln, err := net.ListenUnix("unix", &net.UnixAddr{Name: fmt.Sprintf("/proc/self/fd/%d/%s", dir.Fd(), filepath.Base(path)), Net: "unix"})
+	if err != nil {
+		return nil, err
+	}
+	ln.SetUnlinkOnClose(false) // its name is only good while dir is open
+	if err := os.Chmod(path, 0o600); err != nil {
+		_ = ln.Close() // the error to tell is err
+		return nil, err
+	}
+	return ln, nil
 }

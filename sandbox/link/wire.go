@@ -26,6 +26,7 @@ type Boot struct {
 	TokenHash    string           `json:"token_hash"`       // hex
 	Socket       string           `json:"socket,omitempty"` // path to listen on; empty: Listen
 	Listen       string           `json:"listen,omitempty"` // TCP address to listen on
+	Proxy        string           `json:"proxy,omitempty"`  // path of the bot's socket to the network; empty: the network is there
 	Dir          string           `json:"dir"`              // the sandbox's directory: checkout/, home/ and run/ are below it
 	Mode         session.BootMode `json:"mode"`
 	Repo         session.Repo     `json:"repo,omitzero"`

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"time"
 
@@ -26,7 +27,7 @@ const (
 // insideEtc are the files of /etc that programs need. All of it would show the host's keys and configuration.
 var insideEtc = []string{
 	"alternatives", "ca-certificates", "ca-certificates.conf", "group", "hosts", "ld.so.cache", "ld.so.conf", "ld.so.conf.d", "localtime",
-	"mime.types", "nsswitch.conf", "os-release", "passwd", "pki", "protocols", "resolv.conf", "services", "ssl",
+	"mime.types", "nsswitch.conf", "os-release", "passwd", "pki", "protocols", "services", "ssl", // no resolv.conf: there is nobody to ask inside
 }
 
 func insideAgent(agent string) string {
@@ -36,10 +37,11 @@ func insideAgent(agent string) string {
 	return agentPath
 }
 
-// arguments are bubblewrap's, up to the command: bwrap(1).
-func arguments(dir, runner, agent string) []string {
+// arguments are bubblewrap's, up to the command: bwrap(1). door, runner and agent may be empty.
+func arguments(dir, door, runner, agent string) []string {
 	a := []string{
 		"--unshare-user", "--unshare-pid", "--unshare-ipc", "--unshare-uts", "--unshare-cgroup-try",
+		"--unshare-net",     // leaves a loopback of its own, which bubblewrap brings up, and abstract sockets of its own
 		"--cap-drop", "ALL", // started by root, it would keep them otherwise
 		"--new-session", // no controlling terminal to type into
 		"--hostname", "sandbox",
@@ -48,7 +50,9 @@ func arguments(dir, runner, agent string) []string {
 		"--proc", "/proc", "--dev", "/dev", "--tmpfs", "/tmp", "--tmpfs", "/run", "--tmpfs", "/var/tmp",
 		"--bind", dir, insideDir, "--chdir", insideDir + "/checkout",
 	}
-	a = append(a, network()...)
+	if door != "" {
+		a = append(a, "--ro-bind", door, insideDoor) // a socket takes connections there all the same
+	}
 	for _, f := range insideEtc {
 		a = append(a, "--ro-bind-try", "/etc/"+f, "/etc/"+f)
 	}
@@ -74,11 +78,8 @@ func arguments(dir, runner, agent string) []string {
 	return a
 }
 
-// network returns the arguments that decide on the network: none, so that it is the host's.
-func network() []string { return nil }
-
 // boxed is the runner's command in bubblewrap. id waits for the pid, outside, of the namespace's process 1; done frees what it needs.
-func (p *Provider) boxed(dir, runner, agent string) (cmd *exec.Cmd, id func(context.Context) (int, error), done func(), err error) {
+func (p *Provider) boxed(dir, door, runner, agent string) (cmd *exec.Cmd, id func(context.Context) (int, error), done func(), err error) {
 	bwrap, err := exec.LookPath("bwrap")
 	if err != nil {
 		return nil, nil, nil, missing(err)
@@ -87,7 +88,7 @@ func (p *Provider) boxed(dir, runner, agent string) (cmd *exec.Cmd, id func(cont
 	if err != nil {
 		return nil, nil, nil, err
 	}
-	args := append([]string{"--info-fd", "3"}, arguments(dir, runner, agent)...)
+	args := append([]string{"--info-fd", "3"}, arguments(dir, door, runner, agent)...)
 	cmd = exec.Command(bwrap, append(args, "--", insideRunner, "runner")...)
 	cmd.ExtraFiles = []*os.File{infoW}
 	// Bubblewrap stays as process 1 inside, where /proc/1/environ is the environment it was given, whatever --clearenv says.
@@ -124,12 +125,14 @@ func (p *Provider) Available(ctx context.Context) error {
 		return session.Wrap("local.Available", err)
 	}
 	defer os.RemoveAll(dir)
-	if err := os.Mkdir(filepath.Join(dir, "checkout"), 0o700); err != nil {
-		return session.Wrap("local.Available", err)
+	for _, d := range []string{"checkout", "door"} {
+		if err := os.Mkdir(filepath.Join(dir, d), 0o700); err != nil {
+			return session.Wrap("local.Available", err)
+		}
 	}
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, bwrap, append(arguments(dir, "", ""), "--", "true")...)
+	cmd := exec.CommandContext(ctx, bwrap, append(arguments(dir, filepath.Join(dir, "door"), "", ""), "--", "true")...)
 	cmd.Env = []string{}
 	var out bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &out
@@ -144,6 +147,9 @@ func missing(err error) error {
 		Message: "Local sandboxes need bubblewrap: install the package \"bubblewrap\" (apt install bubblewrap, dnf install bubblewrap)."}
 }
 
+// network matches what bubblewrap says when it may make namespaces, but not set the loopback of a new network up, or not make one.
+var network = regexp.MustCompile(`(?i)\bloopback\b|\bRTM_|network namespace|unshare-net`)
+
 // unusable tells why bubblewrap, which is there, does not work: as a rule the kernel was told not to let ordinary users make namespaces.
 func unusable(out string, err error) error {
 	hint := "Run it by hand to see why."
@@ -156,6 +162,10 @@ func unusable(out string, err error) error {
 			hint = s.hint
 			break
 		}
+	}
+	if network.MatchString(out) {
+		return &session.Error{Code: session.Invalid, Op: "local.Available", Err: errors.Join(err, errors.New(session.OneLine(out, 300))),
+			Message: "Bubblewrap is installed, but the kernel does not let it give a sandbox a network of its own. " + hint}
 	}
 	return &session.Error{Code: session.Invalid, Op: "local.Available", Err: errors.Join(err, errors.New(session.OneLine(out, 300))),
 		Message: "Bubblewrap is installed but does not work here. " + hint}

@@ -115,6 +115,18 @@ func TestAvailable(t *testing.T) {
 			t.Error(err)
 		}
 	})
+	t.Run("where it may not have a network", func(t *testing.T) {
+		dir := t.TempDir()
+		bwrap := "#!/bin/sh\ncase \" $* \" in *' --unshare-net '*) echo 'bwrap: loopback: Failed RTM_NEWADDR: Operation not permitted' >&2; exit 1;; esac\n"
+		if err := os.WriteFile(filepath.Join(dir, "bwrap"), []byte(bwrap), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		t.Setenv("PATH", dir)
+		err := provider(t, Config{Dir: t.TempDir(), CacheDir: t.TempDir()}).Available(t.Context())
+		if session.CodeOf(err) != session.Invalid || !strings.Contains(session.Sentence(err), "a network of its own") || !strings.Contains(err.Error(), "RTM_NEWADDR") {
+			t.Error(err)
+		}
+	})
 	t.Run("not wanted", func(t *testing.T) {
 		t.Setenv("PATH", t.TempDir())
 		if err := provider(t, Config{Dir: t.TempDir(), Isolation: None, CacheDir: t.TempDir()}).Available(t.Context()); err != nil {

@@ -19,6 +19,7 @@ import (
 
 	"openinspect/sandbox"
 	"openinspect/sandbox/link"
+	"openinspect/sandbox/proxy"
 	"openinspect/sandbox/sandboxtest"
 	"openinspect/session"
 )
@@ -28,6 +29,13 @@ func TestMain(m *testing.M) {
 	if len(os.Args) > 1 && os.Args[1] == "runner" {
 		if err := beRunner(); err != nil {
 			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		os.Exit(0)
+	}
+	if len(os.Args) > 3 && (os.Args[1] == "dial" || os.Args[1] == "listen") {
+		if err := beDialler(os.Args[1:]); err != nil {
+			fmt.Println(err)
 			os.Exit(1)
 		}
 		os.Exit(0)
@@ -78,7 +86,11 @@ func each(t *testing.T, f func(t *testing.T, c Config)) {
 
 func config(t *testing.T, isolation Isolation) Config {
 	t.Helper()
-	c := Config{Dir: filepath.Join(t.TempDir(), "sandboxes"), Isolation: isolation, Agent: ScriptAgent, CacheDir: t.TempDir()}
+	network, err := proxy.New(proxy.Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := Config{Dir: filepath.Join(t.TempDir(), "sandboxes"), Isolation: isolation, Agent: ScriptAgent, CacheDir: t.TempDir(), Network: network}
 	if isolation == Bubblewrap {
 		isolated(t, c)
 	}

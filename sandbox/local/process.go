@@ -123,7 +123,7 @@ const (
 	killLimit = 10 * time.Second
 )
 
-// end ends every process of a sandbox and returns when none is left.
+// end ends every process of a sandbox, and its connections, and returns when none is left.
 func (p *Provider) end(ctx context.Context, r *record) error {
 	if r.fresh || r.Isolation == "" {
 		return nil
@@ -134,7 +134,11 @@ func (p *Provider) end(ctx context.Context, r *record) error {
 	if err := r.signal(unix.SIGKILL); err != nil {
 		return err
 	}
-	return r.wait(ctx)
+	if err := r.wait(ctx); err != nil {
+		return err
+	}
+	p.shut(r.Dir)
+	return os.RemoveAll(p.path(r.Dir) + doorSuffix)
 }
 
 // endTree asks a runner to end, and then ends what is left of its descendants: those that were below it, and those that are

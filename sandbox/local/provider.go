@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 
 	"openinspect/sandbox"
 	"openinspect/session"
@@ -34,6 +35,9 @@ type Config struct {
 	Runner    string    // path of our own executable; default: the running one
 	Agent     string    // path of the agent's executable, or ScriptAgent
 	CacheDir  string    // where executables are kept by hash; default: openinspect in the user's cache directory
+	Network   Network   // the way out of isolated sandboxes; nil: there is none
+
+	Report func(sandbox string, err error) // takes why a way out ended; nil: nobody
 }
 
 // Provider is sandbox.Provider and sandbox.ImageDeleter on this computer.
@@ -45,6 +49,11 @@ type Provider struct {
 	cache     string
 	busy      chan struct{} // held by whoever changes records or processes
 	kept      string        // the runner's copy in the cache, once made
+	network   Network
+	report    func(string, error)
+
+	mu    sync.Mutex
+	doors map[string]*door // by directory
 }
 
 var (
@@ -54,7 +63,11 @@ var (
 
 // New makes a provider. It does no I/O but looking up paths.
 func New(c Config) (*Provider, error) {
-	p := &Provider{isolation: c.Isolation, runner: c.Runner, agent: c.Agent, cache: c.CacheDir, busy: make(chan struct{}, 1)}
+	p := &Provider{isolation: c.Isolation, runner: c.Runner, agent: c.Agent, cache: c.CacheDir, busy: make(chan struct{}, 1),
+		network: c.Network, report: c.Report, doors: map[string]*door{}}
+	if p.report == nil {
+		p.report = func(string, error) {}
+	}
 	switch p.isolation {
 	case "":
 		p.isolation = Bubblewrap
@@ -113,7 +126,7 @@ func (p *Provider) Create(ctx context.Context, s sandbox.Spec) (session.Handle, 
 		return session.Handle{}, session.Wrap(op, err)
 	}
 	if r.Name == s.Name && r.Start == s.Boot.Start && r.alive() {
-		return r.handle(), nil
+		return r.handle(), session.Wrap(op, p.open(r))
 	}
 	if err := p.end(ctx, r); err != nil {
 		return session.Handle{}, session.Wrap(op, err)

@@ -136,7 +136,7 @@ func (p *Provider) remove(dir string) error {
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	for _, f := range []string{path, path + ".log", path + ".json"} {
+	for _, f := range []string{path, path + doorSuffix, path + ".log", path + ".json"} {
 		if err := os.RemoveAll(f); err != nil {
 			return err
 		}

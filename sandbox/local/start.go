@@ -30,10 +30,16 @@ const (
 
 // start starts a runner in r's directory and keeps its identity in r and on the disk. The runner waits for the Boot on its standard input
 // until the record is there, so that a bot that is killed in between leaves none behind: the pipe ends, and the runner with it.
-func (p *Provider) start(ctx context.Context, r *record, boot link.Boot) error {
+func (p *Provider) start(ctx context.Context, r *record, boot link.Boot) (err error) {
 	ctx, cancel := context.WithTimeout(ctx, startLimit)
 	defer cancel()
 	dir := p.path(r.Dir)
+	defer func() {
+		if err != nil && r.fresh { // there will be no record to find the door by
+			p.shut(r.Dir)
+			_ = os.RemoveAll(dir + doorSuffix)
+		}
+	}()
 	for _, d := range []string{"checkout", "home", "run"} {
 		if err := os.MkdirAll(filepath.Join(dir, d), 0o700); err != nil {
 			return err
@@ -52,7 +58,7 @@ func (p *Provider) start(ctx context.Context, r *record, boot link.Boot) error {
 	if r.fresh && boot.Mode == session.BootSnapshot {
 		boot.Mode = session.BootFresh
 	}
-	boot.Listen = ""
+	boot.Listen, boot.Proxy = "", ""
 	out, err := openLog(dir + ".log")
 	if err != nil {
 		return err
@@ -70,7 +76,14 @@ func (p *Provider) start(ctx context.Context, r *record, boot link.Boot) error {
 	var id func(context.Context) (int, error)
 	if p.isolation == Bubblewrap {
 		var done func()
-		if cmd, id, done, err = p.boxed(dir, runner, agent); err != nil {
+		if err := p.open(r); err != nil {
+			return err
+		}
+		doorDir := ""
+		if p.network != nil {
+			doorDir, boot.Proxy = dir+doorSuffix, insideDoor+"/"+doorFile
+		}
+		if cmd, id, done, err = p.boxed(dir, doorDir, runner, agent); err != nil {
 			return err
 		}
 		defer done()
@@ -164,6 +177,9 @@ func (p *Provider) Dial(_ context.Context, h session.Handle) (sandbox.Endpoint, 
 	}
 	if r == nil || !r.alive() {
 		return sandbox.Endpoint{}, &session.Error{Code: session.NotFound, Op: "local.Dial", Message: "The sandbox " + h.Name + " does not run any more."}
+	}
+	if err := p.open(r); err != nil {
+		return sandbox.Endpoint{}, session.Wrap("local.Dial", err)
 	}
 	path := filepath.Join(p.path(r.Dir), socketFile)
 	dir, file := filepath.Dir(path), filepath.Base(path) // no slash at dir's end, which would follow a link

@@ -9,7 +9,7 @@ import (
 )
 
 // inherited are the variables of the runner's own environment that others in the sandbox get; nothing else of it is passed on.
-var inherited = []string{"PATH", "LANG", "LC_ALL", "TZ", "TMPDIR", "USER", "TERM", "SSL_CERT_FILE", "SSL_CERT_DIR", "OPENINSPECT_SANDBOX", "http_proxy", "https_proxy", "no_proxy"}
+var inherited = []string{"PATH", "LANG", "LC_ALL", "TZ", "TMPDIR", "USER", "TERM", "SSL_CERT_FILE", "SSL_CERT_DIR", "OPENINSPECT_SANDBOX"}
 
 // paths are the places in a sandbox's directory.
 type paths struct {

@@ -139,7 +139,7 @@ func Run(ctx context.Context, cfg Config) error {
 	if err != nil {
 		return session.Wrap(op, err)
 	}
-	inside, err := listenUnix(r.paths.inside)
+	inside, err := link.ListenUnix(r.paths.inside)
 	if err != nil {
 		_ = ln.Close() // the error to tell is err
 		return session.Wrap(op, err)
@@ -167,13 +167,20 @@ func open(ctx context.Context, cfg Config) (*runner, error) {
 		return nil, err
 	}
 	env := environment(cfg.Boot, p)
+	if cfg.Boot.Proxy != "" {
+		port, err := openProxyPort(ctx, cfg.Boot.Proxy, cfg.Boot.CloneURL, cfg.Clock)
+		if err != nil {
+			return nil, err
+		}
+		env = append(env, port.environment()...)
+	}
 	r := &runner{cfg: cfg, paths: p, env: env, git: newGit(p.checkout, env), journal: j, shelf: s, bot: &Bot{}, accepted: j.seen, phaseNow: session.PhaseSync, life: ctx}
 	return r, nil
 }
 
 func listen(b link.Boot) (net.Listener, error) {
 	if b.Socket != "" {
-		return listenUnix(b.Socket)
+		return link.ListenUnix(b.Socket)
 	}
 	return net.Listen("tcp", b.Listen)
 }
