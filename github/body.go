@@ -24,7 +24,7 @@ func (g *GitHub) body(r session.OpenRequest) string {
 	if url := g.c.LogURL(r.Session); url != "" {
 		fmt.Fprintf(&b, " [The session's log](%s)", url)
 	}
-	b.WriteString("\n\nInspect-Session: " + string(r.Session) + "\n")
+	b.WriteString("\n\n" + trailer(r.Session) + "\n")
 	for _, p := range r.Contributors {
 		if a, ok := p.Author(); ok {
 			fmt.Fprintf(&b, "Co-authored-by: %s <%s>\n", a.Name, a.Email)
@@ -34,6 +34,9 @@ func (g *GitHub) body(r session.OpenRequest) string {
 	}
 	return b.String()
 }
+
+// trailer is the line by which a pull request tells its session.
+func trailer(id session.ID) string { return "Inspect-Session: " + string(id) }
 
 // named is a person as the body names them.
 func named(p session.Person) string {

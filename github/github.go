@@ -2,9 +2,11 @@ package github
 
 import (
 	"context"
+	"maps"
 	"net/http"
 	"net/url"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -53,6 +55,9 @@ type GitHub struct {
 	oauth *oauth2.Config
 	http  *http.Client
 	git   git
+	// timeout is how long one call of the API may take.
+	timeout time.Duration
+	limits  limits
 
 	mu            sync.Mutex
 	ctx           context.Context // of Run: what linking lives in
@@ -60,15 +65,13 @@ type GitHub struct {
 	installations map[session.Repo]int64
 	list          []session.RepositoryInfo
 	listedAt      time.Time
-	flows         map[string]*flow // by Slack user
-	repos         keyed            // one git operation per repository at a time
-	users         keyed            // one refresh per person at a time
+	flows         map[string]*flow  // by Slack user
+	reading       map[string]func() // read tokens of sandboxes that are not revoked yet, and how to revoke them
+	repos         keyed             // one git operation per repository at a time
+	users         keyed             // one refresh per person at a time
 }
 
 var _ session.Forge = (*GitHub)(nil)
-
-// timeout is how long one call of the API may take.
-const timeout = 30 * time.Second
 
 // New makes a GitHub; it does no I/O.
 func New(c Config) (*GitHub, error) {
@@ -85,15 +88,17 @@ func New(c Config) (*GitHub, error) {
 	if c.Report == nil {
 		c.Report = func(string, error) {}
 	}
-	app, err := ghinstallation.NewAppsTransport(http.DefaultTransport, c.AppID, c.PrivateKey)
+	g := &GitHub{
+		c: c, base: base, ctx: context.Background(), timeout: 30 * time.Second, git: newGit(filepath.Join(c.Dir, "git")),
+		installations: map[session.Repo]int64{}, flows: map[string]*flow{}, reading: map[string]func(){},
+		limits: limits{clock: c.Clock, until: map[string]time.Time{}},
+	}
+	g.http = &http.Client{Timeout: g.timeout, Transport: g.guarded("oauth")}
+	app, err := ghinstallation.NewAppsTransport(g.guarded("app"), c.AppID, c.PrivateKey)
 	if err != nil {
 		return nil, &session.Error{Code: session.Invalid, Op: "github.New", Message: "GITHUB_APP_PRIVATE_KEY is not the private key of a GitHub App. Generate one on the App's page.", Err: err}
 	}
-	g := &GitHub{
-		c: c, base: base, app: app, http: &http.Client{Timeout: timeout}, ctx: context.Background(),
-		installations: map[session.Repo]int64{}, flows: map[string]*flow{},
-		git: newGit(filepath.Join(c.Dir, "git")),
-	}
+	g.app = app
 	if g.enterprise() {
 		app.BaseURL = base.String() + "/api/v3"
 	}
@@ -106,7 +111,7 @@ func New(c Config) (*GitHub, error) {
 	return g, nil
 }
 
-// Run takes up linking that a restart interrupted, and blocks until ctx ends.
+// Run takes up linking that a restart interrupted, and blocks until ctx ends. Then it revokes the tokens that sandboxes still have: they get new ones.
 func (g *GitHub) Run(ctx context.Context) error {
 	g.mu.Lock()
 	g.ctx = ctx
@@ -115,14 +120,25 @@ func (g *GitHub) Run(ctx context.Context) error {
 		g.c.Report("github.Run", err)
 	}
 	<-ctx.Done()
+	g.mu.Lock()
+	reading := slices.Collect(maps.Values(g.reading))
+	g.mu.Unlock()
+	for _, revoke := range reading {
+		revoke()
+	}
 	return nil
+}
+
+// guarded is how who makes calls.
+func (g *GitHub) guarded(who string) http.RoundTripper {
+	return &guard{limits: &g.limits, who: who, next: http.DefaultTransport}
 }
 
 func (g *GitHub) enterprise() bool { return g.base.Host != "github.com" }
 
 // client returns an API client over a transport, or with a token.
 func (g *GitHub) client(transport http.RoundTripper, token string) (*gh.Client, error) {
-	c := gh.NewClient(&http.Client{Transport: transport, Timeout: timeout})
+	c := gh.NewClient(&http.Client{Transport: transport, Timeout: g.timeout})
 	if token != "" {
 		c = c.WithAuthToken(token)
 	}

@@ -33,6 +33,9 @@ type world struct {
 	linked chan linked
 	dir    string
 	bot    session.Author
+
+	branch   string // what open pushes to
+	branches int
 }
 
 type linked struct {
@@ -43,7 +46,7 @@ type linked struct {
 
 func newWorld(t testing.TB) *world {
 	t.Helper()
-	w := &world{t: t, linked: make(chan linked, 4), dir: filepath.Join(t.TempDir(), "checkout")}
+	w := &world{t: t, linked: make(chan linked, 4), dir: filepath.Join(t.TempDir(), "checkout"), branch: "inspect/abcdefghij-fix"}
 	w.server = githubtest.New(githubtest.Config{
 		DeviceInterval: time.Second,
 		Users: []githubtest.User{
@@ -182,7 +185,7 @@ func (w *world) collect() (*session.Changes, error) {
 
 func (w *world) open(commit string, by session.Person) (session.PullRequest, error) {
 	return w.github.Open(context.Background(), session.OpenRequest{
-		Session: id, Approval: "a1", Card: "c1", Repo: web, Base: "main", Branch: "inspect/abcdefghij-fix", Commit: commit,
+		Session: id, Approval: "a1", Card: "c1", Repo: web, Base: "main", Branch: w.branch, Commit: commit,
 		Title: "Fix the cart", Body: "It was broken. cc @everyone", By: by, Asked: []session.Asking{{By: ada, Text: "fix the cart"}}, Contributors: []session.Person{ada},
 	})
 }

@@ -123,9 +123,7 @@ func (g *GitHub) settled(ctx context.Context, slack string, f *flow) {
 
 // await returns who the person turned out to be, after the link, the token, and that only the telling is left, are stored in one transaction.
 func (g *GitHub) await(ctx context.Context, slack string, f *flow) (*session.Identity, error) {
-	o, err := g.oauth.DeviceAccessToken(g.withHTTP(ctx), &oauth2.DeviceAuthResponse{
-		DeviceCode: f.Device, UserCode: f.UserCode, VerificationURI: f.URL, Expiry: f.Expires, Interval: f.Interval,
-	})
+	o, err := g.poll(ctx, f)
 	if err != nil {
 		return nil, linkProblem(err)
 	}
@@ -134,8 +132,14 @@ func (g *GitHub) await(ctx context.Context, slack string, f *flow) (*session.Ide
 		return nil, err
 	}
 	u, _, err := c.Users.Get(ctx, "")
+	for tries := 1; tries < 5 && session.CodeOf(problem("", err, "")) == session.Unavailable; tries++ { // a granted token is worth some patience
+		if !g.sleep(ctx, 2*time.Second) {
+			return nil, ctx.Err()
+		}
+		u, _, err = c.Users.Get(ctx, "")
+	}
 	if err != nil {
-		return nil, problem("github.Link", err, "")
+		return nil, problem("github.Link", err, "GitHub did not say who you are, so your account was not linked. Use `/inspect link` to try again.")
 	}
 	id := session.Identity{ID: u.GetID(), Login: u.GetLogin()}
 	defer g.users.lock(slack)()
@@ -156,10 +160,41 @@ func (g *GitHub) await(ctx context.Context, slack string, f *flow) (*session.Ide
 	return &id, nil
 }
 
+// poll waits for the person. A GitHub that does not answer for a while costs nobody their code.
+func (g *GitHub) poll(ctx context.Context, f *flow) (*oauth2.Token, error) {
+	for {
+		o, err := g.oauth.DeviceAccessToken(g.withHTTP(ctx), &oauth2.DeviceAuthResponse{
+			DeviceCode: f.Device, UserCode: f.UserCode, VerificationURI: f.URL, Expiry: f.Expires, Interval: f.Interval,
+		})
+		if err == nil || ctx.Err() != nil {
+			return o, err
+		}
+		// Its own clock is the computer's, and so is the one by which a flow ends.
+		if e, ok := errors.AsType[*oauth2.RetrieveError](err); ok && e.ErrorCode != "" || !time.Now().Before(f.Expires) {
+			return nil, err
+		}
+	}
+}
+
+// sleep waits, and reports whether ctx is still alive after it.
+func (g *GitHub) sleep(ctx context.Context, d time.Duration) bool {
+	over := make(chan struct{})
+	stop := g.c.Clock.AfterFunc(d, func() { close(over) })
+	defer stop()
+	select {
+	case <-over:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
 // linkProblem turns what the device flow says into a sentence for the person.
 func linkProblem(err error) error {
 	code, words := session.Unavailable, "GitHub does not answer, so your account could not be linked. Please try `/inspect link` again in a few minutes."
-	if e, ok := errors.AsType[*oauth2.RetrieveError](err); ok {
+	if l := limited(err); l != nil {
+		words = l.sentence()
+	} else if e, ok := errors.AsType[*oauth2.RetrieveError](err); ok {
 		switch e.ErrorCode {
 		case "access_denied":
 			code, words = session.Forbidden, "You declined on GitHub, so your account was not linked. Use `/inspect link` if that was a mistake."
@@ -167,9 +202,13 @@ func linkProblem(err error) error {
 			code, words = session.Conflict, "The code has expired, so your account was not linked. Use `/inspect link` for a new one."
 		case "device_flow_disabled":
 			code, words = session.Forbidden, "Linking is switched off: ask the operator to tick “Enable Device Flow” on the GitHub App's page."
+		case "incorrect_client_credentials":
+			code, words = session.Forbidden, "GitHub does not know this bot, so your account could not be linked. Whoever runs it has to check GITHUB_CLIENT_ID."
+		case "incorrect_device_code": // GitHub has given the token already, and its answer was lost
+			code, words = session.Conflict, "The code is used up, but GitHub's answer was lost, so your account was not linked. Use `/inspect link` for a new one."
 		case "":
 		default:
-			code, words = session.Forbidden, "GitHub refused to link your account ("+e.ErrorCode+"). Use `/inspect link` to try again."
+			code, words = session.Forbidden, "GitHub refused to link your account ("+session.OneLine(e.ErrorCode, 60)+"). Use `/inspect link` to try again."
 		}
 	} else if errors.Is(err, context.DeadlineExceeded) {
 		code, words = session.Conflict, "The code has expired, so your account was not linked. Use `/inspect link` for a new one."

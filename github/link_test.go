@@ -40,7 +40,7 @@ func TestLinking(t *testing.T) {
 	if err := w.github.Unlink(ctx, "UADA"); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := w.github.token(ctx, "UADA"); session.CodeOf(err) != session.Forbidden {
+	if _, err := w.github.token(ctx, "UADA", ""); session.CodeOf(err) != session.Forbidden {
 		t.Errorf("after unlinking: %v", err)
 	}
 	w.server.DisableDeviceFlow(true)
@@ -113,7 +113,7 @@ func TestLinkingToldAfterACrash(t *testing.T) {
 	if l := <-w.linked; l.err != nil || l.slack != "UADA" || l.id == nil || l.id.Login != "ada" {
 		t.Errorf("told %+v, %v", l.id, l.err)
 	}
-	if tok, err := again.token(ctx, "UADA"); err != nil || tok.Identity.Login != "ada" {
+	if tok, err := again.token(ctx, "UADA", ""); err != nil || tok.Identity.Login != "ada" {
 		t.Errorf("the token is of %+v, %v", tok.Identity, err)
 	}
 	for {

@@ -2,6 +2,8 @@ package github
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"net/http"
 	"strings"
 
@@ -14,29 +16,39 @@ import (
 // Doing it again finds what was done before.
 func (g *GitHub) Open(ctx context.Context, r session.OpenRequest) (session.PullRequest, error) {
 	defer g.repos.lock(r.Repo.String())()
-	var none session.PullRequest
 	if r.By.GitHub == nil {
-		return none, errUnlinked
+		return session.PullRequest{}, errUnlinked
 	}
-	t, err := g.token(ctx, r.By.Slack)
-	if err != nil {
-		return none, err
+	stale := ""
+	for {
+		t, err := g.token(ctx, r.By.Slack, stale)
+		if err != nil {
+			return session.PullRequest{}, err
+		}
+		pr, err := g.openAs(ctx, r, t)
+		if !errors.Is(err, errStale) {
+			return pr, err
+		}
+		if stale != "" { // nor the renewed one
+			return pr, g.dead(ctx, r.By.Slack)
+		}
+		stale = t.Access // perhaps only this one is dead; whether the person took all of it back, its renewal tells
 	}
+}
+
+func (g *GitHub) openAs(ctx context.Context, r session.OpenRequest, t userToken) (none session.PullRequest, err error) {
 	person, err := g.userClient(t.Access)
 	if err != nil {
 		return none, err
 	}
 	if _, _, err := person.Repositories.Get(ctx, r.Repo.Owner, r.Repo.Name); err != nil {
-		return none, g.personal(ctx, r, err, "Your GitHub account "+t.Identity.Login+" cannot see "+r.Repo.String()+". Ask for access to it, then react again.")
+		return none, personal(r, err, "")
 	}
 	if err := g.push(ctx, r); err != nil {
 		return none, err
 	}
-	if pr, err := g.find(ctx, person, r); err != nil || pr != nil {
-		if err != nil {
-			return none, err
-		}
-		return g.pullRequest(r, pr, true), nil
+	if pr, err := find(ctx, person, r); err != nil || pr != nil {
+		return g.found(r, t, pr), err
 	}
 	pr, _, err := person.PullRequests.Create(ctx, r.Repo.Owner, r.Repo.Name, &gh.NewPullRequest{
 		Title: gh.String(r.Title), Head: gh.String(r.Branch), Base: gh.String(r.Base), Body: gh.String(g.body(r)),
@@ -44,35 +56,51 @@ func (g *GitHub) Open(ctx context.Context, r session.OpenRequest) (session.PullR
 	if err == nil {
 		return g.pullRequest(r, pr, false), nil
 	}
-	if status, words := answer(err); status == http.StatusUnprocessableEntity {
-		if strings.Contains(words, "already exists") {
-			if pr, err := g.find(ctx, person, r); err == nil && pr != nil {
-				return g.pullRequest(r, pr, true), nil
-			}
-		}
-		if strings.Contains(words, "No commits between") {
-			return none, session.Errorf(session.Conflict, "There is nothing to open: `%s` has everything already.", r.Base)
-		}
+	status, words := answer(err)
+	if status != http.StatusUnprocessableEntity {
+		return none, personal(r, err, "")
 	}
-	return none, g.personal(ctx, r, err, "")
+	switch {
+	case strings.Contains(words, "already exists"):
+		pr, e := find(ctx, person, r)
+		if e != nil || pr != nil {
+			return g.found(r, t, pr), e
+		}
+	case strings.Contains(words, "No commits between"):
+		return none, session.Errorf(session.Conflict, "There is nothing to open: `%s` has everything already.", r.Base)
+	case strings.Contains(words, "base is invalid"):
+		return none, session.Errorf(session.Conflict, "The branch `%s` of `%s` does not exist any more, so there is nothing to open a pull request against. Bring it back, then react again.", r.Base, r.Repo)
+	case strings.Contains(words, "head is invalid"):
+		return none, session.Errorf(session.Unavailable, "GitHub does not see the branch yet that was just pushed. Please react again in a minute.")
+	case strings.Contains(words, "must be a collaborator"):
+		return none, session.Errorf(session.Forbidden, "Your GitHub account %s may not open pull requests in `%s`. Ask for write access to it, then react again.", t.Identity.Login, r.Repo)
+	}
+	return none, personal(r, err, "")
 }
 
-// personal turns an error of a call made as a person into one of ours.
-func (g *GitHub) personal(ctx context.Context, r session.OpenRequest, err error, sentence string) error {
-	if gone := g.revoked(ctx, r.By.Slack, err); gone != nil {
-		return gone
-	}
-	if status, words := answer(err); status == http.StatusForbidden && strings.Contains(words, "SAML") {
+// personal turns an error of a call made as a person into one of ours; errStale for one that their token is not taken.
+func personal(r session.OpenRequest, err error, sentence string) error {
+	status, words := answer(err)
+	switch {
+	case status == http.StatusUnauthorized:
+		return fmt.Errorf("%w: %w", errStale, err)
+	case status == http.StatusForbidden && strings.Contains(words, "SAML"):
 		sentence = "GitHub wants you to sign in to " + r.Repo.Owner + " first. Start a single sign-on session for it on GitHub, then react again."
+	case status == http.StatusForbidden && strings.Contains(words, "not accessible by integration"):
+		sentence = "The GitHub App may not open pull requests in `" + r.Repo.String() + "`. Whoever runs the bot has to give it “Pull requests: read and write”, and an owner of " + r.Repo.Owner + " has to accept that; then react again."
+	case status == http.StatusForbidden && strings.Contains(words, "archived"):
+		sentence = "`" + r.Repo.String() + "` is archived, so no pull request can be opened in it."
+	case status == http.StatusNotFound && r.By.GitHub != nil:
+		sentence = "Your GitHub account " + r.By.GitHub.Login + " cannot see " + r.Repo.String() + ". Ask for access to it, then react again."
 	}
 	return problem("github.Open", err, sentence)
 }
 
 // find returns the open pull request of the branch, if there is one.
-func (g *GitHub) find(ctx context.Context, c *gh.Client, r session.OpenRequest) (*gh.PullRequest, error) {
+func find(ctx context.Context, c *gh.Client, r session.OpenRequest) (*gh.PullRequest, error) {
 	list, _, err := c.PullRequests.List(ctx, r.Repo.Owner, r.Repo.Name, &gh.PullRequestListOptions{State: "open", Head: r.Repo.Owner + ":" + r.Branch})
 	if err != nil {
-		return nil, g.personal(ctx, r, err, "")
+		return nil, personal(r, err, "")
 	}
 	for _, pr := range list {
 		if pr.GetHead().GetRef() == r.Branch { // GitHub ignores a filter it does not understand
@@ -80,6 +108,16 @@ func (g *GitHub) find(ctx context.Context, c *gh.Client, r session.OpenRequest) 
 		}
 	}
 	return nil, nil
+}
+
+// found is a pull request that was there. One that this person opened for this session, and that the session does not know of, is an attempt of
+// before whose answer was lost: it is not adopted, it is ours.
+func (g *GitHub) found(r session.OpenRequest, t userToken, pr *gh.PullRequest) session.PullRequest {
+	if pr == nil {
+		return session.PullRequest{}
+	}
+	ours := r.Pushed == "" && pr.GetUser().GetID() == t.Identity.ID && strings.Contains(pr.GetBody(), trailer(r.Session))
+	return g.pullRequest(r, pr, !ours)
 }
 
 func (g *GitHub) pullRequest(r session.OpenRequest, pr *gh.PullRequest, adopted bool) session.PullRequest {
@@ -109,13 +147,12 @@ func (g *GitHub) push(ctx context.Context, r session.OpenRequest) error {
 	}
 	ref := "refs/heads/" + r.Branch
 	c := command{repo: quarantine, token: token, url: g.CloneURL(r.Repo), lazy: true, remote: true}
-	at, err := g.git.run(ctx, c, "ls-remote", c.url, ref)
+	hash, err := g.at(ctx, c, ref)
 	if err != nil {
 		return pushProblem(r, err)
 	}
 	// What we pushed is kept here too: of an attempt that ended before there was a pull request the session has no record.
 	kept, lease := "refs/pushed/"+r.Branch, r.Pushed
-	hash, _, _ := strings.Cut(at, "\t")
 	if hash == r.Commit {
 		return g.pushed(ctx, quarantine, kept, hash) // an attempt before a crash came this far
 	}
@@ -123,9 +160,19 @@ func (g *GitHub) push(ctx context.Context, r session.OpenRequest) error {
 		lease = hash
 	}
 	if _, err := g.git.run(ctx, c, "push", "--porcelain", "--no-verify", "--force-with-lease="+ref+":"+lease, c.url, r.Commit+":"+ref); err != nil {
-		return pushProblem(r, err)
+		// A push whose answer was lost is sent again by git itself, and then finds its own work in its way.
+		if hash, e := g.at(ctx, c, ref); e != nil || hash != r.Commit {
+			return pushProblem(r, err)
+		}
 	}
 	return g.pushed(ctx, quarantine, kept, r.Commit)
+}
+
+// at returns where a ref of the remote is; "" if it is not there.
+func (g *GitHub) at(ctx context.Context, c command, ref string) (string, error) {
+	out, err := g.git.run(ctx, c, "ls-remote", c.url, ref)
+	hash, _, _ := strings.Cut(out, "\t")
+	return hash, err
 }
 
 // pushed remembers what a branch of ours was last pushed to.

@@ -2,7 +2,6 @@ package github
 
 import (
 	"context"
-	"net/http"
 	"strings"
 	"time"
 
@@ -33,11 +32,19 @@ func (g *GitHub) Repositories(ctx context.Context) ([]session.RepositoryInfo, er
 	for {
 		installations, resp, err := app.Apps.ListInstallations(ctx, options)
 		if err != nil {
-			return nil, problem("github.Repositories", err, "GitHub does not accept the App's key. Check GITHUB_APP_ID and GITHUB_APP_PRIVATE_KEY.")
+			return nil, problem("github.Repositories", err, badKey)
 		}
 		for _, i := range installations {
+			if i.SuspendedAt != nil {
+				continue
+			}
 			repos, err := g.installed(ctx, i.GetID())
-			if err != nil {
+			switch session.CodeOf(err) {
+			case "":
+			case session.Forbidden, session.NotFound: // one that went away or was suspended a moment ago is not the others' affair
+				g.c.Report("github.Repositories", err)
+				continue
+			case session.Invalid, session.Conflict, session.Unavailable, session.Internal:
 				return nil, err
 			}
 			for _, r := range repos {
@@ -103,5 +110,5 @@ func (g *GitHub) Repository(ctx context.Context, r session.Repo) (session.Reposi
 
 // userClient returns a client that acts as a person.
 func (g *GitHub) userClient(token string) (*gh.Client, error) {
-	return g.client(http.DefaultTransport, token)
+	return g.client(g.guarded(token), token)
 }

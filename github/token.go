@@ -18,36 +18,50 @@ const readFor = 5 * time.Minute
 
 // mint makes an installation token for one repository with the least that is needed. revoke ends it; it may be called more than once.
 func (g *GitHub) mint(ctx context.Context, r session.Repo, p *gh.InstallationPermissions) (token string, revoke func(), err error) {
-	id, err := g.installation(ctx, r)
-	if err != nil {
-		return "", nil, err
+	for range 2 {
+		var id int64
+		if id, err = g.installation(ctx, r); err != nil {
+			return "", nil, err
+		}
+		app, e := g.client(g.app, "")
+		if e != nil {
+			return "", nil, e
+		}
+		t, _, e := app.Apps.CreateInstallationToken(ctx, id, &gh.InstallationTokenOptions{Repositories: []string{r.Name}, Permissions: p})
+		if e == nil {
+			var once sync.Once
+			return t.GetToken(), func() { once.Do(func() { g.revoke(t.GetToken()) }) }, nil
+		}
+		err = appProblem("github.mint", r, e, "The GitHub App may not use `"+r.String()+"`. Check that it is installed there with write access to contents.")
+		if limited(e) == nil {
+			g.forget(r)
+		}
+		if status, _ := answer(e); status != http.StatusNotFound {
+			break // else the App was installed anew, and what we knew was the installation before
+		}
 	}
-	app, err := g.client(g.app, "")
-	if err != nil {
-		return "", nil, err
-	}
-	t, _, err := app.Apps.CreateInstallationToken(ctx, id, &gh.InstallationTokenOptions{Repositories: []string{r.Name}, Permissions: p})
-	if err != nil {
-		g.mu.Lock()
-		delete(g.installations, r)
-		g.mu.Unlock()
-		return "", nil, problem("github.mint", err, "The GitHub App may not use "+r.String()+". Check that it is installed there with write access to contents.")
-	}
-	var once sync.Once
-	return t.GetToken(), func() { once.Do(func() { g.revoke(t.GetToken()) }) }, nil
+	return "", nil, err
 }
 
-// revoke is best effort: a token that stays lives for an hour at most.
+// forget has the installation of a repository looked up again.
+func (g *GitHub) forget(r session.Repo) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	delete(g.installations, r)
+}
+
+// revoke is best effort: a token that stays lives for an hour at most. One that GitHub does not take any more is as good as revoked.
 func (g *GitHub) revoke(token string) {
 	c, err := g.client(http.DefaultTransport, token)
-	if err == nil {
-		ctx, cancel := context.WithTimeout(context.Background(), timeout)
-		defer cancel()
+	for tries := 0; c != nil && tries < 2; tries++ {
+		ctx, cancel := context.WithTimeout(context.Background(), g.timeout)
 		_, err = c.Apps.RevokeInstallationToken(ctx)
+		cancel()
+		if status, _ := answer(err); err == nil || status == http.StatusUnauthorized {
+			return
+		}
 	}
-	if err != nil {
-		g.c.Report("github.revoke", err)
-	}
+	g.c.Report("github.revoke", err)
 }
 
 var (
@@ -61,8 +75,23 @@ func (g *GitHub) Clone(ctx context.Context, r session.Repo) (username, password 
 	if err != nil {
 		return "", "", time.Time{}, err
 	}
+	revoke = g.keepReading(token, revoke)
 	g.c.Clock.AfterFunc(readFor, revoke)
 	return "x-access-token", token, g.c.Clock.Now().Add(readFor), nil
+}
+
+// keepReading remembers a sandbox's token until it is revoked: at an orderly stop nobody would be left to do it.
+func (g *GitHub) keepReading(token string, revoke func()) func() {
+	done := func() {
+		revoke()
+		g.mu.Lock()
+		defer g.mu.Unlock()
+		delete(g.reading, token)
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.reading[token] = done
+	return done
 }
 
 // installation returns the App's installation that has a repository.
@@ -79,7 +108,7 @@ func (g *GitHub) installation(ctx context.Context, r session.Repo) (int64, error
 	}
 	i, _, err := app.Apps.FindRepositoryInstallation(ctx, r.Owner, r.Name)
 	if err != nil {
-		return 0, problem("github.installation", err, "The GitHub App is not installed on "+r.String()+", or the repository does not exist. Install it there, or name another repository.")
+		return 0, appProblem("github.installation", r, err, "The GitHub App is not installed on "+r.String()+", or the repository does not exist. Install it there, or name another repository.")
 	}
 	g.mu.Lock()
 	g.installations[r] = i.GetID()
@@ -101,10 +130,10 @@ func (g *GitHub) Bot(ctx context.Context) (session.Author, error) {
 	}
 	app, _, err := c.Apps.Get(ctx, "")
 	if err != nil {
-		return self, problem("github.Bot", err, "GitHub does not accept the App's key. Check GITHUB_APP_ID and GITHUB_APP_PRIVATE_KEY.")
+		return self, problem("github.Bot", err, badKey)
 	}
 	login := app.GetSlug() + "[bot]"
-	users, err := g.client(http.DefaultTransport, "")
+	users, err := g.client(g.guarded("nobody"), "")
 	if err != nil {
 		return self, err
 	}

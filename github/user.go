@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"net/http"
 	"time"
 
 	"golang.org/x/oauth2"
@@ -27,30 +26,44 @@ const refreshBefore = 5 * time.Minute
 
 var errUnlinked = session.Errorf(session.Forbidden, "Your GitHub account is not linked any more. Link it with `/inspect link`, then react again.")
 
-// token returns a person's access token, renewed if need be. A refresh token works once, so one goroutine at a time uses it, and what comes of
-// it is stored before it is used. Forbidden when the person is not linked or has taken the authorisation back.
-func (g *GitHub) token(ctx context.Context, slack string) (userToken, error) {
+// errStale is GitHub's 401 for a person's token.
+var errStale = errors.New("GitHub does not take the person's token")
+
+// token returns a person's access token, renewed if it ends soon or is the stale one. A refresh token works once, so one goroutine at a time uses it,
+// and what comes of it is stored before it is used. Forbidden when the person is not linked or has taken the authorisation back.
+func (g *GitHub) token(ctx context.Context, slack, stale string) (userToken, error) {
 	defer g.users.lock(slack)()
 	t, err := g.loadToken(ctx, slack)
 	if err != nil {
 		return t, err
 	}
-	if t.Expires.IsZero() || g.c.Clock.Now().Before(t.Expires.Add(-refreshBefore)) {
+	if (t.Expires.IsZero() || g.c.Clock.Now().Before(t.Expires.Add(-refreshBefore))) && t.Access != stale {
 		return t, nil
+	}
+	if t.Refresh == "" {
+		return t, g.dead(ctx, slack)
 	}
 	fresh, err := g.oauth.TokenSource(g.withHTTP(ctx), &oauth2.Token{RefreshToken: t.Refresh}).Token()
 	if e, ok := errors.AsType[*oauth2.RetrieveError](err); ok && e.ErrorCode != "" {
-		// GitHub's word that this refresh token is dead: used before by somebody else, expired, or the person took it back.
-		if err := g.Unlink(ctx, slack); err != nil && session.CodeOf(err) != session.NotFound {
-			return t, err
+		if e.ErrorCode != "bad_refresh_token" {
+			return t, &session.Error{Code: session.Forbidden, Op: "github.token", Message: "GitHub refused to renew the link to your account (" + session.OneLine(e.ErrorCode, 60) + "). Whoever runs the bot has to check GITHUB_CLIENT_ID; then react again.", Err: err}
 		}
-		return t, errUnlinked
+		// GitHub's word that this refresh token is dead: used before by somebody else, expired, or the person took it back.
+		return t, g.dead(ctx, slack)
 	}
 	if err != nil {
-		return t, &session.Error{Code: session.Unavailable, Op: "github.token", Message: "GitHub does not answer. Please try again in a few minutes.", Err: err}
+		return t, problem("github.token", err, "")
 	}
 	t.set(fresh)
 	return t, g.storeToken(ctx, slack, t)
+}
+
+// dead forgets a link that GitHub does not honour any more, and returns what to tell its person.
+func (g *GitHub) dead(ctx context.Context, slack string) error {
+	if err := g.Unlink(ctx, slack); err != nil && session.CodeOf(err) != session.NotFound {
+		return err
+	}
+	return errUnlinked
 }
 
 func (t *userToken) set(o *oauth2.Token) {
@@ -85,17 +98,6 @@ func (g *GitHub) Unlink(ctx context.Context, slack string) error {
 		return session.Wrap("github.Unlink", err)
 	}
 	return session.Wrap("github.Unlink", g.c.Store.UnlinkUser(ctx, slack, session.SecretChange{Key: userKey(slack)}))
-}
-
-// revoked takes GitHub's 401 for a person's token as word that they took the authorisation back.
-func (g *GitHub) revoked(ctx context.Context, slack string, err error) error {
-	if status, _ := answer(err); status != http.StatusUnauthorized {
-		return nil
-	}
-	if err := g.Unlink(ctx, slack); err != nil && session.CodeOf(err) != session.NotFound {
-		return err
-	}
-	return errUnlinked
 }
 
 // withHTTP makes oauth2 use a client that gives up: its device calls take no context of their own.

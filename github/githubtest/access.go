@@ -113,6 +113,9 @@ func (s *Server) authenticate(rt route, c *call) *reply {
 	if t == nil || !t.live(s.now()) {
 		return fail(http.StatusUnauthorized, "Bad credentials")
 	}
+	if t.installation != nil && !t.installation.suspended.IsZero() {
+		return thisSuspended()
+	}
 	t.Uses++
 	c.token, c.account = t, t.who(s)
 	if rt.auth == byUser && t.user == nil || rt.auth == byInstallation && t.installation == nil {

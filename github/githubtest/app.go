@@ -2,6 +2,7 @@ package githubtest
 
 import (
 	"cmp"
+	"fmt"
 	"maps"
 	"slices"
 	"strconv"
@@ -46,7 +47,26 @@ type installation struct {
 	id      int64
 	account *account
 	created time.Time
+	// suspended is when the account's owner suspended it; zero if they have not.
+	suspended time.Time
 }
+
+// Suspend suspends the App's installation on an account, or lifts that. Its tokens then are refused, and no new ones made.
+func (s *Server) Suspend(account string, suspended bool) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	i := s.installations[lower(account)]
+	if i == nil {
+		return fmt.Errorf("suspend: no installation on %q", account)
+	}
+	if i.suspended = (time.Time{}); suspended {
+		i.suspended = s.now()
+	}
+	return nil
+}
+
+// thisSuspended is GitHub's word for it.
+func thisSuspended() *reply { return fail(403, "This installation has been suspended") }
 
 // install returns the App's installation on the account, making it if need be.
 func (s *Server) install(a *account) *installation {
@@ -136,7 +156,7 @@ func (s *Server) installationJSON(i *installation) object {
 		"html_url":         page + strconv.FormatInt(i.id, 10),
 		"permissions":      s.cfg.App.Permissions, "events": []string{"pull_request", "push"},
 		"single_file_name": nil, "single_file_paths": []string{}, "has_multiple_single_files": false,
-		"created_at": stamp(i.created), "updated_at": stamp(i.created), "suspended_by": nil, "suspended_at": nil,
+		"created_at": stamp(i.created), "updated_at": stamp(i.created), "suspended_by": nil, "suspended_at": stampOrNil(i.suspended),
 	}
 }
 

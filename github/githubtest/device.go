@@ -96,7 +96,7 @@ func (s *Server) oauth(route string, answer func(url.Values) object) http.Handle
 			return
 		}
 		c := s.begin(route, r, body, "")
-		if s.faulted(w, c) {
+		if s.faulted(w, c, nil) {
 			return
 		}
 		s.mu.Lock()
@@ -104,7 +104,7 @@ func (s *Server) oauth(route string, answer func(url.Values) object) http.Handle
 		s.mu.Unlock()
 		s.flush()
 		c.After, c.Status = true, http.StatusOK
-		if s.faulted(w, c) {
+		if s.faulted(w, c, nil) {
 			return
 		}
 		writeOAuth(w, r, result)

@@ -29,10 +29,12 @@
 //
 // # What is not there
 //
-// Forks, teams, GraphQL, webhooks, merge queues and rules beyond required approvals on the default branch.
+// Forks, teams, GraphQL, webhooks, merge queues, and rules beyond required approvals on the default branch and those of SetRule.
 //
 // # Watching and breaking
 //
 // Pulls, Log, Refs, Tokens and Calls say what happened; Wait sleeps until something does; Config.OnEvent is told.
-// Config.Fault may answer any call in the server's place, before its work or after it.
+// Config.Fault and Server.Fail answer any call in the server's place, before its work or after it: with an error, with nothing, with half an
+// answer. Busy, Refusal, PrimaryLimit and SecondaryLimit are GitHub's own words. SetRule, SetInstalled, Suspend, SetArchived, ExpireTokens,
+// SpendRefresh, RevokeAuthorization and DisableDeviceFlow change what people change on GitHub.
 package githubtest

@@ -4,6 +4,7 @@ import (
 	"maps"
 	"net/http"
 	"strconv"
+	"time"
 )
 
 // Call is one request as Config.Fault sees it.
@@ -35,6 +36,74 @@ type Response struct {
 	Body []byte
 	// Drop closes the connection without an answer.
 	Drop bool
+	// Stall answers nothing, until the caller goes away or the server closes.
+	Stall bool
+	// Cut sends the real answer up to its middle and then closes the connection. It is for faults after the work.
+	Cut bool
+}
+
+// What GitHub says when things go wrong; docs.github.com, "Troubleshooting the REST API".
+
+// Busy is a GitHub that does not work: a page for people, also where JSON was asked for.
+func Busy(status int) *Response {
+	return &Response{Status: status, Header: http.Header{"Content-Type": {"text/html"}}, Body: []byte("<html><body><p>We're having a really bad day.</p></body></html>")}
+}
+
+// Refusal is GitHub's error body.
+func Refusal(status int, message string, details ...any) *Response {
+	return &Response{Status: status, Header: http.Header{"Content-Type": {"application/json; charset=utf-8"}}, Body: marshal(fail(status, message, details...).body)}
+}
+
+// PrimaryLimit is the hourly limit, used up; status is 403 or 429. GitHub dates its answers by its own clock.
+func PrimaryLimit(status int, now time.Time, reset time.Duration) *Response {
+	r := Refusal(status, "API rate limit exceeded for installation ID 1. If you reach out to GitHub Support for help, please include the request ID.")
+	r.Header.Set("Date", now.UTC().Format(http.TimeFormat))
+	(&limit{max: 5000, used: 5000, reset: now.Add(reset)}).describe(r.Header)
+	return r
+}
+
+// SecondaryLimit is the limit of haste; status is 403 or 429. after is what Retry-After says; 0 leaves it out, as GitHub does at times.
+func SecondaryLimit(status int, after time.Duration) *Response {
+	r := Refusal(status, "You have exceeded a secondary rate limit. Please wait a few minutes before you try again.")
+	if after > 0 {
+		r.Header.Set("Retry-After", strconv.Itoa(int(after.Seconds())))
+	}
+	return r
+}
+
+// Fail makes the next n calls of a route go wrong, before their work or after it. It comes before Config.Fault. Route is as in Call.
+func (s *Server) Fail(route string, n int, after bool, r *Response) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.failures = append(s.failures, &failure{route, n, after, r})
+}
+
+// Mend forgets what Fail asked for and has not happened yet.
+func (s *Server) Mend() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.failures = nil
+}
+
+// failure is a fault that was asked for by Fail.
+type failure struct {
+	route  string
+	left   int
+	after  bool
+	answer *Response
+}
+
+// failing takes a failure that is meant for c off the list. The caller holds mu.
+func (s *Server) failing(c Call) *Response {
+	for i, f := range s.failures {
+		if f.route == c.Route && f.after == c.After {
+			if f.left--; f.left == 0 {
+				s.failures = append(s.failures[:i:i], s.failures[i+1:]...)
+			}
+			return f.answer
+		}
+	}
+	return nil
 }
 
 // SetFault replaces Config.Fault; nil means none.
@@ -59,19 +128,31 @@ func (s *Server) begin(route string, r *http.Request, body []byte, repo string) 
 	return Call{Route: route, N: s.calls[route], Request: r, Body: body, Repo: repo}
 }
 
-// faulted asks the fault hook about c and, if it answers, writes that answer. It reports whether it did.
-func (s *Server) faulted(w http.ResponseWriter, c Call) bool {
+// faulted asks the fault hook about c and, if it answers, writes that answer. It reports whether it did. whole is the real answer, after the work.
+func (s *Server) faulted(w http.ResponseWriter, c Call, whole *buffer) bool {
 	s.mu.Lock()
-	fault := s.fault
+	answer, fault := s.failing(c), s.fault
 	s.mu.Unlock()
-	if fault == nil {
-		return false
+	if answer == nil && fault != nil {
+		answer = fault(c)
 	}
-	answer := fault(c)
-	if answer == nil {
+	switch {
+	case answer == nil:
 		return false
-	}
-	if answer.Drop {
+	case answer.Drop:
+		panic(http.ErrAbortHandler)
+	case answer.Stall:
+		select {
+		case <-c.Request.Context().Done():
+		case <-s.closing:
+		}
+		panic(http.ErrAbortHandler)
+	case answer.Cut && whole != nil:
+		maps.Copy(w.Header(), whole.header)
+		w.Header().Set("Content-Length", strconv.Itoa(whole.body.Len()))
+		w.WriteHeader(whole.status)
+		_, _ = w.Write(whole.body.Bytes()[:whole.body.Len()/2]) // it is cut in any case
+		_ = http.NewResponseController(w).Flush()
 		panic(http.ErrAbortHandler)
 	}
 	status := answer.Status

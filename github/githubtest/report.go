@@ -15,6 +15,7 @@ import (
 const (
 	hookRefusals  = "GITHUBTEST_REFUSALS"  // the file to which it writes "ref<tab>reason" for each ref it refuses
 	hookWorkflows = "GITHUBTEST_WORKFLOWS" // set if workflow files may not be touched
+	hookRule      = "GITHUBTEST_RULE"      // the reason for which every push is refused
 	hookProtected = "GITHUBTEST_PROTECTED" // a ref that only a merge may move
 )
 
@@ -26,6 +27,7 @@ refuse() {
 	exit 1
 }
 [ -n "$GITHUBTEST_REFUSALS" ] || exit 0
+[ -z "$GITHUBTEST_RULE" ] || refuse "$1" "$GITHUBTEST_RULE"
 [ "$1" != "$GITHUBTEST_PROTECTED" ] || refuse "$1" 'protected branch hook declined'
 case $3 in *[!0]*) ;; *) exit 0 ;; esac
 [ -n "$GITHUBTEST_WORKFLOWS" ] || exit 0
@@ -56,9 +58,12 @@ func readRefusals(name string) (map[string]string, error) {
 }
 
 // rewriteReport puts the reasons into git's answer to a push, where a hook can only say "hook declined". The answer
-// is a row of packets, each with its band in the first byte: 1 carries the report, 2 what is shown after "remote: ".
-func rewriteReport(answer []byte, reasons map[string]string) []byte {
+// is a row of packets, each with its band in the first byte: 1 carries the report, 2 what is shown after "remote: ", which begins with spoken.
+func rewriteReport(answer []byte, reasons map[string]string, spoken []string) []byte {
 	var report, out bytes.Buffer
+	for _, line := range spoken {
+		writePacket(&out, []byte("\x02"+line+"\n"))
+	}
 	for _, p := range packets(answer) {
 		switch {
 		case len(p) > 0 && p[0] == 1:

@@ -47,6 +47,7 @@ type repository struct {
 	name      string
 	dir       string
 	installed bool
+	rule      *Rule
 	created   time.Time
 	pushed    time.Time
 
@@ -158,6 +159,50 @@ func (s *Server) SetArchived(repo string, archived bool) error {
 	}
 	r.Archived = archived
 	return nil
+}
+
+// Rule is a rule that refuses pushes of the App.
+type Rule struct {
+	Reason string   // what stands behind "[remote rejected]"
+	Remote []string // what is shown after "remote: "
+}
+
+// The words of GitHub's rules, as people report them; REF stands for what was pushed.
+var (
+	// SignedCommits is a ruleset's "Require signed commits".
+	SignedCommits = Rule{"push declined due to repository rule violations", []string{
+		"error: GH013: Repository rule violations found for refs/heads/REF.", "", "- Commits must have verified signatures.", "  Found 1 violation:", ""}}
+	// ProtectedBranch is a classic protection of a pattern that the branch matches.
+	ProtectedBranch = Rule{"protected branch hook declined", []string{
+		"error: GH006: Protected branch update failed for refs/heads/REF.", "error: You're not authorized to push to this branch. Visit https://docs.github.com/articles/about-protected-branches/ for more information."}}
+	// NamePattern is a ruleset's "Restrict commit metadata" or "Restrict branch names".
+	NamePattern = Rule{"push declined due to repository rule violations", []string{
+		"error: GH013: Repository rule violations found for refs/heads/REF.", "", `- Branch name must start with a matching pattern: "feature/"`, ""}}
+	// PushProtection is secret scanning's push protection.
+	PushProtection = Rule{"push declined due to repository rule violations", []string{
+		"error: GH013: Repository rule violations found for refs/heads/REF.", "", "- GITHUB PUSH PROTECTION", "  ————————————————————", "    Resolve the following violations before pushing again", "", "    - Push cannot contain secrets", ""}}
+	// PreReceive is a hook of an Enterprise Server's operator.
+	PreReceive = Rule{"pre-receive hook declined", []string{"check-tickets.sh: failed with exit status 1", "Every commit has to name a ticket."}}
+)
+
+// SetRule makes a repository refuse pushes by a rule; nil lifts it.
+func (s *Server) SetRule(repo string, rule *Rule) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	r, err := s.find(repo)
+	if err != nil {
+		return err
+	}
+	r.rule = rule
+	return nil
+}
+
+// says is what a refused push is told.
+func (r *repository) says() []string {
+	if r.rule == nil {
+		return nil
+	}
+	return r.rule.Remote
 }
 
 // reposWhere lists the repositories that match, oldest first.

@@ -1,6 +1,7 @@
 package githubtest
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
@@ -152,16 +153,16 @@ func (s *Server) serve(rt route) http.HandlerFunc {
 			repo = r.PathValue("owner") + "/" + name
 		}
 		told := s.begin(rt.pattern, r, body, repo)
-		if s.faulted(w, told) {
+		if s.faulted(w, told, nil) {
 			return
 		}
 		rep, header := s.work(rt, &call{s: s, r: r, body: body}, repo)
 		s.flush()
 		told.After, told.Status = true, rep.status
-		if s.faulted(w, told) {
+		answer := finish(r, rep, header)
+		if s.faulted(w, told, &buffer{header: header, status: rep.status, body: *bytes.NewBuffer(answer)}) {
 			return
 		}
-		answer := finish(r, rep, header)
 		if s.cfg.Validate != nil {
 			s.cfg.Validate(r, body, rep.status, header, answer)
 		}

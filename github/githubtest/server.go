@@ -69,6 +69,8 @@ type Server struct {
 	limits        map[string]*limit  // by principal
 	calls         map[string]int
 	fault         func(Call) *Response
+	failures      []*failure
+	closing       chan struct{} // closed by Close
 	deviceOff     bool
 	changed       chan struct{}
 	events        []Event
@@ -105,6 +107,7 @@ func New(cfg Config) *Server {
 		fault:         cfg.Fault,
 		deviceOff:     cfg.DeviceFlowDisabled,
 		changed:       make(chan struct{}),
+		closing:       make(chan struct{}),
 	}
 	s.rest = s.routes()
 	s.account("github", "Organization")
@@ -169,6 +172,7 @@ func (s *Server) Close() error {
 	if s.http == nil || s.root == "" {
 		return nil
 	}
+	close(s.closing)
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
 	err := s.http.Shutdown(ctx)

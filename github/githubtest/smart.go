@@ -40,13 +40,13 @@ func (s *Server) smart(w http.ResponseWriter, r *http.Request) {
 		route += " " + g.service
 	}
 	told := s.begin(route, r, nil, m[1]+"/"+m[2])
-	if s.faulted(w, told) {
+	if s.faulted(w, told, nil) {
 		return
 	}
 	answer := s.answerGit(g, m[1]+"/"+m[2])
 	s.flush()
 	told.After, told.Status = true, answer.status
-	if s.faulted(w, told) {
+	if s.faulted(w, told, answer) {
 		return
 	}
 	maps.Copy(w.Header(), answer.header)
@@ -94,6 +94,9 @@ func (s *Server) receive(g *gitRequest) (*buffer, error) {
 	if roles[granted["workflows"]] < write {
 		env = append(env, hookWorkflows+"=refuse")
 	}
+	if g.repo.rule != nil {
+		env = append(env, hookRule+"="+g.repo.rule.Reason)
+	}
 	if g.repo.protected(g.repo.DefaultBranch) {
 		env = append(env, hookProtected+"=refs/heads/"+g.repo.DefaultBranch)
 	}
@@ -103,11 +106,17 @@ func (s *Server) receive(g *gitRequest) (*buffer, error) {
 	if err != nil {
 		return nil, err
 	}
-	if len(reasons) > 0 {
-		answer.body = *bytes.NewBuffer(rewriteReport(answer.body.Bytes(), reasons))
-	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if len(reasons) > 0 {
+		var spoken []string
+		for ref := range reasons {
+			for _, line := range g.repo.says() {
+				spoken = append(spoken, strings.ReplaceAll(line, "refs/heads/REF", ref))
+			}
+		}
+		answer.body = *bytes.NewBuffer(rewriteReport(answer.body.Bytes(), reasons, spoken))
+	}
 	return answer, s.refsMoved(g.repo, g.account)
 }
 
@@ -126,6 +135,9 @@ func (s *Server) admit(g *gitRequest, repo string) *buffer {
 		}
 		if t == nil || !t.live(s.now()) {
 			return unauthorized("Invalid username or token. Password authentication is not supported for Git operations.")
+		}
+		if t.installation != nil && !t.installation.suspended.IsZero() {
+			return refusal(http.StatusForbidden, "This installation has been suspended")
 		}
 		t.Uses++
 		g.token, g.account = t, t.who(s)

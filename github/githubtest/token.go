@@ -134,6 +134,30 @@ func (s *Server) RevokeAuthorization(login string) {
 	}
 }
 
+// ExpireTokens lets the access tokens of a person run out; their refresh tokens stay good.
+func (s *Server) ExpireTokens(login string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, t := range s.minted {
+		if t.user != nil && lower(t.user.login) == lower(login) && t.live(s.now()) {
+			t.Expires = s.now()
+		}
+	}
+}
+
+// SpendRefresh uses a person's refresh tokens up, as a thief would, or a client whose answer was lost: access and refresh token end, and who has the
+// new ones is not known here.
+func (s *Server) SpendRefresh(login string) {
+	defer s.flush()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for value, r := range maps.Clone(s.refreshes) {
+		if lower(r.user.login) == lower(login) {
+			s.refreshToken(value)
+		}
+	}
+}
+
 // Tokens lists every token ever minted, in order.
 func (s *Server) Tokens() []Token {
 	s.mu.Lock()
@@ -154,6 +178,9 @@ func (s *Server) createInstallationToken(c *call) *reply {
 	i := s.installationByID(c.r.PathValue("id"))
 	if i == nil {
 		return notFound()
+	}
+	if !i.suspended.IsZero() {
+		return thisSuspended()
 	}
 	var in struct {
 		Repositories  []string          `json:"repositories"`
