@@ -16,7 +16,6 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"openinspect/bot/slacktest"
-	"openinspect/github/githubtest"
 	"openinspect/session/model/modeltest"
 )
 
@@ -30,7 +29,7 @@ func text(s string) string {
 	return strings.ReplaceAll(s, `\n`, "\n")
 }
 
-// slack mention|lobby|post PERSON TEXT (lobby is a mention in the channel where the guest is), slack reply PERSON TEXT, slack dm PERSON TEXT, slack react PERSON EMOJI PATTERN,
+// slack mention|lobby|post PERSON TEXT (lobby is a mention in the channel where the guest is), slack reply PERSON TEXT, slack dm PERSON TEXT, slack react|unreact PERSON EMOJI PATTERN,
 // slack press PERSON BUTTON PATTERN, slack command PERSON TEXT. What is written begins or goes on with the newest conversation.
 func (p *play) cmdSlack(ctx context.Context, _ *testscript.TestScript, args []string) error {
 	if len(args) < 3 {
@@ -53,13 +52,16 @@ func (p *play) cmdSlack(ctx context.Context, _ *testscript.TestScript, args []st
 	case "reply":
 		_, err := who.Reply(p.channel, p.thread, said)
 		return err
-	case "react":
+	case "react", "unreact":
 		if len(args) != 4 {
-			return usage("slack react PERSON EMOJI PATTERN")
+			return usage("slack react|unreact PERSON EMOJI PATTERN")
 		}
 		m, err := p.find(ctx, args[3])
 		if err != nil {
 			return err
+		}
+		if args[0] == "unreact" {
+			return who.Unreact(p.channel, m.TS, args[2])
 		}
 		return who.React(p.channel, m.TS, args[2])
 	case "press":
@@ -196,48 +198,6 @@ func (p *play) cmdLink(ctx context.Context, _ *testscript.TestScript, args []str
 		}
 	}
 	return nil
-}
-
-// github wait N: waits for N pull requests. github pulls, github log, github tokens: print what there is. github repo NAME [FILE=TEXT]: another
-// repository. github write PATH TEXT: a commit on main.
-func (p *play) cmdGitHub(ctx context.Context, ts *testscript.TestScript, args []string) error {
-	g := p.stage.github
-	if len(args) == 0 {
-		return usage("github wait|pulls|log|tokens|repo|write …")
-	}
-	switch args[0] {
-	case "wait":
-		return g.Wait(ctx, func() bool { return strconv.Itoa(len(g.Pulls(stageRepo))) == args[1] })
-	case "pulls":
-		for _, pull := range g.Pulls(stageRepo) {
-			fmt.Fprintf(ts.Stdout(), "#%d %s by %s: %s\n%s\n", pull.Number, pull.State, pull.Author, pull.Title, pull.Body)
-		}
-		return nil
-	case "log":
-		pulls := g.Pulls(stageRepo)
-		if len(pulls) == 0 {
-			return errors.New("there is no pull request")
-		}
-		pull := pulls[len(pulls)-1]
-		commits, err := g.Log(stageRepo, pull.Base+".."+pull.Head)
-		for _, c := range commits {
-			fmt.Fprintf(ts.Stdout(), "author %s <%s>, committer %s\n%s\n", c.Author.Name, c.Author.Email, c.Committer.Name, logPage.ReplaceAllString(c.Message, "(log)"))
-		}
-		return err
-	case "tokens":
-		for _, t := range g.Tokens() {
-			if t.Login == "" {
-				fmt.Fprintf(ts.Stdout(), "%v %v revoked=%v\n", t.Repositories, t.Permissions, !t.Revoked.IsZero())
-			}
-		}
-		return nil
-	case "repo":
-		return g.AddRepository(githubtest.Repository{Name: args[1], Private: true, Files: map[string]string{"README.md": "# " + args[1] + "\n"}})
-	case "write":
-		_, err := g.Commit(stageRepo, githubtest.Change{Message: "Write " + args[1], Files: map[string]string{args[1]: text(args[2])}})
-		return err
-	}
-	return usage("github wait|pulls|log|tokens|repo|write …")
 }
 
 // model script FILE: what the model answers. model at GATE: waits until an answer has come to it. model open GATE. model refuse: the

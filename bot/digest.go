@@ -123,7 +123,7 @@ func (d *digest) apply(e session.Event) told {
 		}
 	case session.KindRetry:
 		if t != nil {
-			t.retry = e.Retry.Reason
+			t.retry = t.trying(e)
 		}
 	case session.KindCommits:
 		if t != nil {

@@ -56,7 +56,7 @@ func (d *digest) status(v view) (body, footer string) {
 		lines = append(lines, l)
 	}
 	if t.retry != "" {
-		lines = append(lines, "The model did not answer ("+escape(short(t.retry, 120))+"); trying again.")
+		lines = append(lines, t.retry)
 	}
 	facts := t.facts()
 	if v.repo != "" {
@@ -159,6 +159,23 @@ func (s step) String() string {
 	case session.StepRunning:
 	}
 	return "▸ " + words[0]
+}
+
+// trying says what is tried again, why, and when that is a while ahead.
+func (t *turnDigest) trying(e session.Event) string {
+	r := e.Retry
+	why := escape(short(strings.TrimSuffix(r.Reason, "."), 160))
+	if t.state == session.TurnAnswered {
+		return "The commits could not be collected yet: " + why + ". Trying again."
+	}
+	again := "trying again"
+	if wait := r.Next.Sub(e.At); wait >= 2*time.Second {
+		again += " in " + elapsed(wait)
+	}
+	if r.Attempt > 1 {
+		again += fmt.Sprintf(" (attempt %d)", r.Attempt)
+	}
+	return "The model did not answer (" + why + "); " + again + "."
 }
 
 func (t *turnDigest) todoLine() string {

@@ -81,6 +81,12 @@ func (a *actor) try(ctx context.Context, e Effect, tries int, f func() error) er
 			return later
 		}
 		a.hub.report(a.id, string(e.Kind)+" "+e.ID, err)
+		if CodeOf(err) == Unavailable && e.Kind == EffectCollect && n > 1 && n != tries {
+			// Once more is nobody's concern; from then on the thread says why it waits. Untold is better than not tried again.
+			if e := a.send(ctx, CollectDelayed{Effect: e.ID, Attempt: n, Err: Failure{Code: Unavailable, Message: Sentence(err)}}); e != nil && ctx.Err() == nil {
+				a.hub.report(a.id, "delay", e)
+			}
+		}
 		if CodeOf(err) != Unavailable || n == tries || !a.hub.pause(ctx, pause) {
 			return err
 		}

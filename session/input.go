@@ -133,6 +133,13 @@ type (
 		Err    Failure
 	}
 
+	// CollectDelayed tells that commits could not be collected yet, and that it is tried again.
+	CollectDelayed struct {
+		Effect  string
+		Attempt int // that failed
+		Err     Failure
+	}
+
 	// PullRequestOpened confirms an open effect.
 	PullRequestOpened struct {
 		Effect      string
@@ -202,6 +209,7 @@ func (Updated) input()           {}
 func (Asked) input()             {}
 func (Collected) input()         {}
 func (CollectFailed) input()     {}
+func (CollectDelayed) input()    {}
 func (PullRequestOpened) input() {}
 func (OpenFailed) input()        {}
 func (Suspended) input()         {}

@@ -130,6 +130,8 @@ func (m *Machine) take(in Input) error {
 		m.collected(in)
 	case CollectFailed:
 		m.collectFailed(in)
+	case CollectDelayed:
+		m.collectDelayed(in)
 	case PullRequestOpened:
 		m.pullRequestOpened(in)
 	case OpenFailed:

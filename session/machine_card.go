@@ -49,6 +49,16 @@ func (m *Machine) collectFailed(in CollectFailed) {
 	m.endTurn(PromptFailed, in.Err.Message, "")
 }
 
+// collectDelayed says in the thread why nothing is to be seen. What people shall do then is nothing yet.
+func (m *Machine) collectDelayed(in CollectDelayed) {
+	i := slices.IndexFunc(m.effects, func(e Effect) bool { return e.ID == in.Effect })
+	if i < 0 || m.s.Turn == nil || m.s.Turn.PromptID != m.effects[i].PromptID {
+		return
+	}
+	what, _, _ := strings.Cut(in.Err.Message, " Please ")
+	m.tell(Event{Kind: KindRetry, Retry: &Retry{Attempt: in.Attempt, Reason: what}})
+}
+
 // addCard gives a card its id and place, and tells it.
 func (m *Machine) addCard(c Card) string {
 	m.s.Cards++

@@ -278,6 +278,9 @@ func (d *speaker) input(w []string, line string) (session.Input, error) {
 		return in, nil
 	case "collect-failed":
 		return session.CollectFailed{Effect: effect(session.EffectCollect), Err: session.Failure{Code: session.Invalid, Message: rest(line, 1)}}, nil
+	case "collect-delayed":
+		n, _ := strconv.Atoi(w[1])
+		return session.CollectDelayed{Effect: effect(session.EffectCollect), Attempt: n, Err: session.Failure{Code: session.Unavailable, Message: rest(line, 2)}}, nil
 	case "opened":
 		e, _ := effectOf(d.machine, session.EffectOpen)
 		number, _ := strconv.Atoi(w[1])
@@ -438,6 +441,8 @@ func eventLine(e session.Event) string {
 			s += ", by " + c.By.Name
 		}
 		s += reason(c.Reason)
+	case e.Retry != nil:
+		s += fmt.Sprintf(" %d%s", e.Retry.Attempt, reason(e.Retry.Reason))
 	case e.Error != nil:
 		s += " " + e.Error.Message
 	}

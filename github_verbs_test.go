@@ -1,0 +1,111 @@
+//go:build linux
+
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"openinspect/github/githubtest"
+)
+
+// github wait N: waits for N pull requests. github pulls, github log, github tokens: print what there is. github repo NAME [FILE=TEXT]: another
+// repository. github write PATH TEXT: a commit on main. github fail FAULT [TIMES]: GitHub's next calls of a kind go wrong. github set CHANGE: what
+// people change there.
+func (p *play) cmdGitHub(ctx context.Context, ts *testscript.TestScript, args []string) error {
+	g := p.stage.github
+	if len(args) == 0 {
+		return usage("github wait|pulls|log|tokens|repo|write …")
+	}
+	switch args[0] {
+	case "wait":
+		return g.Wait(ctx, func() bool { return strconv.Itoa(len(g.Pulls(stageRepo))) == args[1] })
+	case "pulls":
+		for _, pull := range g.Pulls(stageRepo) {
+			fmt.Fprintf(ts.Stdout(), "#%d %s by %s: %s\n%s\n", pull.Number, pull.State, pull.Author, pull.Title, pull.Body)
+		}
+		return nil
+	case "log":
+		pulls := g.Pulls(stageRepo)
+		if len(pulls) == 0 {
+			return errors.New("there is no pull request")
+		}
+		pull := pulls[len(pulls)-1]
+		commits, err := g.Log(stageRepo, pull.Base+".."+pull.Head)
+		for _, c := range commits {
+			fmt.Fprintf(ts.Stdout(), "author %s <%s>, committer %s\n%s\n", c.Author.Name, c.Author.Email, c.Committer.Name, logPage.ReplaceAllString(c.Message, "(log)"))
+		}
+		return err
+	case "tokens":
+		for _, t := range g.Tokens() {
+			if t.Login == "" {
+				fmt.Fprintf(ts.Stdout(), "%v %v revoked=%v\n", t.Repositories, t.Permissions, !t.Revoked.IsZero())
+			}
+		}
+		return nil
+	case "repo":
+		return g.AddRepository(githubtest.Repository{Name: args[1], Private: true, Files: map[string]string{"README.md": "# " + args[1] + "\n"}})
+	case "write":
+		_, err := g.Commit(stageRepo, githubtest.Change{Message: "Write " + args[1], Files: map[string]string{args[1]: text(args[2])}})
+		return err
+	case "fail":
+		f, ok := githubFaults[args[1]]
+		times := 1
+		if len(args) > 2 {
+			times, _ = strconv.Atoi(args[2])
+		}
+		if !ok || times < 1 {
+			return usage("github fail FAULT [TIMES]")
+		}
+		g.Fail(f.route, times, f.after, f.answer)
+		return nil
+	case "set":
+		if change := githubChanges[strings.Join(args[1:], " ")]; change != nil {
+			return change(g)
+		}
+		return usage("github set CHANGE")
+	}
+	return usage("github wait|pulls|log|tokens|repo|write|fail|set …")
+}
+
+// githubFaults are what the verb "github fail" can do.
+var githubFaults = map[string]struct {
+	route  string
+	after  bool // the work is done
+	answer *githubtest.Response
+}{
+	"push-answer":  {"git git-receive-pack", true, &githubtest.Response{Drop: true}},
+	"pull-answer":  {"POST /repos/{owner}/{repo}/pulls", true, &githubtest.Response{Drop: true}},
+	"pull-limit":   {"POST /repos/{owner}/{repo}/pulls", false, githubtest.SecondaryLimit(403, 25*time.Minute)},
+	"pull-app":     {"POST /repos/{owner}/{repo}/pulls", false, githubtest.Refusal(403, "Resource not accessible by integration")},
+	"fetch":        {"git info/refs git-upload-pack", false, githubtest.Busy(503)},
+	"poll":         {"POST /login/oauth/access_token", false, githubtest.Busy(502)},
+	"device-start": {"POST /login/device/code", false, githubtest.Busy(502)},
+}
+
+// githubChanges are what the verb "github set" can do.
+var githubChanges = map[string]func(*githubtest.Server) error{
+	"suspended":      func(g *githubtest.Server) error { return g.Suspend("acme", true) },
+	"not suspended":  func(g *githubtest.Server) error { return g.Suspend("acme", false) },
+	"signed commits": func(g *githubtest.Server) error { return g.SetRule(stageRepo, &githubtest.SignedCommits) },
+	"push rule":      func(g *githubtest.Server) error { return g.SetRule(stageRepo, &githubtest.PreReceive) },
+	"no rule":        func(g *githubtest.Server) error { return g.SetRule(stageRepo, nil) },
+	"revoked bob":    func(g *githubtest.Server) error { g.RevokeAuthorization("bob-h"); return nil },
+	"expired bob":    func(g *githubtest.Server) error { g.ExpireTokens("bob-h"); return nil },
+	"no device flow": func(g *githubtest.Server) error { g.DisableDeviceFlow(true); return nil },
+	"device flow":    func(g *githubtest.Server) error { g.DisableDeviceFlow(false); return nil },
+	"declined": func(g *githubtest.Server) error {
+		codes := g.UserCodes()
+		if len(codes) != 1 {
+			return fmt.Errorf("%d codes wait", len(codes))
+		}
+		return g.Deny(codes[0])
+	},
+}
+
