@@ -108,4 +108,3 @@ var githubChanges = map[string]func(*githubtest.Server) error{
 		return g.Deny(codes[0])
 	},
 }
-

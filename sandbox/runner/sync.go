@@ -2,11 +2,14 @@ package runner
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/url"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
+	"time"
 
 	"openinspect/session"
 )
@@ -57,13 +60,18 @@ func (r *runner) cloned(ctx context.Context) bool {
 
 func (r *runner) clone(ctx context.Context) (string, error) {
 	boot := r.cfg.Boot
-	if err := empty(r.paths.checkout); err != nil {
-		return "", session.Wrap("runner.clone", err)
-	}
-	_, err := r.git.call(ctx, gitCall{timeout: cloneTimeout, args: []string{
-		"clone", "--quiet", "--depth", cloneDepth, "--branch", base(boot.Base), "--end-of-options", boot.CloneURL, "."}})
-	if err != nil {
-		return r.cloneEmpty(ctx, err)
+	for pause := time.Second; ; pause *= 3 {
+		if err := empty(r.paths.checkout); err != nil {
+			return "", session.Wrap("runner.clone", err)
+		}
+		_, err := r.git.call(ctx, gitCall{timeout: cloneTimeout, args: []string{
+			"clone", "--quiet", "--depth", cloneDepth, "--branch", base(boot.Base), "--end-of-options", boot.CloneURL, "."}})
+		if err == nil {
+			break
+		}
+		if passing(err) == "" || pause > clonePause || !r.sleep(ctx, pause) {
+			return r.cloneEmpty(ctx, err)
+		}
 	}
 	// A clone with a depth follows one branch only. Any branch that the agent fetches must become a remote-tracking one, or its commits
 	// would pass for the turn's own.
@@ -75,12 +83,52 @@ func (r *runner) clone(ctx context.Context) (string, error) {
 	return r.at(ctx), nil
 }
 
+// clonePause is the longest wait between two attempts to clone; the first is a second.
+const clonePause = 10 * time.Second
+
+// remoteStatus is how git tells that a remote answered with an error.
+var remoteStatus = regexp.MustCompile(`returned error: (429|5\d\d)`)
+
+// passing says what kept git from its remote, if that may be over in a moment; "" if it will not.
+func passing(err error) string {
+	e, ok := errors.AsType[*gitError](err)
+	if !ok {
+		return ""
+	}
+	if m := remoteStatus.FindStringSubmatch(e.stderr); m != nil {
+		return "GitHub answered " + m[1]
+	}
+	for _, s := range []string{"early EOF", "unexpected disconnect", "hung up", "Empty reply", "reset by peer", "transfer closed", "too slow", "timed out"} {
+		if strings.Contains(e.stderr, s) {
+			return "the connection to GitHub broke off"
+		}
+	}
+	return ""
+}
+
+// sleep waits, and reports whether ctx is still alive after it.
+func (r *runner) sleep(ctx context.Context, d time.Duration) bool {
+	over := make(chan struct{})
+	stop := r.cfg.Clock.AfterFunc(d, func() { close(over) })
+	defer stop()
+	select {
+	case <-over:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
 // cloneEmpty looks into why a clone failed. A repository without any branch is no failure: there is nothing to clone yet.
 func (r *runner) cloneEmpty(ctx context.Context, why error) (string, error) {
 	boot := r.cfg.Boot
 	heads, err := r.git.call(ctx, gitCall{timeout: fetchTimeout, args: []string{"ls-remote", "--heads", "--end-of-options", boot.CloneURL}})
 	if err != nil {
-		return "", gitFailed(fmt.Sprintf("The repository %s could not be cloned.", boot.Repo), why)
+		sentence := fmt.Sprintf("The repository %s could not be cloned.", boot.Repo)
+		if p := passing(why); p != "" {
+			sentence = fmt.Sprintf("The repository %s could not be cloned: %s.", boot.Repo, p)
+		}
+		return "", gitFailed(sentence, why)
 	}
 	if heads != "" {
 		for line := range strings.Lines(heads) {
