@@ -26,7 +26,7 @@ func (a *asker) begin(ctx context.Context, c *call) error {
 }
 
 // hold waits until it is worth asking for a call again: the thread has allowed more, the turn is over, the bot stops. Nothing is kept
-// meanwhile but the place among the session's streams; the runner has the request.
+// meanwhile but a place among those that wait; the runner has the request.
 func (a *asker) hold(ctx context.Context) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()

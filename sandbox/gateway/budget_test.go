@@ -76,11 +76,12 @@ func TestHeldCall(t *testing.T) {
 	}
 }
 
-// An agent that is stopped while its call is held leaves nothing behind: its place among the streams is free again.
+// An agent that is stopped while its call is held leaves nothing behind: its place is free again. Held calls are no
+// streams, so that more of them can wait than can run.
 func TestHeldCallIsGivenUp(t *testing.T) {
 	r := newRig(t, hello)
 	r.begun = func(session.OpenCall) error { return session.ErrHeld }
-	entered, left := make(chan struct{}, maxStreams), make(chan struct{}, maxStreams)
+	entered, left := make(chan struct{}, maxHeld), make(chan struct{}, maxHeld)
 	r.held = func(ctx context.Context) error {
 		entered <- struct{}{}
 		<-ctx.Done()
@@ -88,8 +89,8 @@ func TestHeldCallIsGivenUp(t *testing.T) {
 		return ctx.Err()
 	}
 	ctx, stop := context.WithCancel(t.Context())
-	for range maxStreams {
-		req, err := http.NewRequestWithContext(ctx, "POST", r.server.URL+"/model/anthropic/v1/messages", strings.NewReader(`{"model":"`+bareName(t, model.Anthropic).Name+`","x":"`+strings.Repeat("x", 1<<20)+`"}`))
+	for range maxHeld {
+		req, err := http.NewRequestWithContext(ctx, "POST", r.server.URL+"/model/anthropic/v1/messages", strings.NewReader(`{"model":"`+bareName(t, model.Anthropic).Name+`","x":"`+strings.Repeat("x", 256<<10)+`"}`))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -99,12 +100,13 @@ func TestHeldCallIsGivenUp(t *testing.T) {
 				t.Error("a held call was answered")
 			}
 		}()
-	}
-	for range maxStreams {
 		<-entered
 	}
+	if resp, text, _ := r.post("/model/anthropic/v1/messages", anthropic(bareName(t, model.Anthropic), true)); resp.StatusCode != 429 {
+		t.Errorf("one too many: %d %s", resp.StatusCode, text)
+	}
 	stop()
-	for range maxStreams {
+	for range maxHeld {
 		<-left
 	}
 }

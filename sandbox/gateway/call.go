@@ -28,12 +28,13 @@ type call struct {
 	up       upstream
 	model    model.Model
 	path     string
+	weight   int // of the request, in bytes of text
 	estimate session.ModelCall
 }
 
-// estimate is what a call is taken for of which nothing is known but its size: the whole request read, none of it from the cache.
-func estimate(m model.Model, size int) session.ModelCall {
-	u := model.Usage{Input: int64(size / bytesPerToken)}
+// estimate is what a call is taken for of which nothing is known but its request: all of it read, none of it from the cache.
+func estimate(m model.Model, weight int) session.ModelCall {
+	u := model.Usage{Input: int64(weight / bytesPerToken)}
 	return session.ModelCall{Model: m.ID, Usage: session.Usage(u), Cost: m.Cost(u), Estimate: true}
 }
 
@@ -81,7 +82,7 @@ func (c *call) pass(w http.ResponseWriter, r *http.Request, body []byte) {
 	w.WriteHeader(resp.StatusCode)
 	counter := &meter{stream: strings.HasPrefix(resp.Header.Get("Content-Type"), "text/event-stream")}
 	err = relay(w, resp.Body, counter, alive)
-	usage, whole := counter.usage(len(body))
+	usage, whole := counter.usage(c.weight)
 	counted.Usage, counted.Estimate = session.Usage(usage), !whole
 	counted.Cost = c.model.Cost(usage) + c.model.Hourly(counter.hourly)
 	if err != nil {

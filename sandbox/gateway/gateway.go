@@ -22,6 +22,7 @@ import (
 const (
 	maxBody    = 64 << 20
 	maxStreams = 4
+	maxHeld    = 32  // calls that wait for the thread; they are no streams
 	retryAfter = "2" // seconds, of an answer that says to come again
 	// silence is how long a provider may say nothing, before its answer or in it; both send signs of life while they think.
 	silence = 10 * time.Minute
@@ -102,7 +103,7 @@ func New(c Config) (*Gateway, error) {
 // it with ModelCalled after its answer, also when the caller went away.
 func (g *Gateway) Handler(id session.ID, send session.Send) http.Handler {
 	asker := &asker{g, id, send}
-	streams := make(chan struct{}, maxStreams)
+	streams, held := make(chan struct{}, maxStreams), make(chan struct{}, maxHeld)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		provider, rest, _ := strings.Cut(strings.TrimPrefix(r.URL.Path, "/model/"), "/")
 		up, ok := g.providers[provider]
@@ -114,14 +115,12 @@ func (g *Gateway) Handler(id session.ID, send session.Send) http.Handler {
 			refuse(w, provider, http.StatusMethodNotAllowed, "invalid_request_error", "Only POST is served here.")
 			return
 		}
-		select {
-		case streams <- struct{}{}:
-			defer func() { <-streams }()
-		default:
-			w.Header().Set("Retry-After", retryAfter)
-			refuse(w, provider, http.StatusTooManyRequests, "rate_limit_error", fmt.Sprintf("At most %d model calls of a session run at once.", maxStreams))
+		leave, ok := take(streams)
+		if !ok {
+			tooMany(w, provider, maxStreams)
 			return
 		}
+		defer leave()
 		if !g.enter() {
 			askAgain(w, provider, "The bot is restarting.")
 			return
@@ -138,10 +137,18 @@ func (g *Gateway) Handler(id session.ID, send session.Send) http.Handler {
 			refuse(w, provider, http.StatusBadRequest, "invalid_request_error", session.Sentence(err))
 			return
 		}
-		call := &call{g: g, asker: asker, up: up, model: m, path: "/" + rest, estimate: estimate(m, len(body))}
+		call := &call{g: g, asker: asker, up: up, model: m, path: "/" + rest, weight: weight(body)}
+		call.estimate = estimate(m, call.weight)
 		err = asker.begin(r.Context(), call)
 		switch {
 		case errors.Is(err, session.ErrHeld):
+			leave()
+			out, ok := take(held)
+			if !ok {
+				tooMany(w, provider, maxHeld)
+				return
+			}
+			defer out()
 			asker.hold(r.Context()) // without the body, which nothing refers to any more: the runner has it
 			askAgain(w, provider, "The thread is asked whether this may cost more.")
 		case session.CodeOf(err) == session.Unavailable:
@@ -154,6 +161,21 @@ func (g *Gateway) Handler(id session.ID, send session.Send) http.Handler {
 			call.pass(w, r, body)
 		}
 	})
+}
+
+// take takes a place, if there is one, and returns how it is given back, once.
+func take(places chan struct{}) (leave func(), ok bool) {
+	select {
+	case places <- struct{}{}:
+		return sync.OnceFunc(func() { <-places }), true
+	default:
+		return nil, false
+	}
+}
+
+func tooMany(w http.ResponseWriter, provider string, most int) {
+	w.Header().Set("Retry-After", retryAfter)
+	refuse(w, provider, http.StatusTooManyRequests, "rate_limit_error", fmt.Sprintf("At most %d model calls of a session run at once.", most))
 }
 
 // enter counts a call in; false while draining.

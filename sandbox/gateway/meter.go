@@ -14,6 +14,35 @@ const maxMeterLine = 8 << 20
 // characters of English.
 const bytesPerToken = 4
 
+// An image, or another file in base64, is taken for so many bytes of text whatever its size: docs.anthropic.com, "Vision", gives about 1,600
+// tokens for a large one. A string is taken for such a file if it is longer than any word.
+const (
+	imageWeight = 1600 * bytesPerToken
+	longestWord = 4 << 10
+)
+
+// weight is how many bytes of text a request is taken for: its length, but for the files in it.
+func weight(body []byte) int {
+	n := len(body)
+	for rest := body; ; {
+		_, after, found := bytes.Cut(rest, []byte{'"'})
+		if !found {
+			return n
+		}
+		end := 0
+		for end < len(after) && after[end] > ' ' && after[end] != '"' && after[end] != '\\' {
+			end++
+		}
+		if end > longestWord {
+			n -= end - min(end, imageWeight)
+		}
+		rest = after[end:]
+		if len(rest) > 0 && rest[0] == '"' {
+			rest = rest[1:]
+		}
+	}
+}
+
 // meter reads the tokens out of an answer that passes, in all three wire formats. It keeps one line at most.
 type meter struct {
 	stream bool // server-sent events; else one JSON object
@@ -145,8 +174,8 @@ func textBytes(raw json.RawMessage) int {
 }
 
 // usage returns what was counted, and whether the provider told all of it; otherwise what it did not tell is an estimate: output from what came
-// of it, input from the size of the request.
-func (m *meter) usage(request int) (model.Usage, bool) {
+// of it, input from the weight of the request.
+func (m *meter) usage(weight int) (model.Usage, bool) {
 	if len(m.line) > 0 {
 		m.read()
 	}
@@ -154,7 +183,7 @@ func (m *meter) usage(request int) (model.Usage, bool) {
 	if !m.whole {
 		u.Output = max(u.Output, int64((m.text+bytesPerToken-1)/bytesPerToken))
 		if u.Input+u.CacheRead+u.CacheWrite == 0 {
-			u.Input = int64(request / bytesPerToken)
+			u.Input = int64(weight / bytesPerToken)
 		}
 	}
 	return u, m.whole
