@@ -108,17 +108,37 @@ func TestTwoPeoplePress(t *testing.T) {
 	}
 }
 
-// The other button stops the turn, and with it the question; the queue goes on.
-func TestStopButton(t *testing.T) {
-	r, ts, id := broke(t)
-	question := r.ours(ts, "the agent has paused")
-	r.press("bob", question, "Stop this turn")
-	r.called("stop " + ts)
-	r.shown(ts, "This thread has cost $1.25 of $1.00. Stopped by bob.")
-	r.journal(id, session.Event{Kind: session.KindTurn, PromptID: ts, Turn: &session.TurnChange{State: session.TurnAnswered, Outcome: session.PromptStopped}})
-	r.shown(ts, "Stopped by bob · ")
-	if b := r.load(id).Session.Budget; b.Raised != 0 {
-		t.Errorf("%+v", b)
+// A paused turn is stopped as any other: by the button, by the word, by 🛑. The question goes with it.
+func TestStopWhilePaused(t *testing.T) {
+	for name, stop := range map[string]func(r *rig, ts string, question slacktest.Message) error{
+		"button": func(r *rig, _ string, question slacktest.Message) error {
+			_, err := r.slack.As("bob").Click("general", question.TS, "Stop this turn")
+			return err
+		},
+		"word": func(r *rig, ts string, _ slacktest.Message) error {
+			_, err := r.slack.As("bob").Reply("general", ts, "stop")
+			return err
+		},
+		"emoji": func(r *rig, _ string, question slacktest.Message) error {
+			return r.slack.As("bob").React("general", question.TS, "octagonal_sign")
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r, ts, id := broke(t)
+			if err := stop(r, ts, r.ours(ts, "the agent has paused")); err != nil {
+				t.Fatal(err)
+			}
+			r.called("stop " + ts)
+			r.shown(ts, "This thread has cost $1.25 of $1.00. Stopped by bob.")
+			r.journal(id, session.Event{Kind: session.KindTurn, PromptID: ts, Turn: &session.TurnChange{State: session.TurnAnswered, Outcome: session.PromptStopped}})
+			r.shown(ts, "Stopped by bob · ")
+			if text := r.slack.Render("general", ts); strings.Contains(text, "[Allow") {
+				t.Errorf("the question still stands:\n%s", text)
+			}
+			if b := r.load(id).Session.Budget; b.Raised != 0 {
+				t.Errorf("%+v", b)
+			}
+		})
 	}
 }
 

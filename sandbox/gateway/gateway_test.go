@@ -216,6 +216,36 @@ func TestRefusals(t *testing.T) {
 	}
 }
 
+// zeros is a body without an end.
+type zeros struct{}
+
+func (zeros) Read(p []byte) (int, error) { clear(p); return len(p), nil }
+
+func TestRefusedRequests(t *testing.T) {
+	r := newRig(t, hello)
+	for method, want := range map[string]int{"GET": 405, "PUT": 405, "POST": 413} {
+		req, err := http.NewRequest(method, r.server.URL+"/model/openai/v1/responses", io.LimitReader(zeros{}, maxBody+1))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if method != "POST" {
+			req.Body = nil
+		}
+		resp, err := http.DefaultClient.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		text, _ := io.ReadAll(resp.Body)
+		resp.Body.Close()
+		if resp.StatusCode != want || !strings.Contains(string(text), `{"error":{"message"`) {
+			t.Errorf("%s: %d %s", method, resp.StatusCode, text)
+		}
+	}
+	if n := len(r.provider.Requests()); n != 0 {
+		t.Errorf("the provider was asked %d times", n)
+	}
+}
+
 func TestRefusedKey(t *testing.T) {
 	r := newRig(t, hello)
 	r.provider.Fail(modeltest.Refused())
