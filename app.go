@@ -56,6 +56,8 @@ type App struct {
 	o   Options
 	log *slog.Logger
 
+	redactor *session.Redactor // of all that is stored, shown and logged
+
 	db      *boltdb.DB
 	github  *github.GitHub
 	gateway *gateway.Gateway
@@ -80,7 +82,7 @@ func NewApp(c Config, o Options) (*App, error) {
 	if o.Ready == nil {
 		o.Ready = func() {}
 	}
-	return &App{c: c, o: o, log: o.Logger}, nil
+	return &App{c: c, o: o, log: o.Logger, redactor: c.Secrets.redactor()}, nil
 }
 
 // Run runs the bot until ctx ends, and then stops in good order: no new events, model answers that stream may finish, links say good-bye.
@@ -205,14 +207,14 @@ func (a *App) build(ctx context.Context) (err error) {
 		Provider: provider, Store: a.db, Credentials: a.github, Models: a.gateway, Clock: a.o.Clock, Bot: self,
 		Live:     func(id session.ID, d session.Delta) { a.hub.Live(id, d) },
 		Report:   a.report,
-		Redactor: session.NewRedactor(a.c.Secrets.SlackBotToken, a.c.Secrets.SlackAppToken, a.c.Secrets.AnthropicKey, a.c.Secrets.OpenAIKey),
+		Redactor: a.redactor,
 		CloneURL: a.github.CloneURL, LogURL: func(id session.ID) string { return a.web.Unsigned(id) },
 		Catalogue: model.OpenCode(a.models()), Providers: a.c.providers(), Setup: setup, StartScript: start,
 	}); err != nil {
 		return err
 	}
 	if a.hub, err = session.NewHub(session.HubConfig{
-		Store: a.db, Sandboxes: a.manager, Forge: a.github, Clock: a.o.Clock, Report: a.report, Budget: a.c.budget,
+		Store: a.db, Sandboxes: a.manager, Forge: a.github, Clock: a.o.Clock, Report: a.report, Budget: a.c.budget, Redactor: a.redactor,
 		Room: a.c.room(), Hours: a.db, Starts: a.o.Starts,
 		OnCommit: func(id session.ID) { a.bot.Notify(id) },
 	}); err != nil {
@@ -223,7 +225,7 @@ func (a *App) build(ctx context.Context) (err error) {
 	}
 	a.bot, err = bot.New(bot.Config{
 		BotToken: a.c.Secrets.SlackBotToken, AppToken: a.c.Secrets.SlackAppToken, APIURL: a.c.SlackAPIURL,
-		Store: a.db, Sessions: a.hub, Repositories: a.github, Linking: a.github, Clock: a.o.Clock, Logger: a.log,
+		Store: a.db, Sessions: a.hub, Repositories: a.github, Linking: a.github, Redactor: a.redactor, Clock: a.o.Clock, Logger: a.log,
 		DefaultModel: a.c.Model, ModelAvailable: a.available, Log: a.web.Link,
 		ApproveEmoji: a.c.EmojiApprove, StopEmoji: a.c.EmojiStop, AllowedChannels: a.c.AllowedChannels, AllowGuests: a.c.AllowGuests,
 	})

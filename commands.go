@@ -3,6 +3,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -127,7 +128,7 @@ func (c *serveCommand) Run(ctx context.Context) error {
 	if err := c.Load(systemEnvironment()); err != nil {
 		return err
 	}
-	o := Options{Logger: newLogger(os.Stderr, c.LogLevel), Progress: os.Stderr}
+	o := Options{Logger: newLogger(os.Stderr, c.LogLevel, c.Secrets.redactor()), Progress: os.Stderr}
 	tune(&o)
 	app, err := NewApp(c.Config, o)
 	if err != nil {
@@ -139,10 +140,24 @@ func (c *serveCommand) Run(ctx context.Context) error {
 // tune lets the product's scripts give a served App another clock or agent; in the program it changes nothing.
 var tune = func(*Options) {}
 
-func newLogger(w io.Writer, level string) *slog.Logger {
+func newLogger(w io.Writer, level string, r *session.Redactor) *slog.Logger {
 	var l slog.Level
 	_ = l.UnmarshalText([]byte(level)) // checked before; info otherwise
-	return slog.New(slog.NewJSONHandler(w, &slog.HandlerOptions{Level: l}))
+	return slog.New(slog.NewJSONHandler(redacting{w, r}, &slog.HandlerOptions{Level: l}))
+}
+
+// redacting takes secrets out of what is logged: errors quote what others answered. Each write is a line of JSON, as slog's handler makes them.
+type redacting struct {
+	w io.Writer
+	r *session.Redactor
+}
+
+func (l redacting) Write(line []byte) (int, error) {
+	clean := append(l.r.JSON(bytes.TrimSuffix(line, []byte("\n"))), '\n')
+	if _, err := l.w.Write(clean); err != nil {
+		return 0, err
+	}
+	return len(line), nil
 }
 
 type fetchCommand struct {

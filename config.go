@@ -65,6 +65,21 @@ type Secrets struct {
 	MasterKey        []byte // INSPECT_MASTER_KEY, 32 bytes
 }
 
+// redactor knows every secret by value, also one that is added later.
+func (s Secrets) redactor() *session.Redactor {
+	var values []string
+	for _, v := range reflect.ValueOf(s).Fields() {
+		switch v.Kind() {
+		case reflect.String:
+			values = append(values, v.String())
+		case reflect.Slice:
+			values = append(values, string(v.Bytes()), base64.StdEncoding.EncodeToString(v.Bytes())) // as it is set, if that is not text
+		default: // a test holds that there is none
+		}
+	}
+	return session.NewRedactor(values...)
+}
+
 // secretNames are the variables that hold secrets; each has a NAME_FILE beside it.
 var secretNames = []string{
 	"SLACK_BOT_TOKEN", "SLACK_APP_TOKEN", "GITHUB_APP_PRIVATE_KEY", "ANTHROPIC_API_KEY", "OPENAI_API_KEY", "INSPECT_MASTER_KEY",

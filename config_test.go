@@ -3,9 +3,12 @@ package main
 import (
 	"bytes"
 	"encoding/base64"
+	"encoding/json"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
+	"reflect"
 	"runtime"
 	"slices"
 	"strings"
@@ -200,5 +203,41 @@ func TestConfigurationTable(t *testing.T) {
 		if !slices.Contains(settingNames(), name) {
 			t.Errorf("README tells of %s, which is not a setting", name)
 		}
+	}
+}
+
+// Every secret is known to the redactor, also one that is added later, and the log is written through it.
+func TestSecretsAreRedacted(t *testing.T) {
+	var s Secrets
+	v := reflect.ValueOf(&s).Elem()
+	var values []string
+	for i := range v.NumField() {
+		value := fmt.Sprintf("value \\ \"of\" secret %d", i)
+		values = append(values, value)
+		switch f := v.Field(i); f.Kind() {
+		case reflect.String:
+			f.SetString(value)
+		case reflect.Slice:
+			f.SetBytes([]byte(value))
+		default:
+			t.Fatalf("a secret is a %s", f.Type())
+		}
+	}
+	var log bytes.Buffer
+	logger := newLogger(&log, "info", s.redactor())
+	for _, value := range values {
+		logger.Info("said "+value, "error", fmt.Errorf("answer %q", value), "key", []byte(value))
+	}
+	for line := range bytes.Lines(log.Bytes()) {
+		var fields map[string]any
+		if err := json.Unmarshal(line, &fields); err != nil {
+			t.Errorf("%v: %s", err, line)
+		}
+		if fields["msg"] != "said [redacted]" || fields["error"] != `answer "[redacted]"` || !strings.Contains(fmt.Sprint(fields["key"]), "[redacted]") {
+			t.Errorf("logged %s", line)
+		}
+	}
+	if n := bytes.Count(log.Bytes(), []byte("\n")); n != len(values) {
+		t.Errorf("%d lines for %d", n, len(values))
 	}
 }

@@ -81,7 +81,7 @@ func (d *demo) run(ctx context.Context) (err error) {
 	}
 	defer logFile.Close()
 	ready := make(chan struct{})
-	app, err := NewApp(config, Options{Logger: newLogger(logFile, "debug"), Agent: agent, Listener: listener, Ready: func() { close(ready) }})
+	app, err := NewApp(config, Options{Logger: newLogger(logFile, "debug", config.Secrets.redactor()), Agent: agent, Listener: listener, Ready: func() { close(ready) }})
 	if err != nil {
 		return err
 	}

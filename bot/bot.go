@@ -32,6 +32,9 @@ type Config struct {
 	// Log returns the signed address of a session's log. Nil, or an empty address: no links are posted, and diffs are attached as files.
 	Log func(session.ID) string
 
+	// Redactor takes secrets out of what people write, before it is stored; default: token shapes alone.
+	Redactor *session.Redactor
+
 	Clock  session.Clock // default: the computer's
 	Logger *slog.Logger  // default: slog.Default()
 
@@ -173,6 +176,9 @@ func New(cfg Config) (*Bot, error) {
 	cfg.APIURL = strings.TrimSuffix(cmp.Or(cfg.APIURL, slack.APIURL), "/") + "/"
 	cfg.ApproveEmoji = cmp.Or(cfg.ApproveEmoji, "white_check_mark")
 	cfg.StopEmoji = cmp.Or(cfg.StopEmoji, "octagonal_sign")
+	if cfg.Redactor == nil {
+		cfg.Redactor = session.NewRedactor()
+	}
 	if cfg.Clock == nil {
 		cfg.Clock = session.SystemClock{}
 	}

@@ -58,6 +58,7 @@ func (b *Bot) take(ctx context.Context, c *connection, f frame) error {
 	}
 	fresh := false
 	if received.Key != "" {
+		received = b.redact(received)
 		received.At = b.clock.Now()
 		if fresh, err = b.store.Receive(ctx, received); err != nil {
 			return session.Wrap("bot.Receive", err)

@@ -38,6 +38,8 @@ type event struct {
 		Channel string `json:"channel,omitempty"`
 		TS      string `json:"ts,omitempty"`
 	} `json:"item,omitzero"`
+
+	redacted bool // a secret was in the text
 }
 
 type file struct {
@@ -57,6 +59,16 @@ func (e event) direct() bool { return e.ChannelType == "im" || isDirect(e.Channe
 
 // isDirect tells a direct conversation by its id: Slack's begin with D.
 func isDirect(channel string) bool { return len(channel) > 0 && channel[0] == 'D' }
+
+// redact takes secrets out of an event before it is stored.
+func (b *Bot) redact(r session.Received) session.Received {
+	var p payload
+	if r.Kind == eventsAPI && lenient(r.Payload, &p) == nil {
+		r.Redacted = b.cfg.Redactor.String(p.Event.Text) != p.Event.Text
+	}
+	r.Payload = b.cfg.Redactor.JSON(r.Payload)
+	return r
+}
 
 // handleTries is how often an event is tried while something outside does not answer, before its sender is told.
 // That is a minute and a half: Slack and GitHub are seldom away for longer.
@@ -111,6 +123,7 @@ func (b *Bot) process(ctx context.Context, r session.Received) error {
 	if err := lenient(r.Payload, &p); err != nil {
 		return nil
 	}
+	p.Event.redacted = r.Redacted
 	switch p.Event.Type {
 	case "message", "app_mention":
 		return b.message(ctx, p.Event)

@@ -149,7 +149,7 @@ func (b *Bot) prompt(ctx context.Context, e event, c conversation, at place, aut
 	if err := b.put(ctx, b.eyes(e, true)); err != nil {
 		return err
 	}
-	p := session.Prompt{ID: e.TS, Author: author, Text: text, Model: o.model, Effort: o.effort}
+	p := session.Prompt{ID: e.TS, Author: author, Text: text, Redacted: e.redacted, Model: o.model, Effort: o.effort}
 	if !c.fresh() && p.Model == "" && p.Effort != "" {
 		p.Model = c.state.Session.Model // an effort belongs to a model
 	}
@@ -233,7 +233,7 @@ func (b *Bot) question(e event, id session.ID, requester session.Person, text st
 // answer takes a message in a session that waits for its requester to name a repository. Whatever else is said meanwhile is a prompt in the queue.
 func (b *Bot) answer(ctx context.Context, e event, c conversation, at place, author session.Person, text string, o options) error {
 	requester := c.state.Session.Requester
-	p := session.Prompt{ID: e.TS, Author: author, Text: text, Model: o.model, Effort: o.effort}
+	p := session.Prompt{ID: e.TS, Author: author, Text: text, Redacted: e.redacted, Model: o.model, Effort: o.effort}
 	if author.Slack != requester.Slack {
 		if err := b.put(ctx, b.eyes(e, true), b.private("asked/"+e.Channel+"/"+e.TS, at, e.User,
 			"Your message is queued. This thread waits for "+escape(requester.Name)+" to say which repository it is about.")); err != nil {

@@ -85,6 +85,7 @@ func (b *Bot) late(ctx context.Context, opened event, m slack.Message) error {
 		return err
 	}
 	r := session.Received{Key: "read/" + e.Channel + "/" + e.TS, Also: e.Channel + ":" + e.TS, Kind: eventsAPI, Payload: raw, At: b.clock.Now()}
+	r = b.redact(r)
 	fresh, err := b.store.Receive(ctx, r)
 	if err != nil {
 		return session.Wrap("bot.Receive", err)

@@ -143,7 +143,7 @@ func (m *Manager) token(ctx context.Context, id session.ID, start string) (strin
 	}
 	var raw [32]byte
 	_, _ = rand.Read(raw[:]) // never fails: crypto/rand
-	token := base64.RawURLEncoding.EncodeToString(raw[:])
+	token := session.OwnToken + base64.RawURLEncoding.EncodeToString(raw[:])
 	return token, m.c.Store.PutSecret(ctx, tokenKey(id, start), []byte(token))
 }
 

@@ -82,6 +82,7 @@ func (a *attachment) credential(ctx context.Context, q link.CredentialRequest) (
 		a.m.c.Report(a.req.Session, "git credential", err)
 		return link.Credential{}, err
 	}
+	a.m.c.Redactor.Learn(password)
 	a.credit = link.Credential{Username: user, Password: password, Expires: expires}
 	return a.credit, nil
 }

@@ -111,7 +111,7 @@ func (a *actor) serve(ctx context.Context, r request) {
 func (a *actor) take(ctx context.Context, in Input) error {
 	before := a.machine.State()
 	a.machine.Allow(a.hub.terms(ctx, before.Session))
-	ready, err := a.machine.Step(a.hub.clock.Now(), in)
+	ready, err := a.machine.Step(a.hub.clock.Now(), a.hub.redactor.clean(in))
 	if err != nil {
 		a.hub.line.note(before.Session)
 		return err

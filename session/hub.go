@@ -21,6 +21,8 @@ type HubConfig struct {
 	Hours Hours
 	// Starts is how often one session's sandbox may start in an hour; 0: DefaultStarts.
 	Starts int
+	// Redactor takes secrets out of every input before it is decided upon; default: token shapes alone.
+	Redactor *Redactor
 	// OnCommit is called after each commit to a session, in its goroutine: it must return at once.
 	OnCommit func(ID)
 	// Report takes errors of effects, for the operator's log; people learn of them through events.
@@ -34,6 +36,7 @@ type Hub struct {
 	forge     Forge
 	clock     Clock
 	budget    float64
+	redactor  *Redactor
 	onCommit  func(ID)
 	onReport  func(ID, string, error)
 	hours     Hours
@@ -59,9 +62,12 @@ func NewHub(c HubConfig) (*Hub, error) {
 		return nil, Errorf(Internal, "a hub needs a store, sandboxes and a forge")
 	}
 	h := &Hub{
-		store: c.Store, sandboxes: c.Sandboxes, forge: c.Forge, clock: c.Clock, budget: c.Budget, onCommit: c.OnCommit, onReport: c.Report,
+		store: c.Store, sandboxes: c.Sandboxes, forge: c.Forge, clock: c.Clock, budget: c.Budget, redactor: c.Redactor, onCommit: c.OnCommit, onReport: c.Report,
 		hours: c.Hours, starts: c.Starts, line: newLine(c.Room),
 		actors: map[ID]*actor{}, logs: map[ID]*log{},
+	}
+	if h.redactor == nil {
+		h.redactor = NewRedactor()
 	}
 	if h.clock == nil {
 		h.clock = SystemClock{}

@@ -45,6 +45,10 @@ func (m *Machine) prompted(p Prompt) error {
 		position++
 	}
 	m.tell(Event{Kind: KindPrompt, PromptID: p.ID, Prompt: &PromptChange{Author: p.Author, Text: p.Text, State: PromptQueued, Position: position}})
+	if p.Redacted {
+		m.tell(Event{Kind: KindNote, PromptID: p.ID, Note: &Note{Kind: NoteNotice, Text: "What looked like a secret in the message of " + p.Author.Name +
+			" was taken out before it was stored, so the agent does not have it. If it is real, revoke it: it still stands in this thread."}})
+	}
 	m.advance()
 	return nil
 }

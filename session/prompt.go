@@ -33,16 +33,17 @@ func (s PromptState) Finished() bool {
 
 // Prompt is one message for the agent.
 type Prompt struct {
-	ID      string      `json:"id"` // the Slack message's ts: unique in its channel, so in its session
-	Author  Person      `json:"author"`
-	Text    string      `json:"text"`
-	Context string      `json:"context,omitempty"` // untrusted: thread history, quoted messages; marked as data for the agent
-	Model   string      `json:"model,omitempty"`   // provider/model; empty: the session's
-	Effort  string      `json:"effort,omitempty"`
-	Answers string      `json:"answers,omitempty"` // the question of the agent that this replies to
-	State   PromptState `json:"state"`
-	Reason  string      `json:"reason,omitempty"` // why it failed, was stopped or withdrawn: a sentence
-	Attempt int         `json:"attempt,omitempty"`
-	At      time.Time   `json:"at"`
-	Ended   time.Time   `json:"ended,omitzero"`
+	ID       string      `json:"id"` // the Slack message's ts: unique in its channel, so in its session
+	Author   Person      `json:"author"`
+	Text     string      `json:"text"`
+	Context  string      `json:"context,omitempty"` // untrusted: thread history, quoted messages; marked as data for the agent
+	Model    string      `json:"model,omitempty"`   // provider/model; empty: the session's
+	Effort   string      `json:"effort,omitempty"`
+	Redacted bool        `json:"redacted,omitempty"` // something in the text looked like a secret and was taken out
+	Answers  string      `json:"answers,omitempty"`  // the question of the agent that this replies to
+	State    PromptState `json:"state"`
+	Reason   string      `json:"reason,omitempty"` // why it failed, was stopped or withdrawn: a sentence
+	Attempt  int         `json:"attempt,omitempty"`
+	At       time.Time   `json:"at"`
+	Ended    time.Time   `json:"ended,omitzero"`
 }

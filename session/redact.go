@@ -38,7 +38,7 @@ func NewRedactor(secrets ...string) *Redactor {
 }
 
 // maxLearned is how many values that came later are known at a time.
-const maxLearned = 256
+const maxLearned = 64
 
 // Learn adds a value that was not known at the start, such as a token that was just made. Of many the oldest are forgotten: they are
 // to be short-lived.
@@ -92,15 +92,9 @@ func (r *Redactor) String(s string) string {
 	return s
 }
 
-// holds reports whether there may be anything to redact in s or in what its escapes stand for.
-func (r *Redactor) holds(s string) bool {
-	x := r.index()
-	return len(x.find(s, nil, true)) > 0 || len(x.look(s, true)) > 0
-}
-
 // JSON returns raw without secrets in its strings, keys and numbers; still valid JSON. What is not JSON becomes a JSON string.
 func (r *Redactor) JSON(raw json.RawMessage) json.RawMessage {
-	if len(raw) == 0 || plainEscapes(raw) && !r.holds(string(raw)) && json.Valid(raw) {
+	if len(raw) == 0 || plainEscapes(raw) && !r.index().holds(string(raw)) && json.Valid(raw) {
 		return raw
 	}
 	var v any

@@ -108,31 +108,52 @@ func forms(s string) []string {
 // span is a secret's place in a string, in bytes.
 type span struct{ from, to int }
 
-// spans finds secrets of s, in order and without overlaps: those that stand there as they are, or if there are none, those that are disguised.
-// What has spaces in it is looked for where first asks for it: taking something out must not make another of its surroundings.
+// sought is what is looked for besides values.
+type sought uint8
+
+const (
+	words    sought = 1 << iota // shapes without spaces
+	passages                    // shapes with spaces
+)
+
+// spans finds secrets of s, in order and without overlaps: values, whether disguised or not; shapes as they are, and if nothing at all was
+// found, shapes in disguise: one that ends with its line is not to be joined to the next. passages are looked for where first asks for them: taking something out must not
+// make another of its surroundings.
 func (x *index) spans(s string, first bool) []span {
-	if found := x.find(s, nil, first); len(found) > 0 {
-		return merge(found)
+	raw := words
+	if first {
+		raw |= passages
 	}
-	return merge(x.look(s, false))
+	found := x.find(s, nil, raw)
+	if v := look(s); v != nil {
+		defer v.release()
+		text := string(v.text)
+		what := words
+		if len(found) > 0 {
+			what = 0
+		}
+		for _, p := range x.find(text, v, what) {
+			found = append(found, v.place(p))
+		}
+	}
+	return merge(found)
 }
 
-// look finds what is disguised in s. With every, also shapes that have spaces in them, which a text that comes in pieces could not be judged by.
-func (x *index) look(s string, every bool) []span {
+// holds reports whether there may be anything to find in s or in what its escapes stand for.
+func (x *index) holds(s string) bool {
+	if len(x.find(s, nil, words|passages)) > 0 {
+		return true
+	}
 	v := look(s)
 	if v == nil {
-		return nil
+		return false
 	}
 	defer v.release()
-	found := x.find(string(v.text), v, every)
-	for i, p := range found {
-		found[i] = v.place(p)
-	}
-	return found
+	return len(x.find(string(v.text), v, words|passages)) > 0
 }
 
-// find looks through s, which is v's text unless that is nil; with spaced also for shapes that have spaces in them.
-func (x *index) find(s string, v *view, spaced bool) []span {
+// find looks through s, which is v's text unless that is nil.
+func (x *index) find(s string, v *view, what sought) []span {
 	var found []span
 	covered := 0 // by the shape found last: what may begin in it ends with it
 	for i := 0; i+4 <= len(s); i++ {
@@ -154,7 +175,7 @@ func (x *index) find(s string, v *view, spaced bool) []span {
 			if i < covered {
 				break
 			}
-			if shape.spaced && !spaced {
+			if shape.spaced && what&passages == 0 || !shape.spaced && what&words == 0 {
 				continue
 			}
 			from, to := shape.match(s, i, i == 0 || !alnum.has(s[i-1]) || v != nil && v.gap(i))

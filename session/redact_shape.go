@@ -14,7 +14,7 @@ type shape struct {
 	match   func(s string, i int, standing bool) (from, to int)
 }
 
-// OwnToken begins every token that this program makes for the inside of a sandbox.
+// OwnToken begins every token that this program makes for a sandbox: of links, and of what listens inside.
 const OwnToken = "oitok_"
 
 // shapes have the forms that their issuers gave them; none is recognised by an exact length, because those change without notice.
@@ -32,7 +32,7 @@ var shapes = []shape{
 	{anchors: []string{"glpa"}, match: prefixed("glpat-", 16, wordDash)},
 	{anchors: []string{"npm_"}, match: prefixed("npm_", 30, alnum)},
 	{anchors: []string{"AIza"}, match: prefixed("AIza", 30, wordDash)},
-	{anchors: []string{"oito"}, match: prefixed(OwnToken, 16, alnum)},
+	{anchors: []string{"oito"}, match: prefixed(OwnToken, 16, wordDash)},
 }
 
 // followed returns the anchors that a prefix and any byte of an alphabet make, with the rest behind.

@@ -52,7 +52,7 @@ func look(s string) *view {
 		default:
 			changed = true
 			before := len(v.text)
-			if v.text = utf8.AppendRune(v.text, c); size == 3 || c < utf8.RuneSelf { // a percent-encoded byte is a byte
+			if v.text = utf8.AppendRune(v.text, c); size <= 4 || c < utf8.RuneSelf { // %c3 and \xc3 are bytes, \u00c3 is a character
 				v.text = append(v.text[:before], byte(c))
 			}
 			for range len(v.text) - before {

@@ -12,9 +12,11 @@ type Received struct {
 	Key     string          `json:"key"`            // event id, or another identity of the payload
 	Also    string          `json:"also,omitempty"` // a second identity: channel and ts of the message, which two events may share
 	Kind    string          `json:"kind"`           // of envelope: events_api, slash_commands, interactive
-	Payload json.RawMessage `json:"payload"`        // as received
-	At      time.Time       `json:"at"`
-	Handled bool            `json:"handled,omitempty"`
+	Payload json.RawMessage `json:"payload"`        // as received, without secrets
+
+	Redacted bool      `json:"redacted,omitempty"` // the message's text had one
+	At       time.Time `json:"at"`
+	Handled  bool      `json:"handled,omitempty"`
 }
 
 // MessageOp is how a message reaches people.

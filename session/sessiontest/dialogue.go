@@ -198,6 +198,8 @@ func (d *speaker) input(w []string, line string) (session.Input, error) {
 			text = strings.Repeat("x", count)
 		}
 		return session.Prompted{Prompt: session.Prompt{ID: w[2], Author: person(w[1]), Text: text}}, nil
+	case "prompt-with-secret": // as it comes from whoever took the secret out
+		return session.Prompted{Prompt: session.Prompt{ID: w[2], Author: person(w[1]), Text: rest(line, 3), Redacted: true}}, nil
 	case "choose":
 		repo, _ := session.ParseRepo(w[2])
 		return session.RepositoryChosen{By: person(w[1]), Repo: repo, Base: w[3]}, nil

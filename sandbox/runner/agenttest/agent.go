@@ -18,6 +18,8 @@
 //	!fail REASON               ends the turn as failed
 //	!crash                     ends the runner's process at once, as SIGKILL does
 //
+// @{PATH} in an argument is what that file of the checkout holds.
+//
 // An answer is always given: "Done." if the prompt said nothing.
 package agenttest
 
@@ -116,7 +118,16 @@ type turn struct {
 	said   bool
 }
 
+var fileForm = regexp.MustCompile(`@\{[^}]+\}`)
+
 func (t *turn) do(ctx context.Context, o directive) error {
+	o.argument = fileForm.ReplaceAllStringFunc(o.argument, func(form string) string {
+		b, err := os.ReadFile(filepath.Join(t.config.Dir, form[2:len(form)-1]))
+		if err != nil {
+			return form
+		}
+		return strings.TrimSuffix(string(b), "\n")
+	})
 	switch o.verb {
 	case "write", "append":
 		name, content, _ := strings.Cut(o.argument, " ")

@@ -43,7 +43,7 @@ type Port struct {
 
 // New makes a port with a token of its own: everything in the sandbox, and without isolation everything on the computer, can reach it.
 func New(links Linker, clock session.Clock) *Port {
-	return &Port{links: links, clock: clock, token: rand.Text()}
+	return &Port{links: links, clock: clock, token: session.OwnToken + rand.Text()}
 }
 
 // Token is what callers present as their API key.

@@ -62,7 +62,7 @@ func (a *Agent) launch(ctx context.Context, c runner.AgentConfig) (*server, erro
 	if err != nil {
 		return nil, err
 	}
-	password := rand.Text()
+	password := session.OwnToken + rand.Text()
 	s, err := start(ctx, a.c.Binary, serverDir(c), c.Dir, password, environ(c, config, password))
 	if err != nil {
 		return nil, err

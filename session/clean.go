@@ -1,0 +1,65 @@
+package session
+
+import (
+	"reflect"
+	"slices"
+)
+
+// clean takes secrets out of what people, forges and sandboxes say to a session. What a runner told comes clean: it is redacted where it is
+// read, beside the commits.
+func (r *Redactor) clean(in Input) Input {
+	switch in := in.(type) {
+	case Prompted:
+		p := &in.Prompt
+		text := r.String(p.Text)
+		p.Redacted = p.Redacted || text != p.Text
+		p.Text, p.Context, p.Author.Name = text, r.String(p.Context), r.String(p.Author.Name)
+		return in
+	case Collected:
+		if in.Changes == nil {
+			return in
+		}
+		c := *in.Changes
+		c.Files, c.Attention = slices.Clone(c.Files), slices.Clone(c.Attention)
+		r.walk(reflect.ValueOf(&c).Elem())
+		in.Changes = &c
+		return in
+	case StartFailed:
+		in.Err.Message = r.String(in.Err.Message)
+		return in
+	case DeliveryFailed:
+		in.Err.Message = r.String(in.Err.Message)
+		return in
+	case CollectFailed:
+		in.Err.Message = r.String(in.Err.Message)
+		return in
+	case OpenFailed:
+		in.Err.Message = r.String(in.Err.Message)
+		return in
+	case SuspendFailed:
+		in.Err.Message = r.String(in.Err.Message)
+		return in
+	case LinkFailed:
+		in.Reason = r.String(in.Reason)
+		return in
+	case Lost:
+		in.Reason = r.String(in.Reason)
+		return in
+	case Proposed:
+		in.Proposal.Title, in.Proposal.Body = r.String(in.Proposal.Title), r.String(in.Proposal.Body)
+		return in
+	case Updated:
+		in.Text = r.String(in.Text)
+		return in
+	case Asked:
+		in.Question, in.Options = r.String(in.Question), slices.Clone(in.Options)
+		for i, o := range in.Options {
+			in.Options[i] = r.String(o)
+		}
+		return in
+	case PullRequestOpened:
+		in.PullRequest.Title = r.String(in.PullRequest.Title)
+		return in
+	}
+	return in
+}
