@@ -50,6 +50,9 @@ type Options struct {
 // drainFor is how long an orderly stop waits for model answers that are being streamed.
 const drainFor = 20 * time.Second
 
+// lookFor is how long after a restore messages are looked up before they are posted: what a backup leaves to be done again is done by then.
+const lookFor = 24 * time.Hour
+
 // App is the bot with everything it works with.
 type App struct {
 	c   Config
@@ -82,14 +85,14 @@ func NewApp(c Config, o Options) (*App, error) {
 	if o.Ready == nil {
 		o.Ready = func() {}
 	}
-	return &App{c: c, o: o, log: o.Logger, redactor: c.Secrets.redactor()}, nil
+	return &App{c: c, o: o, log: slog.New(quiet{o.Logger.Handler()}), redactor: c.Secrets.redactor()}, nil
 }
 
 // Run runs the bot until ctx ends, and then stops in good order: no new events, model answers that stream may finish, links say good-bye.
 // Sandboxes live on; the next run finds them.
 func (a *App) Run(ctx context.Context) (err error) {
 	if a.db, err = boltdb.Open(filepath.Join(a.c.DataDir, storeName), boltdb.Options{
-		MasterKey: a.c.Secrets.MasterKey, Clock: a.o.Clock, Witness: a.o.Witness,
+		MasterKey: a.c.Secrets.MasterKey, Clock: a.o.Clock, Report: a.storage, Witness: a.o.Witness,
 	}); err != nil {
 		return err
 	}
@@ -223,7 +226,12 @@ func (a *App) build(ctx context.Context) (err error) {
 	if a.web, err = weblite.New(weblite.Config{Sessions: a.hub, Key: webKey, PublicURL: a.c.PublicURL, Clock: a.o.Clock, Logger: a.log}); err != nil {
 		return err
 	}
+	restored, err := a.db.Restored(ctx)
+	if err != nil {
+		return err
+	}
 	a.bot, err = bot.New(bot.Config{
+		Restored: a.o.Clock.Now().Sub(restored) < lookFor,
 		BotToken: a.c.Secrets.SlackBotToken, AppToken: a.c.Secrets.SlackAppToken, APIURL: a.c.SlackAPIURL,
 		Store: a.db, Sessions: a.hub, Repositories: a.github, Linking: a.github, Redactor: a.redactor, Clock: a.o.Clock, Logger: a.log,
 		DefaultModel: a.c.Model, ModelAvailable: a.available, Log: a.web.Link,
@@ -320,33 +328,4 @@ func (a *App) network() (*proxy.Proxy, error) {
 		a.o.World(&c)
 	}
 	return proxy.New(c)
-}
-
-// hourly tidies up now and every hour until ctx ends: orphaned sandboxes, and what the inbox need not remember any more.
-func (a *App) hourly(ctx context.Context) {
-	if err := a.sweep(ctx); err != nil {
-		a.log.Warn("looking for orphaned sandboxes", "error", err)
-	}
-	if err := a.db.Prune(ctx); err != nil {
-		a.log.Warn("pruning the inbox", "error", err)
-	}
-	stop := a.o.Clock.AfterFunc(time.Hour, func() {
-		if ctx.Err() == nil {
-			a.hourly(ctx)
-		}
-	})
-	context.AfterFunc(ctx, func() { stop() })
-}
-
-// sweep ends sandboxes that no session knows.
-func (a *App) sweep(ctx context.Context) error {
-	sessions, err := a.db.List(ctx, 1<<30)
-	if err != nil {
-		return err
-	}
-	known := map[string]bool{}
-	for _, s := range sessions {
-		known[s.Sandbox.Name], known[s.Sandbox.Image] = true, true
-	}
-	return a.manager.Sweep(ctx, func(name string) bool { return known[name] })
 }

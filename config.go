@@ -48,6 +48,7 @@ type Config struct {
 	AllowGuests     bool     `name:"inspect-allow-guests" env:"INSPECT_ALLOW_GUESTS" help:"Let guests and people of other organisations act."`
 	EmojiApprove    string   `name:"inspect-emoji-approve" env:"INSPECT_EMOJI_APPROVE" default:"white_check_mark" help:"Reaction that approves a card."`
 	EmojiStop       string   `name:"inspect-emoji-stop" env:"INSPECT_EMOJI_STOP" default:"octagonal_sign" help:"Reaction that stops a turn."`
+	RetentionDays   int      `name:"inspect-retention-days" env:"INSPECT_RETENTION_DAYS" default:"90" help:"Days that a session is kept after the last thing that happened in it; 0 keeps all."`
 	OpenCode        string   `name:"inspect-opencode" env:"INSPECT_OPENCODE" help:"The agent's binary (default: opencode on PATH, else fetched once by npm)."`
 	LogLevel        string   `name:"inspect-log-level" env:"INSPECT_LOG_LEVEL" default:"info" help:"debug, info, warn or error; JSON lines on standard error."`
 
@@ -229,6 +230,8 @@ func (c *Config) check() error {
 		return &ConfigError{"INSPECT_LOCAL_ISOLATION", fmt.Sprintf("is %q. Use bwrap or none.", c.Isolation)}
 	case c.MaxSandboxes != nil && *c.MaxSandboxes < 1:
 		return &ConfigError{"INSPECT_MAX_SANDBOXES", fmt.Sprintf("is %d. It must be at least 1: nothing could run otherwise.", *c.MaxSandboxes)}
+	case c.RetentionDays < 0 || c.RetentionDays > 36_500:
+		return &ConfigError{"INSPECT_RETENTION_DAYS", fmt.Sprintf("is %d. Write a number of days, such as 90, or 0 to keep every session.", c.RetentionDays)}
 	case c.SetupTimeout <= 0:
 		return &ConfigError{"SETUP_TIMEOUT_SECONDS", "must be above 0."}
 	case c.StartTimeout <= 0:

@@ -4,6 +4,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -70,17 +71,23 @@ func TestScripts(t *testing.T) {
 			p := &play{stage: s, dir: e.WorkDir, agent: agent, cache: cache, isolation: box}
 			e.Values[playKey{}] = p
 			e.Defer(func() {
-				if err := p.end(); err != nil {
+				if err := errors.Join(p.end(), p.unmount()); err != nil {
 					t.Errorf("sandboxes were left: %v", err)
 				}
 				s.close()
 			})
 			return nil
 		},
+		Condition: func(what string) (bool, error) {
+			if what != "smalldisk" {
+				return false, fmt.Errorf("unknown condition %q", what)
+			}
+			return canMount(t), nil
+		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"bot": verb((*play).cmdBot), "restart": verb((*play).cmdRestart), "crash": verb((*play).cmdCrash), "clock": verb((*play).cmdClock),
 			"slack": verb((*play).cmdSlack), "thread": verb((*play).cmdThread), "private": verb((*play).cmdPrivate), "link": verb((*play).cmdLink),
-			"github": verb((*play).cmdGitHub), "model": verb((*play).cmdModel), "release": verb((*play).cmdRelease), "page": verb((*play).cmdPage),
+			"github": verb((*play).cmdGitHub), "model": verb((*play).cmdModel), "release": verb((*play).cmdRelease), "page": verb((*play).cmdPage), "disk": verb((*play).cmdDisk),
 			"sandbox": verb((*play).cmdSandbox),
 		},
 	})
@@ -117,6 +124,7 @@ type play struct {
 	threads         map[string][2]string
 	bot             *botProcess
 	settings        []string // of bot, kept for restart
+	mounted         bool     // the data directory is a small disk
 }
 
 func (p *play) logTail() string {

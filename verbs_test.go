@@ -29,7 +29,8 @@ func text(s string) string {
 	return strings.ReplaceAll(s, `\n`, "\n")
 }
 
-// slack mention|lobby|post PERSON TEXT (lobby is a mention in the channel where the guest is), slack reply PERSON TEXT, slack dm PERSON TEXT, slack react|unreact PERSON EMOJI PATTERN,
+// slack mention|lobby|post PERSON TEXT (lobby is a mention in the channel where the guest is), slack reply PERSON TEXT, slack recall PERSON TEXT (a reply that
+// mentions the bot), slack dm PERSON TEXT, slack react|unreact PERSON EMOJI PATTERN,
 // slack press PERSON BUTTON PATTERN, slack command PERSON TEXT. What is written begins or goes on with the newest conversation.
 func (p *play) cmdSlack(ctx context.Context, _ *testscript.TestScript, args []string) error {
 	if len(args) < 3 {
@@ -49,6 +50,9 @@ func (p *play) cmdSlack(ctx context.Context, _ *testscript.TestScript, args []st
 		return open(who.DM(said))
 	case "lobby":
 		return open(who.Mention("lobby", said))
+	case "recall": // a mention in the newest conversation's thread
+		_, err := who.Reply(p.channel, p.thread, "<@"+p.stage.slack.Bot().ID+"> "+said)
+		return err
 	case "reply":
 		_, err := who.Reply(p.channel, p.thread, said)
 		return err

@@ -41,6 +41,10 @@ type Config struct {
 	ApproveEmoji string // default white_check_mark
 	StopEmoji    string // default octagonal_sign
 
+	// Restored tells that the store came out of a backup not long ago. Slack may have messages that it does not know of: what is about a
+	// prompt is looked up before it is posted.
+	Restored bool
+
 	AllowedChannels []string // ids; empty: wherever the bot was invited. With a list, a direct message counts only if its id is on it.
 	AllowGuests     bool     // guests and people of other workspaces may act
 }
@@ -156,6 +160,7 @@ type Bot struct {
 	lanes     lanes
 	presenter presenter
 	sender    sender
+	errands   errands
 }
 
 // identity is who the bot is in its workspace.
@@ -229,6 +234,7 @@ func (b *Bot) Run(ctx context.Context) error {
 	wg.Wait()
 	b.lanes.wait()
 	b.presenter.wait()
+	b.errands.end()
 	if asked.Err() != nil {
 		return nil
 	}

@@ -61,6 +61,9 @@ func (b *Bot) take(ctx context.Context, c *connection, f frame) error {
 		received = b.redact(received)
 		received.At = b.clock.Now()
 		if fresh, err = b.store.Receive(ctx, received); err != nil {
+			if errors.Is(err, session.ErrStorage) {
+				b.untaken(b.running, f)
+			}
 			return session.Wrap("bot.Receive", err)
 		}
 	}

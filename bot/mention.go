@@ -2,6 +2,7 @@ package bot
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"regexp"
 	"slices"
@@ -46,7 +47,8 @@ func (b *Bot) mayBeAddressed(ctx context.Context, e event) (bool, error) {
 	}
 	_, err := b.cfg.Sessions.Find(ctx, b.thread(e))
 	if session.CodeOf(err) == session.NotFound {
-		return false, nil
+		gone, ok := errors.AsType[*session.Removed](err)
+		return ok && gone.Rooted, nil
 	}
 	return err == nil, session.Wrap("bot.Find", err)
 }
@@ -55,6 +57,7 @@ func (b *Bot) mayBeAddressed(ctx context.Context, e event) (bool, error) {
 type conversation struct {
 	id    session.ID // empty: no session yet
 	state session.State
+	gone  *session.Removed // the session that was here, if there is none now
 }
 
 // fresh reports whether the session has not had its first prompt.
@@ -73,6 +76,9 @@ func (b *Bot) message(ctx context.Context, e event) error {
 	}
 	if err != nil && session.CodeOf(err) != session.NotFound {
 		return session.Wrap("bot.message", err)
+	}
+	if gone, ok := errors.AsType[*session.Removed](err); ok {
+		c = conversation{gone: gone}
 	}
 	words := withoutUs(e.Text, b.self.user)
 	if !b.addressed(e, c) || strings.HasPrefix(strings.ToLower(words), "!aside") {
@@ -99,6 +105,15 @@ func (b *Bot) message(ctx context.Context, e event) error {
 	case slices.Contains(controls, word):
 		return b.whisper(ctx, "help/"+e.Channel+"/"+e.TS, at, e.User, code(word)+" is not available yet. "+b.help())
 	}
+	if c.gone != nil {
+		key := "removed/" + e.Channel + "/" + e.TS
+		if !e.direct() && !mentions(e.Text, b.self.user) {
+			return b.whisper(ctx, key, at, e.User, c.gone.Error()+" So your message was not taken. Mention me in it, and I start a new one here.")
+		}
+		if err := b.whisper(ctx, key, at, e.User, c.gone.Error()+" I start a new one, which knows what was said in this thread but has nothing of the old one's work."); err != nil {
+			return err
+		}
+	}
 	return b.prompt(ctx, e, c, at, author, text)
 }
 
@@ -111,6 +126,8 @@ func (b *Bot) addressed(e event, c conversation) bool {
 		return false
 	case named, e.direct():
 		return true
+	case c.gone != nil:
+		return inThread && c.gone.Rooted
 	case c.id == "" || !inThread:
 		return false
 	case c.state.Session.Rooted:

@@ -226,6 +226,8 @@ func (s *sender) begin(ctx context.Context, m session.Message, lane string, now 
 		s.edited[m.Key] = now
 	}
 	_, doubt := s.doubt[m.Key]
+	// These are named by their prompt, not by a place in the log, which a restored store fills anew.
+	doubt = doubt || s.bot.cfg.Restored && (m.Subject.Kind == "status" || m.Subject.Kind == "result")
 	s.wg.Go(func() {
 		s.send(ctx, m, doubt)
 		s.mu.Lock()

@@ -76,6 +76,18 @@ func (p *presenter) notify(id session.ID) {
 	p.wg.Go(func() { p.follow(ctx, id, t) })
 }
 
+// busy returns the sessions in which something is going on, and the context of Run; nil before and after.
+func (p *presenter) busy() (ctx context.Context, ids []session.ID) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for id, t := range p.tellers {
+		if t.running {
+			ids = append(ids, id)
+		}
+	}
+	return p.ctx, ids
+}
+
 // forget makes room for another session. p.mu is held.
 func (p *presenter) forget() {
 	if len(p.tellers) < maxTellers || p.ctx == nil {

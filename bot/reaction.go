@@ -52,7 +52,7 @@ func (b *Bot) reaction(ctx context.Context, e event) error {
 	m, err := b.ours(ctx, e.Item.Channel, e.Item.TS)
 	switch {
 	case session.CodeOf(err) == session.NotFound:
-		return nil
+		return b.forgotten(ctx, e)
 	case err != nil:
 		return session.Wrap("bot.MessageAt", err)
 	case !b.means(e, m):
@@ -94,4 +94,21 @@ func (b *Bot) reaction(ctx context.Context, e event) error {
 		return b.linkFor(ctx, m.Session, by, at, key)
 	}
 	return nil
+}
+
+// forgotten answers an approval of a message of ours that we do not know: its session was removed, or is not in the backup that was restored.
+func (b *Bot) forgotten(ctx context.Context, e event) error {
+	if e.ItemUser != b.self.user || emojiName(e.Reaction) != b.cfg.ApproveEmoji || isDirect(e.Item.Channel) {
+		return nil
+	}
+	at := place{channel: e.Item.Channel}
+	_, refusal, silent, err := b.who(ctx, e.User, e.Item.Channel)
+	switch {
+	case err != nil || silent:
+		return err
+	case refusal != "":
+		return b.refuse(ctx, at, e.Item.TS, e.User, refusal)
+	}
+	return b.whisper(ctx, "forgotten/"+e.Item.Channel+"/"+e.Item.TS+"/"+e.User, at, e.User,
+		"I do not know that message any more, so nothing came of your reaction: sessions are not kept for ever. Mention me in its thread to start anew.")
 }

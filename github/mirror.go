@@ -73,6 +73,22 @@ func (g *GitHub) quarantine(ctx context.Context, id session.ID, mirror string) (
 	return dir, nil
 }
 
+// Sweep removes the commits that are held for sessions that are not known any more. It goes on after a failure and returns all of them.
+func (g *GitHub) Sweep(ctx context.Context, known func(session.ID) bool) error {
+	entries, err := os.ReadDir(filepath.Join(g.git.dir, "quarantine"))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	all := []error{err}
+	for _, e := range entries {
+		name, ok := strings.CutSuffix(e.Name(), ".git")
+		if id := session.ID(name); ok && id.Valid() && ctx.Err() == nil && !known(id) {
+			all = append(all, os.RemoveAll(g.quarantineDir(id)))
+		}
+	}
+	return session.Wrap("github.Sweep", errors.Join(all...))
+}
+
 // incoming is where one bundle is unpacked: objects that see the quarantine's, and that the quarantine does not see until they are taken. What
 // is refused, or was left by a crash, leaves nothing behind.
 type incoming struct{ quarantine, objects string }

@@ -264,6 +264,11 @@ func (m *Manager) putAway(ctx context.Context, id session.ID, h session.Handle) 
 	return "", nil
 }
 
+// Forget drops what is kept for a session that exists no longer. Its image goes with the next Sweep.
+func (m *Manager) Forget(ctx context.Context, id session.ID) error {
+	return session.Wrap("sandbox.Forget", m.c.Store.DeleteSecret(ctx, imageKey(id)))
+}
+
 // Sweep destroys this installation's sandboxes whose names are not known, and deletes such images; known is asked for both, and must know
 // every session's. It goes on after a failure and returns all of them.
 func (m *Manager) Sweep(ctx context.Context, known func(name string) bool) error {

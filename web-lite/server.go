@@ -2,6 +2,7 @@ package weblite
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"net"
 	"net/http"
@@ -154,6 +155,10 @@ func (s *Server) nothingHere(w http.ResponseWriter, _ *http.Request) {
 
 // fail answers with an error of the sessions. The operator's log has the chain; the address, which may carry a token, is not in it.
 func (s *Server) fail(w http.ResponseWriter, op string, id session.ID, err error) {
+	if gone, ok := errors.AsType[*session.Removed](err); ok {
+		s.refuse(w, http.StatusGone, "Removed", gone.Error())
+		return
+	}
 	switch session.CodeOf(err) {
 	case session.NotFound:
 		s.refuse(w, http.StatusNotFound, "No such session", "The link is right, but its session is not kept here any more. Ask in the Slack thread.")

@@ -10,6 +10,7 @@ import (
 	"os"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 
 	"openinspect/sandbox/link"
@@ -28,6 +29,7 @@ type journal struct {
 	clock session.Clock
 	seen  map[string]bool // prompts that the journal already held when it was opened
 
+	order   sync.Mutex // held by whoever appends: while the disk is full, everybody waits for their turn
 	mu      sync.Mutex
 	f       *os.File
 	n       int64
@@ -76,11 +78,35 @@ func openJournal(path, id string, clock session.Clock) (*journal, error) {
 	return j, nil
 }
 
-// append numbers an event, writes it and shows it to the readers.
+// roomEvery is how often a journal on a full disk looks whether there is room again.
+const roomEvery = time.Second
+
+// append numbers an event, writes it and shows it to the readers. On a full disk it waits for room: what the agent does must be told, and a
+// runner that gave up would only be started again on the same disk.
 func (j *journal) append(e session.Event) error {
 	if e.At.IsZero() {
 		e.At = j.clock.Now()
 	}
+	j.order.Lock()
+	defer j.order.Unlock()
+	for {
+		err := j.enter(e)
+		if !errors.Is(err, syscall.ENOSPC) && !errors.Is(err, syscall.EDQUOT) {
+			return err
+		}
+		room := make(chan struct{})
+		stop := j.clock.AfterFunc(roomEvery, func() { close(room) })
+		select {
+		case <-room:
+		case <-j.broken:
+			stop()
+			return err
+		}
+	}
+}
+
+// enter writes one event. A full disk is its only error after which it may be called again.
+func (j *journal) enter(e session.Event) error {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	if j.err != nil {
@@ -91,9 +117,14 @@ func (j *journal) append(e session.Event) error {
 		return fmt.Errorf("journal: %w", err)
 	}
 	if _, err := j.f.Write(line); err != nil {
-		_ = j.f.Truncate(j.size) // a torn line must not be followed by another; opening drops it otherwise
-		j.fail(fmt.Errorf("journal: %w", err))
-		return j.err
+		err = fmt.Errorf("journal: %w", err)
+		// A torn line must not be followed by another; opening drops it otherwise.
+		torn := j.f.Truncate(j.size)
+		if torn != nil || !errors.Is(err, syscall.ENOSPC) && !errors.Is(err, syscall.EDQUOT) {
+			j.fail(err)
+			return j.err
+		}
+		return err
 	}
 	j.n++
 	j.size += int64(len(line))

@@ -4,11 +4,13 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -225,4 +227,58 @@ func TestSubject(t *testing.T) {
 			t.Errorf("subject(%q) = %q, want %q", text, got, want)
 		}
 	}
+}
+
+// TestJournalOnAFullDisk: the journal waits for room, in order, and loses nothing.
+func TestJournalOnAFullDisk(t *testing.T) {
+	dir := t.TempDir()
+	if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, "size=64k"); err != nil {
+		if os.Getenv("TEST_ALL") == "1" {
+			t.Fatal(err)
+		}
+		t.Skipf("no small file system can be mounted here: %v", err)
+	}
+	t.Cleanup(func() { _ = syscall.Unmount(dir, syscall.MNT_DETACH) })
+	path, filler := filepath.Join(dir, "journal"), filepath.Join(dir, "filler")
+	synctest.Test(t, func(t *testing.T) {
+		j := opened(t, path)
+		told(t, j, "before")
+		if err := os.WriteFile(filler, make([]byte, 64<<10), 0o600); !errors.Is(err, syscall.ENOSPC) {
+			t.Fatal(err)
+		}
+		big := strings.Repeat("x", 10_000) // more than the page has room for, so the line is torn
+		done := make(chan error)
+		go func() { done <- j.append(note(big)) }()
+		time.Sleep(10 * roomEvery)
+		select {
+		case err := <-done:
+			t.Fatalf("on a full disk: %v", err)
+		default:
+		}
+		if n := j.newest(); n != 1 {
+			t.Errorf("%d lines, want 1", n)
+		}
+		if err := os.Remove(filler); err != nil {
+			t.Fatal(err)
+		}
+		if err := <-done; err != nil {
+			t.Fatal(err)
+		}
+		told(t, j, "after")
+		if err := j.close(); err != nil {
+			t.Fatal(err)
+		}
+		b, err := os.ReadFile(path)
+		lines := strings.Split(strings.TrimSpace(string(b)), "\n")
+		if err != nil || len(lines) != 3 || !strings.Contains(lines[0], "before") || !strings.Contains(lines[1], big) || !strings.Contains(lines[2], "after") {
+			t.Errorf("the journal has %d lines, %v", len(lines), err)
+		}
+		j = opened(t, path)
+		if err := errors.Join(j.close(), os.Remove(path)); err != nil || j.n != 3 {
+			t.Errorf("opened again it has %d lines, %v", j.n, err)
+		}
+		if err := j.append(note("late")); !errors.Is(err, errClosed) {
+			t.Errorf("after close: %v", err)
+		}
+	})
 }

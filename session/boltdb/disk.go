@@ -24,7 +24,11 @@ type disk struct {
 
 	mu      sync.Mutex
 	refuses bool
+	last    time.Time // it refused
 }
+
+// calm is how long a disk must not have refused anything to be called good again: on a full one small writes go through between others.
+const calm = 10 * time.Second
 
 // anchorPause is how long an attempt to make a commit certain waits for the next.
 const anchorPause = 250 * time.Millisecond
@@ -88,7 +92,7 @@ func anchor(path string, pageSize int) error {
 func (db *DB) refusal(err error) error {
 	db.disk.mu.Lock()
 	first := !db.disk.refuses
-	db.disk.refuses = true
+	db.disk.refuses, db.disk.last = true, db.clock.Now()
 	db.disk.mu.Unlock()
 	if first && db.disk.report != nil {
 		db.disk.report(err)
@@ -103,8 +107,10 @@ func (db *DB) refusal(err error) error {
 // works notes that a write went through.
 func (db *DB) works() {
 	db.disk.mu.Lock()
-	again := db.disk.refuses
-	db.disk.refuses = false
+	again := db.disk.refuses && db.clock.Now().Sub(db.disk.last) >= calm
+	if again {
+		db.disk.refuses = false
+	}
 	db.disk.mu.Unlock()
 	if again && db.disk.report != nil {
 		db.disk.report(nil)

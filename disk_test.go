@@ -1,0 +1,65 @@
+//go:build linux
+
+package main
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"syscall"
+	"testing"
+
+	"github.com/rogpeppe/go-internal/testscript"
+)
+
+// canMount reports whether scripts can have a small disk of their own: as root.
+func canMount(t *testing.T) bool {
+	if os.Getenv("TEST_ALL") == "1" {
+		return true
+	}
+	dir := t.TempDir()
+	if syscall.Mount("tmpfs", dir, "tmpfs", 0, "size=1m") != nil {
+		return false
+	}
+	return syscall.Unmount(dir, 0) == nil
+}
+
+// disk small SIZE: makes the data directory a file system of that size, before the bot is started. disk fill: takes all that is left of it.
+// disk free: gives it back.
+func (p *play) cmdDisk(_ context.Context, _ *testscript.TestScript, args []string) error {
+	data := filepath.Join(p.dir, "data")
+	filler := filepath.Join(data, "filler")
+	switch {
+	case len(args) == 2 && args[0] == "small":
+		if err := os.Mkdir(data, 0o700); err != nil {
+			return err
+		}
+		err := syscall.Mount("tmpfs", data, "tmpfs", 0, "mode=0700,size="+args[1])
+		p.mounted = err == nil
+		return err
+	case len(args) == 1 && args[0] == "fill":
+		f, err := os.Create(filler)
+		if err != nil {
+			return err
+		}
+		defer f.Close()
+		for page := make([]byte, 4096); err == nil; {
+			_, err = f.Write(page)
+		}
+		if !errors.Is(err, syscall.ENOSPC) {
+			return err
+		}
+		return nil
+	case len(args) == 1 && args[0] == "free":
+		return os.Remove(filler)
+	}
+	return usage("disk small SIZE|fill|free")
+}
+
+func (p *play) unmount() error {
+	if !p.mounted {
+		return nil
+	}
+	return syscall.Unmount(filepath.Join(p.dir, "data"), syscall.MNT_DETACH)
+}
