@@ -241,8 +241,8 @@ func (a *App) build(ctx context.Context) (err error) {
 }
 
 // linked takes how a person's linking ended: they are told, and approvals that wait for it go on.
-func (a *App) linked(ctx context.Context, slack string, account *session.Identity, cause error) {
-	a.bot.LinkDone(ctx, slack, account, cause)
+func (a *App) linked(ctx context.Context, slack, flow string, account *session.Identity, cause error) error {
+	return a.bot.LinkDone(ctx, slack, flow, account, cause)
 }
 
 func (a *App) report(id session.ID, op string, err error) {

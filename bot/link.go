@@ -51,12 +51,13 @@ func (b *Bot) withAccount(ctx context.Context, p session.Person) session.Person 
 }
 
 // LinkDone tells how the linking of a Slack user's account ended: with the account, or with an error that has a sentence for them.
-// Approvals that wait for it go on. Before Run has connected to Slack it waits for that.
-func (b *Bot) LinkDone(ctx context.Context, slack string, account *session.Identity, cause error) {
+// Approvals that wait for it go on. Before Run has connected to Slack it waits for that. It may be called again for the same flow, until it
+// returns nil: the person is told once.
+func (b *Bot) LinkDone(ctx context.Context, slack, flow string, account *session.Identity, cause error) error {
 	select {
 	case <-b.ready:
 	case <-ctx.Done():
-		return
+		return ctx.Err()
 	}
 	by := session.Person{Slack: slack, Name: b.nameOf(ctx, slack), GitHub: account}
 	text := "Your GitHub account was not linked. " + escape(session.Sentence(cause))
@@ -65,13 +66,8 @@ func (b *Bot) LinkDone(ctx context.Context, slack string, account *session.Ident
 		text = "Linked: you are " + escape(account.Login) + " on GitHub. `/inspect unlink` undoes it."
 		in = session.Linked{By: by}
 	}
-	key := fmt.Sprintf("linked/%s/%d", slack, b.clock.Now().UnixNano())
-	if err := b.put(ctx, session.Message{Key: key, Op: session.MessageDirect, User: slack, Text: text, Urgent: true}); err != nil {
-		b.logger.Error("telling how a linking ended", "slack", slack, "error", err)
-	}
-	if err := b.toWaiting(ctx, slack, in); err != nil {
-		b.logger.Error("resuming approvals after linking", "slack", slack, "error", err)
-	}
+	err := b.put(ctx, session.Message{Key: "linked/" + slack + "/" + flow, Op: session.MessageDirect, User: slack, Text: text, Urgent: true})
+	return session.Wrap("bot.LinkDone", errors.Join(err, b.toWaiting(ctx, slack, in)))
 }
 
 // toWaiting sends an input to every session in which an approval of the person's waits for their linking.

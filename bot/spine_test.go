@@ -16,6 +16,16 @@ func (r *rig) link(user string, account session.Identity) {
 	}
 }
 
+// linked tells the bot how a linking ended, twice: it may have been killed before it knew that it had told.
+func (r *rig) linked(user string, account *session.Identity, cause error) {
+	r.t.Helper()
+	for range 2 {
+		if err := r.bot.LinkDone(r.ctx, user, "flow1", account, cause); err != nil {
+			r.t.Fatal(err)
+		}
+	}
+}
+
 func TestMentionToPullRequest(t *testing.T) {
 	r := newRig(t)
 	r.link("U0BOB", session.Identity{ID: 7, Login: "bob-gh"})
@@ -167,7 +177,7 @@ func TestApprovalWaitsForLinking(t *testing.T) {
 	r.start() // what waits, waits on
 	account := session.Identity{ID: 9, Login: "alice-gh"}
 	r.link("U0ALICE", account)
-	r.bot.LinkDone(r.ctx, "U0ALICE", &account, nil)
+	r.linked("U0ALICE", &account, nil)
 	r.shown(ts, "Opened as #1 by alice")
 	r.until("the confirmation", func(s *slacktest.Snapshot) bool {
 		all := s.Messages("D0ALICE")
@@ -205,6 +215,6 @@ func TestLinkingThatFails(t *testing.T) {
 		t.Fatal(err)
 	}
 	r.told("bob", "I sent you a direct message")
-	r.bot.LinkDone(r.ctx, "U0BOB", nil, session.Errorf(session.Forbidden, "You declined on GitHub."))
+	r.linked("U0BOB", nil, session.Errorf(session.Forbidden, "You declined on GitHub."))
 	r.told("bob", "You declined on GitHub")
 }

@@ -3,6 +3,7 @@ package github
 import (
 	"context"
 	"strings"
+	"time"
 
 	"openinspect/session"
 )
@@ -17,7 +18,7 @@ func (g *GitHub) Collect(ctx context.Context, r session.CollectRequest, bundle s
 	if err != nil {
 		return nil, err
 	}
-	token, revoke, err := g.mint(ctx, r.Repo, readContents)
+	token, revoke, err := g.mint(ctx, r.Repo, readContents, time.Time{})
 	if err != nil {
 		return nil, err
 	}

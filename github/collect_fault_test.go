@@ -148,7 +148,7 @@ func TestRevokingFails(t *testing.T) {
 	var reported []error
 	w.github.c.Report = func(_ string, err error) { reported = append(reported, err) }
 	for i, fails := range []int{1, 2} {
-		_, revoke, err := w.github.mint(context.Background(), web, readContents)
+		_, revoke, err := w.github.mint(context.Background(), web, readContents, time.Time{})
 		if err != nil {
 			t.Fatal(err)
 		}

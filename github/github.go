@@ -2,11 +2,9 @@ package github
 
 import (
 	"context"
-	"maps"
 	"net/http"
 	"net/url"
 	"path/filepath"
-	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -39,8 +37,9 @@ type Config struct {
 	Dir        string // for mirrors and quarantines
 	Store      Store
 	Clock      session.Clock
-	// Linked is told how a person's linking ended: with an identity, or with an error whose sentence is for them.
-	Linked func(ctx context.Context, slack string, id *session.Identity, err error)
+	// Linked is told how a person's linking ended: with an identity, or with an error whose sentence is for them. It is told again, with the
+	// same flow, until it returns nil: also by the next start.
+	Linked func(ctx context.Context, slack, flow string, id *session.Identity, err error) error
 	// LogURL is the unsigned address of a session's page, for pull requests' bodies; "" leaves it out.
 	LogURL func(session.ID) string
 	// Report takes errors nobody else hears of, such as a token that could not be revoked.
@@ -66,7 +65,9 @@ type GitHub struct {
 	list          []session.RepositoryInfo
 	listedAt      time.Time
 	flows         map[string]*flow  // by Slack user
-	reading       map[string]func() // read tokens of sandboxes that are not revoked yet, and how to revoke them
+	minted        map[string]bool   // keys of installation tokens that this run made and has not revoked
+	handed        map[string]func() // by key: revokes what a sandbox holds
+	revoking      sync.WaitGroup    // of what an earlier run left
 	repos         keyed             // one git operation per repository at a time
 	users         keyed             // one refresh per person at a time
 }
@@ -90,7 +91,7 @@ func New(c Config) (*GitHub, error) {
 	}
 	g := &GitHub{
 		c: c, base: base, ctx: context.Background(), timeout: 30 * time.Second, git: newGit(filepath.Join(c.Dir, "git")),
-		installations: map[session.Repo]int64{}, flows: map[string]*flow{}, reading: map[string]func(){},
+		installations: map[session.Repo]int64{}, flows: map[string]*flow{}, minted: map[string]bool{}, handed: map[string]func(){},
 		limits: limits{clock: c.Clock, until: map[string]time.Time{}},
 	}
 	g.http = &http.Client{Timeout: g.timeout, Transport: g.guarded("oauth")}
@@ -111,7 +112,8 @@ func New(c Config) (*GitHub, error) {
 	return g, nil
 }
 
-// Run takes up linking that a restart interrupted, and blocks until ctx ends. Then it revokes the tokens that sandboxes still have: they get new ones.
+// Run takes up linking that a restart interrupted, revokes tokens that it left, and blocks until ctx ends. Then it revokes what sandboxes
+// hold.
 func (g *GitHub) Run(ctx context.Context) error {
 	g.mu.Lock()
 	g.ctx = ctx
@@ -119,13 +121,12 @@ func (g *GitHub) Run(ctx context.Context) error {
 	if err := g.resumeFlows(ctx); err != nil {
 		g.c.Report("github.Run", err)
 	}
-	<-ctx.Done()
-	g.mu.Lock()
-	reading := slices.Collect(maps.Values(g.reading))
-	g.mu.Unlock()
-	for _, revoke := range reading {
-		revoke()
+	if err := g.revokeLeft(ctx); err != nil {
+		g.c.Report("github.Run", err)
 	}
+	<-ctx.Done()
+	g.revokeHanded()
+	g.revoking.Wait()
 	return nil
 }
 

@@ -40,6 +40,7 @@ type world struct {
 
 type linked struct {
 	slack string
+	flow  string
 	id    *session.Identity
 	err   error
 }
@@ -71,8 +72,9 @@ func newWorld(t testing.TB) *world {
 	app := w.server.App()
 	w.github, err = New(Config{
 		URL: w.server.URL(), AppID: app.ID, ClientID: app.ClientID, PrivateKey: w.server.PrivateKeyPEM(), Dir: t.TempDir(), Store: db,
-		Linked: func(_ context.Context, slack string, id *session.Identity, err error) {
-			w.linked <- linked{slack, id, err}
+		Linked: func(_ context.Context, slack, flow string, id *session.Identity, err error) error {
+			w.linked <- linked{slack, flow, id, err}
+			return nil
 		},
 		LogURL: func(id session.ID) string { return "https://inspect.test/s/" + string(id) },
 		Report: func(op string, err error) { w.t.Errorf("%s: %v", op, err) },
@@ -209,7 +211,7 @@ func TestFromCommitsToPullRequest(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if pr.Number != 1 || pr.Commit != head || pr.OpenedBy.Slack != "UBOB" {
+		if pr.Number != 1 || pr.Commit != head || pr.OpenedBy.Slack != "UBOB" || pr.Adopted {
 			t.Errorf("%+v", pr)
 		}
 	}

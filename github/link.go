@@ -2,6 +2,8 @@ package github
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"strings"
@@ -21,6 +23,22 @@ type flow struct {
 	Interval int64     `json:"interval"` // seconds between polls
 	// Linked is who the person turned out to be, once that is stored: what is left is to tell.
 	Linked *session.Identity `json:"linked,omitempty"`
+	// Failed is why it came to nothing: likewise, GitHub says it once.
+	Failed *session.Failure `json:"failed,omitempty"`
+}
+
+// id names the flow, so that its end is told once. It says nothing of the code.
+func (f *flow) id() string {
+	sum := sha256.Sum256([]byte(f.Device))
+	return hex.EncodeToString(sum[:8])
+}
+
+// end is how it ended, as far as that is stored.
+func (f *flow) end() (id *session.Identity, known bool, err error) {
+	if f.Failed != nil {
+		return nil, true, session.Errorf(f.Failed.Code, "%s", f.Failed.Message)
+	}
+	return f.Linked, f.Linked != nil, nil
 }
 
 const flowPrefix = "github/flow/"
@@ -85,9 +103,11 @@ func (g *GitHub) follow(slack string, f *flow) {
 	g.flows[slack] = f
 	ctx := g.ctx
 	go func() {
-		id, err := f.Linked, error(nil)
-		if id == nil {
-			id, err = g.await(ctx, slack, f)
+		id, known, err := f.end()
+		if !known {
+			if id, err = g.await(ctx, slack, f); err != nil && ctx.Err() == nil {
+				g.failed(ctx, slack, f, err)
+			}
 		}
 		if ctx.Err() != nil {
 			return // a restart takes it up again
@@ -97,14 +117,34 @@ func (g *GitHub) follow(slack string, f *flow) {
 			delete(g.flows, slack)
 		}
 		g.mu.Unlock()
-		if g.c.Linked != nil {
-			g.c.Linked(ctx, slack, id, err)
-		}
-		if ctx.Err() != nil {
-			return // it may not have been told
+		for g.c.Linked != nil {
+			e := g.c.Linked(ctx, slack, f.id(), id, err)
+			if e == nil {
+				break
+			}
+			if ctx.Err() == nil {
+				g.c.Report("github.Link", e)
+			}
+			if !g.sleep(ctx, time.Second) {
+				return // it is told after the next start
+			}
 		}
 		g.settled(ctx, slack, f)
 	}()
+}
+
+// failed keeps why a linking came to nothing until that is told.
+func (g *GitHub) failed(ctx context.Context, slack string, f *flow, cause error) {
+	defer g.users.lock(slack)()
+	done := *f
+	done.Failed = &session.Failure{Code: session.CodeOf(cause), Message: session.Sentence(cause)}
+	b, err := json.Marshal(done)
+	if err == nil {
+		err = g.c.Store.PutSecret(ctx, flowPrefix+slack, b)
+	}
+	if err != nil && ctx.Err() == nil {
+		g.c.Report("github.Link", err) // it is told all the same
+	}
 }
 
 // settled forgets a flow whose end was told, unless the person has started another meanwhile.

@@ -87,7 +87,11 @@ func TestLinkingToldAfterACrash(t *testing.T) {
 	defer close(crash) // and before that:
 	defer cancel()
 	c := w.github.c
-	c.Linked = func(context.Context, string, *session.Identity, error) { close(told); <-crash }
+	c.Linked = func(context.Context, string, string, *session.Identity, error) error {
+		close(told)
+		<-crash
+		return nil
+	}
 	dying, err := New(c)
 	if err != nil {
 		t.Fatal(err)
@@ -125,6 +129,44 @@ func TestLinkingToldAfterACrash(t *testing.T) {
 			break
 		}
 		runtime.Gosched()
+	}
+}
+
+// TestRefusalIsToldUntilItIsHeard has a person decline while the bot is killed before it has told them: GitHub says it once.
+func TestRefusalIsToldUntilItIsHeard(t *testing.T) {
+	w := newWorld(t)
+	ctx, crash := context.WithCancel(context.Background())
+	c := w.github.c
+	told := make(chan linked)
+	c.Linked = func(ctx context.Context, slack, flow string, id *session.Identity, err error) error {
+		told <- linked{slack, flow, id, err}
+		<-ctx.Done()
+		return ctx.Err()
+	}
+	dying, err := New(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dying.ctx = ctx
+	code, err := dying.Link(ctx, "UADA")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := w.server.Deny(code.UserCode); err != nil {
+		t.Fatal(err)
+	}
+	first := <-told
+	crash()
+	again, err := New(w.github.c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := again.resumeFlows(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	l := <-w.linked
+	if !strings.Contains(session.Sentence(first.err), "You declined") || session.Sentence(l.err) != session.Sentence(first.err) || l.flow == "" || l.flow != first.flow {
+		t.Errorf("told %+v, and then %+v", first, l)
 	}
 }
 

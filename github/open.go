@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
+	"time"
 
 	gh "github.com/google/go-github/v66/github"
 
@@ -137,7 +138,7 @@ func (g *GitHub) push(ctx context.Context, r session.OpenRequest) error {
 	if _, err := g.git.run(ctx, command{repo: quarantine}, "rev-parse", "--verify", "--quiet", "refs/checked/"+r.Commit); err != nil {
 		return &session.Error{Code: session.Conflict, Op: "github.push", Message: "The bot does not hold commit " + r.Commit[:7] + " any more. Send the agent another message, and react on the new card.", Err: err}
 	}
-	token, revoke, err := g.mint(ctx, r.Repo, writeContents)
+	token, revoke, err := g.mint(ctx, r.Repo, writeContents, time.Time{})
 	if err != nil {
 		return err
 	}

@@ -2,7 +2,10 @@ package github
 
 import (
 	"context"
+	"crypto/sha256"
 	"encoding/base64"
+	"encoding/hex"
+	"encoding/json"
 	"net/http"
 	"strconv"
 	"sync"
@@ -16,21 +19,52 @@ import (
 // readFor is how long a sandbox's read token lives before we revoke it.
 const readFor = 5 * time.Minute
 
-// mint makes an installation token for one repository with the least that is needed. revoke ends it; it may be called more than once.
-func (g *GitHub) mint(ctx context.Context, r session.Repo, p *gh.InstallationPermissions) (token string, revoke func(), err error) {
+// minted is an installation token that lives. It is kept sealed from before its first use until it is revoked, so that one that a crash
+// left is revoked by the next start.
+type minted struct {
+	Token string    `json:"token"`
+	Until time.Time `json:"until,omitzero"` // a sandbox may use it until then; zero: it is for one operation of ours
+}
+
+const mintedPrefix = "github/minted/"
+
+// mint makes an installation token for one repository with the least that is needed. until is as minted has it. revoke ends it; it may be
+// called more than once.
+func (g *GitHub) mint(ctx context.Context, r session.Repo, p *gh.InstallationPermissions, until time.Time) (token string, revoke func(), err error) {
+	t, err := g.create(ctx, r, p)
+	if err != nil {
+		return "", nil, err
+	}
+	m := minted{Token: t, Until: until}
+	b, err := json.Marshal(m)
+	if err == nil {
+		g.mu.Lock()
+		g.minted[m.key()] = true
+		g.mu.Unlock()
+		err = g.c.Store.PutSecret(ctx, m.key(), b)
+	}
+	if err != nil {
+		g.revoke(m) // nobody has it
+		return "", nil, session.Wrap("github.mint", err)
+	}
+	var once sync.Once
+	return m.Token, func() { once.Do(func() { g.revoke(m) }) }, nil
+}
+
+// create asks GitHub for the token.
+func (g *GitHub) create(ctx context.Context, r session.Repo, p *gh.InstallationPermissions) (token string, err error) {
 	for range 2 {
 		var id int64
 		if id, err = g.installation(ctx, r); err != nil {
-			return "", nil, err
+			return "", err
 		}
 		app, e := g.client(g.app, "")
 		if e != nil {
-			return "", nil, e
+			return "", e
 		}
 		t, _, e := app.Apps.CreateInstallationToken(ctx, id, &gh.InstallationTokenOptions{Repositories: []string{r.Name}, Permissions: p})
 		if e == nil {
-			var once sync.Once
-			return t.GetToken(), func() { once.Do(func() { g.revoke(t.GetToken()) }) }, nil
+			return t.GetToken(), nil
 		}
 		err = appProblem("github.mint", r, e, "The GitHub App may not use `"+r.String()+"`. Check that it is installed there with write access to contents.")
 		if limited(e) == nil {
@@ -40,7 +74,7 @@ func (g *GitHub) mint(ctx context.Context, r session.Repo, p *gh.InstallationPer
 			break // else the App was installed anew, and what we knew was the installation before
 		}
 	}
-	return "", nil, err
+	return "", err
 }
 
 // forget has the installation of a repository looked up again.
@@ -50,18 +84,95 @@ func (g *GitHub) forget(r session.Repo) {
 	delete(g.installations, r)
 }
 
-// revoke is best effort: a token that stays lives for an hour at most. One that GitHub does not take any more is as good as revoked.
-func (g *GitHub) revoke(token string) {
-	c, err := g.client(http.DefaultTransport, token)
+func (m minted) key() string {
+	sum := sha256.Sum256([]byte(m.Token))
+	return mintedPrefix + hex.EncodeToString(sum[:8])
+}
+
+// revoke ends a token and forgets it. One that cannot be revoked now stays kept, for the next start; GitHub ends it after an hour.
+func (g *GitHub) revoke(m minted) {
+	c, err := g.client(http.DefaultTransport, m.Token)
 	for tries := 0; c != nil && tries < 2; tries++ {
 		ctx, cancel := context.WithTimeout(context.Background(), g.timeout)
 		_, err = c.Apps.RevokeInstallationToken(ctx)
 		cancel()
-		if status, _ := answer(err); err == nil || status == http.StatusUnauthorized {
-			return
+		if status, _ := answer(err); status == http.StatusUnauthorized {
+			err = nil // it has ended already
+		}
+		if err == nil {
+			break
 		}
 	}
-	g.c.Report("github.revoke", err)
+	ctx, cancel := context.WithTimeout(context.Background(), g.timeout)
+	defer cancel()
+	if err == nil {
+		err = g.c.Store.DeleteSecret(ctx, m.key())
+	}
+	if err != nil {
+		g.c.Report("github.revoke", err)
+	}
+	g.mu.Lock()
+	delete(g.minted, m.key())
+	g.mu.Unlock()
+}
+
+// revokeLeft ends the tokens that an earlier run left, those that sandboxes may still use when their time is over.
+func (g *GitHub) revokeLeft(ctx context.Context) error {
+	keys, err := g.c.Store.Secrets(ctx, mintedPrefix)
+	if err != nil {
+		return session.Wrap("github.revokeLeft", err)
+	}
+	for _, key := range keys {
+		g.mu.Lock()
+		ours := g.minted[key]
+		g.mu.Unlock()
+		if ours {
+			continue
+		}
+		var m minted
+		b, err := g.c.Store.Secret(ctx, key)
+		if session.CodeOf(err) == session.NotFound {
+			continue // revoked meanwhile
+		}
+		if err == nil {
+			err = json.Unmarshal(b, &m)
+		}
+		if err != nil {
+			return session.Wrap("github.revokeLeft", err)
+		}
+		if m.Until.IsZero() {
+			g.revoking.Go(func() { g.revoke(m) })
+			continue
+		}
+		g.handOut(m, func() { g.revoke(m) })
+	}
+	return nil
+}
+
+// handOut has a token that a sandbox holds revoked when its time is over, or when we stop.
+func (g *GitHub) handOut(m minted, revoke func()) {
+	g.mu.Lock()
+	g.handed[m.key()] = revoke
+	g.mu.Unlock()
+	g.c.Clock.AfterFunc(max(0, m.Until.Sub(g.c.Clock.Now())), func() {
+		g.mu.Lock()
+		delete(g.handed, m.key())
+		g.mu.Unlock()
+		revoke()
+	})
+}
+
+// revokeHanded ends what sandboxes hold. git in a sandbox asks for another when it needs one.
+func (g *GitHub) revokeHanded() {
+	g.mu.Lock()
+	handed := g.handed
+	g.handed = map[string]func(){}
+	g.mu.Unlock()
+	var wg sync.WaitGroup
+	for _, revoke := range handed {
+		wg.Go(revoke)
+	}
+	wg.Wait()
 }
 
 var (
@@ -71,27 +182,13 @@ var (
 
 // Clone returns a credential with which git may read one repository for a few minutes. It is what a sandbox gets.
 func (g *GitHub) Clone(ctx context.Context, r session.Repo) (username, password string, expires time.Time, err error) {
-	token, revoke, err := g.mint(ctx, r, readContents)
+	expires = g.c.Clock.Now().Add(readFor)
+	token, revoke, err := g.mint(ctx, r, readContents, expires)
 	if err != nil {
 		return "", "", time.Time{}, err
 	}
-	revoke = g.keepReading(token, revoke)
-	g.c.Clock.AfterFunc(readFor, revoke)
-	return "x-access-token", token, g.c.Clock.Now().Add(readFor), nil
-}
-
-// keepReading remembers a sandbox's token until it is revoked: at an orderly stop nobody would be left to do it.
-func (g *GitHub) keepReading(token string, revoke func()) func() {
-	done := func() {
-		revoke()
-		g.mu.Lock()
-		defer g.mu.Unlock()
-		delete(g.reading, token)
-	}
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	g.reading[token] = done
-	return done
+	g.handOut(minted{Token: token, Until: expires}, revoke)
+	return "x-access-token", token, expires, nil
 }
 
 // installation returns the App's installation that has a repository.
