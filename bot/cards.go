@@ -1,6 +1,8 @@
 package bot
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"slices"
@@ -79,7 +81,7 @@ func (v view) result(r *result, card *session.Card) []session.Message {
 	var more []session.Message
 	if r.outcome == session.PromptFailed && r.output != "" && v.logURL == "" {
 		lines := v.message("output/"+r.prompt, session.MessageFile, "", r.prompt)
-		lines.Title, lines.Text = "output.txt", r.output
+		lines.Title, lines.Text = fileName("output", lines.Key, ".txt"), r.output
 		more = append(more, lines)
 	}
 	var cardParts []slack.Block
@@ -105,7 +107,7 @@ func (v view) result(r *result, card *session.Card) []session.Message {
 				pointer = "The answer is longer; all of it is in the <" + v.logURL + "|log>."
 			} else {
 				whole := v.message("answer/"+r.prompt, session.MessageFile, "", r.prompt)
-				whole.Title, whole.Text = "answer.md", r.answer
+				whole.Title, whole.Text = fileName("answer", whole.Key, ".md"), r.answer
 				more = append(more, whole)
 			}
 			parts = append(parts, note(pointer))
@@ -144,6 +146,13 @@ func together(others []session.Person) string {
 		waited = fmt.Sprintf("%d messages that waited behind it were", len(others))
 	}
 	return "\nThe " + waited + " not run either: " + strings.Join(names, ", ") + "."
+}
+
+// fileName is a name that no other file in the thread has: an upload that may have come through is found again by it, as Slack keeps no
+// metadata on files.
+func fileName(word, key, extension string) string {
+	sum := sha256.Sum256([]byte(key))
+	return word + "-" + hex.EncodeToString(sum[:3]) + extension
 }
 
 // prose shows a sentence of ours that may quote somebody: nothing in it is markup but inline code.

@@ -62,7 +62,7 @@ func TestEverythingAtItsLargest(t *testing.T) {
 	for _, m := range messages {
 		keys = append(keys, string(m.Op)+" "+m.Title)
 	}
-	if got := strings.Join(keys, ", "); got != "post , file answer.md, file aaaaaaa.diff" {
+	if got := strings.Join(keys, ", "); got != "post , file answer-57f33c.md, file aaaaaaa.diff" {
 		t.Errorf("messages: %s", got)
 	}
 	all, largest := sizes(t, messages[0])

@@ -105,7 +105,7 @@ func (s *sender) schedule(ctx context.Context) (time.Duration, error) {
 	if !s.started {
 		s.started = true
 		for _, m := range pending {
-			if posted(m.Op) && m.TS == "" {
+			if findable(m) && m.TS == "" {
 				s.doubt[m.Key] = laneOf(m) // an earlier run may have posted it and not lived to note it
 			}
 		}
@@ -146,6 +146,11 @@ func laneOf(m session.Message) string {
 // posted reports whether an operation leaves a message that can be edited.
 func posted(op session.MessageOp) bool {
 	return op == session.MessagePost || op == session.MessageDirect
+}
+
+// findable reports whether a message that may be in Slack already can be looked up: all but what one person alone sees in a channel.
+func findable(m session.Message) bool {
+	return posted(m.Op) || m.Op == session.MessageFile
 }
 
 // first reports whether sending m adds something to the conversation, rather than changing what is there.

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"slices"
 	"strings"
 	"time"
 
@@ -110,7 +111,7 @@ func (s *sender) again(m session.Message, pause time.Duration, doubt bool) {
 		pause = min(time.Second<<min(r.tries, 10), maxRetryPause)
 	}
 	s.retries[m.Key] = retry{r.tries + 1, s.bot.clock.Now().Add(pause)}
-	if doubt && posted(m.Op) && m.TS == "" {
+	if doubt && findable(m) && m.TS == "" {
 		s.doubt[m.Key] = laneOf(m)
 	}
 }
@@ -126,11 +127,13 @@ func (s *sender) call(ctx context.Context, m session.Message) (ts string, err er
 				return "", err
 			}
 		}
-		for _, form := range []func(session.Message) []slack.MsgOption{content, bare, stub} {
-			if ts, err = s.postOrEdit(ctx, channel, m, form(m)); !plainer(err) {
-				return ts, err
+		ts, err = s.say(ctx, channel, m)
+		if m.Op == session.MessagePost && m.User != "" && isDirect(channel) && absent(err) {
+			// A command was given in a direct conversation of two others.
+			if channel, err = s.conversation(ctx, m.User); err != nil {
+				return "", err
 			}
-			s.bot.logger.Warn("slack refuses the form of a message; sending less of it", "key", m.Key, "error", err)
+			return s.say(ctx, channel, m)
 		}
 		return ts, err
 	case session.MessageEphemeral:
@@ -147,6 +150,17 @@ func (s *sender) call(ctx context.Context, m session.Message) (ts string, err er
 		return "", err
 	}
 	return "", session.Errorf(session.Internal, "unknown operation %q", m.Op)
+}
+
+// say posts or edits a message, in as much of its form as Slack takes.
+func (s *sender) say(ctx context.Context, channel string, m session.Message) (ts string, err error) {
+	for _, form := range []func(session.Message) []slack.MsgOption{content, bare, stub} {
+		if ts, err = s.postOrEdit(ctx, channel, m, form(m)); !plainer(err) {
+			return ts, err
+		}
+		s.bot.logger.Warn("slack refuses the form of a message; sending less of it", "key", m.Key, "error", err)
+	}
+	return ts, err
 }
 
 // whisper shows something to one person alone. Where we are not, or they are not (a slash command works anywhere), by direct message.
@@ -167,10 +181,14 @@ func (s *sender) whisper(ctx context.Context, m session.Message) error {
 	return err
 }
 
+// metadata is by what a message is found again.
+func metadata(m session.Message) slack.MsgOption {
+	return slack.MsgOptionMetadata(slack.SlackMetadata{EventType: marker, EventPayload: map[string]any{"key": m.Key, "version": m.Version}})
+}
+
 // postOrEdit posts a message, or edits it if it is there.
 func (s *sender) postOrEdit(ctx context.Context, channel string, m session.Message, options []slack.MsgOption) (ts string, err error) {
-	options = append(options, slack.MsgOptionMetadata(slack.SlackMetadata{EventType: marker,
-		EventPayload: map[string]any{"key": m.Key, "version": m.Version}}))
+	options = append(options, metadata(m))
 	if m.TS != "" {
 		_, ts, _, err = s.bot.api.UpdateMessageContext(ctx, channel, m.TS, options...)
 		return ts, err
@@ -228,7 +246,7 @@ func (s *sender) conversation(ctx context.Context, user string) (string, error) 
 	return c.ID, nil
 }
 
-// lookUp finds a message that may have been posted already, by the metadata it would have. It returns its ts and sets the version that
+// lookUp finds a message that may have been posted already, by the metadata it would have; a file by its name, which no other has. It returns its ts and sets the version that
 // is there; an empty ts: it is not there, or Slack does not let us look.
 func (s *sender) lookUp(ctx context.Context, m *session.Message) (ts string, err error) {
 	channel := m.Channel
@@ -259,6 +277,12 @@ func (s *sender) lookUp(ctx context.Context, m *session.Message) (ts string, err
 		}
 	}
 	for _, f := range found {
+		if m.Op == session.MessageFile {
+			if f.User == s.bot.self.user && slices.ContainsFunc(f.Files, func(f slack.File) bool { return f.Name == m.Title }) {
+				return f.Timestamp, nil
+			}
+			continue
+		}
 		p := f.Metadata.EventPayload
 		if f.Metadata.EventType != marker || p["key"] != m.Key || f.User != s.bot.self.user {
 			continue

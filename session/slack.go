@@ -24,11 +24,11 @@ type MessageOp string
 
 const (
 	MessagePost      MessageOp = "post"      // a message, edited in place when it changes
-	MessageEphemeral MessageOp = "ephemeral" // for User alone; at least once
+	MessageEphemeral MessageOp = "ephemeral" // for User alone; at least once: Slack does not tell whether it is there
 	MessageDirect    MessageOp = "direct"    // in the direct conversation with User
 	MessageReact     MessageOp = "react"     // Emoji on TS
 	MessageUnreact   MessageOp = "unreact"
-	MessageFile      MessageOp = "file" // Text as a file named Title
+	MessageFile      MessageOp = "file" // Text as a file named Title, which no other in its thread has
 )
 
 // Message is a Slack message in the outbox: stored before it is posted. It says what should be there; storing it again under
