@@ -18,9 +18,9 @@ import (
 func (a *attachment) serve() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST /git/credential", answer(a.credential))
-	mux.HandleFunc("POST /tools/propose_pull_request", answer(a.propose))
-	mux.HandleFunc("POST /tools/post_update", answer(a.update))
-	mux.HandleFunc("POST /tools/ask", answer(a.ask))
+	mux.HandleFunc("POST /tools/propose_pull_request", answerCall(a.propose))
+	mux.HandleFunc("POST /tools/post_update", answerCall(a.update))
+	mux.HandleFunc("POST /tools/ask", answerCall(a.ask))
 	mux.Handle("/model/", a.m.c.Models.Handler(a.req.Session, a.send))
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		refuse(w, session.Errorf(session.NotFound, "There is no %s %s here.", r.Method, r.URL.Path))
@@ -30,6 +30,11 @@ func (a *attachment) serve() http.Handler {
 
 // answer makes a handler of a function from a JSON body to a JSON answer. The body is read whole, within the limit.
 func answer[In, Out any](f func(context.Context, In) (Out, error)) http.HandlerFunc {
+	return answerCall(func(ctx context.Context, _ string, in In) (Out, error) { return f(ctx, in) })
+}
+
+// answerCall is answer for a tool, which is told the call's name: see link.HeaderCall.
+func answerCall[In, Out any](f func(ctx context.Context, call string, in In) (Out, error)) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		b, err := io.ReadAll(http.MaxBytesReader(w, r.Body, link.MaxToolBody))
 		if err != nil {
@@ -44,7 +49,11 @@ func answer[In, Out any](f func(context.Context, In) (Out, error)) http.HandlerF
 			refuse(w, session.Errorf(session.Invalid, "The request is not the JSON that is expected here."))
 			return
 		}
-		out, err := f(r.Context(), in)
+		call := r.Header.Get(link.HeaderCall)
+		if len(call) > link.MaxCall {
+			call = ""
+		}
+		out, err := f(r.Context(), call, in)
 		if err != nil {
 			refuse(w, err)
 			return
@@ -117,25 +126,25 @@ const (
 	maxOffers = 5
 )
 
-func (a *attachment) propose(ctx context.Context, q link.ProposeRequest) (link.ToolAnswer, error) {
+func (a *attachment) propose(ctx context.Context, call string, q link.ProposeRequest) (link.ToolAnswer, error) {
 	title := session.OneLine(a.clean(q.Title, maxTitle), maxTitle)
 	if title == "" {
 		return link.ToolAnswer{}, session.Errorf(session.Invalid, "A pull request needs a title.")
 	}
-	err := a.send(ctx, session.Proposed{Proposal: session.Proposal{Title: title, Body: a.clean(q.Body, maxBody)}})
+	err := a.send(ctx, session.Proposed{Call: call, Proposal: session.Proposal{Title: title, Body: a.clean(q.Body, maxBody)}})
 	return link.ToolAnswer{Text: "Noted. When your turn ends, the people in the thread see your commits with this title and description and decide whether to open the pull request. Do not push and do not open it yourself."}, err
 }
 
-func (a *attachment) update(ctx context.Context, q link.UpdateRequest) (link.ToolAnswer, error) {
+func (a *attachment) update(ctx context.Context, call string, q link.UpdateRequest) (link.ToolAnswer, error) {
 	text := a.clean(q.Text, maxUpdate)
 	if text == "" {
 		return link.ToolAnswer{}, session.Errorf(session.Invalid, "There is nothing to post.")
 	}
-	return link.ToolAnswer{Text: "Posted."}, a.send(ctx, session.Updated{Text: text})
+	return link.ToolAnswer{Text: "Posted."}, a.send(ctx, session.Updated{Call: call, Text: text})
 }
 
-func (a *attachment) ask(ctx context.Context, q link.AskRequest) (link.ToolAnswer, error) {
-	in := session.Asked{Question: a.clean(q.Question, maxAsk)}
+func (a *attachment) ask(ctx context.Context, call string, q link.AskRequest) (link.ToolAnswer, error) {
+	in := session.Asked{Call: call, Question: a.clean(q.Question, maxAsk)}
 	if in.Question == "" {
 		return link.ToolAnswer{}, session.Errorf(session.Invalid, "There is no question.")
 	}

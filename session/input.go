@@ -113,10 +113,17 @@ type (
 	// Restarted is the first input that a new process sends to a session with something left of the process before.
 	Restarted struct{}
 
-	// Proposed, Updated and Asked are the agent's tools.
-	Proposed struct{ Proposal Proposal }
-	Updated  struct{ Text string }
-	Asked    struct {
+	// Proposed, Updated and Asked are the agent's tools. Call names the call, if it has a name: one that was taken is not taken again.
+	Proposed struct {
+		Call     string
+		Proposal Proposal
+	}
+	Updated struct {
+		Call string
+		Text string
+	}
+	Asked struct {
+		Call     string
 		Question string
 		Options  []string
 	}

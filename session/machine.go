@@ -121,7 +121,7 @@ func (m *Machine) take(in Input) error {
 	case Restarted:
 		m.restarted()
 	case Proposed:
-		return m.proposed(in.Proposal)
+		return m.proposed(in)
 	case Updated:
 		return m.updated(in)
 	case Asked:

@@ -1,6 +1,9 @@
 package session
 
-import "strings"
+import (
+	"slices"
+	"strings"
+)
 
 // Limits of what an agent may say by its tools in one turn. The thread stays quiet whatever an agent does.
 const (
@@ -8,6 +11,21 @@ const (
 	maxUpdates   = 200
 	maxProposals = 50
 )
+
+// seenCalls is how many calls of tools are remembered by name: more than an agent has under way at once.
+const seenCalls = 20
+
+// repeated reports whether a call was taken before: its answer was lost with a link or a bot.
+func (m *Machine) repeated(call string) bool {
+	return call != "" && slices.Contains(m.s.ToolCalls, call)
+}
+
+// taken remembers a call.
+func (m *Machine) taken(call string) {
+	if call != "" {
+		m.s.ToolCalls = append(slices.Clone(m.s.ToolCalls[max(0, len(m.s.ToolCalls)-seenCalls+1):]), call)
+	}
+}
 
 // said counts one use of a tool and refuses it outside of a turn, or when there were enough. Its words are for the agent.
 func (m *Machine) said(count func(*Turn) *int, limit int, enough string) error {
@@ -24,7 +42,11 @@ func (m *Machine) said(count func(*Turn) *int, limit int, enough string) error {
 	return nil
 }
 
-func (m *Machine) proposed(p Proposal) error {
+func (m *Machine) proposed(in Proposed) error {
+	if m.repeated(in.Call) {
+		return nil
+	}
+	p := in.Proposal
 	p.Title, p.Body = OneLine(p.Title, 150), strings.TrimSpace(p.Body)
 	if p.Title == "" {
 		return nil
@@ -32,6 +54,7 @@ func (m *Machine) proposed(p Proposal) error {
 	if err := m.said(func(t *Turn) *int { return &t.Proposals }, maxProposals, "You have proposed a pull request often enough in this turn."); err != nil {
 		return err
 	}
+	m.taken(in.Call)
 	m.s.Proposal = &p
 	m.tell(Event{Kind: KindNote, Note: &Note{Kind: NoteUpdate, Text: "proposes a pull request: " + p.Title}})
 	return nil
@@ -39,19 +62,27 @@ func (m *Machine) proposed(p Proposal) error {
 
 // updated takes a line for the status message. Between turns it is only a line of the log, which has room for so many.
 func (m *Machine) updated(in Updated) error {
+	if m.repeated(in.Call) {
+		return nil
+	}
 	if m.s.Turn != nil {
 		if err := m.said(func(t *Turn) *int { return &t.Updates }, maxUpdates, "You have posted enough updates in this turn."); err != nil {
 			return err
 		}
 	}
+	m.taken(in.Call)
 	m.record(Event{Kind: KindNote, Note: &Note{Kind: NoteUpdate, Text: in.Text}})
 	return nil
 }
 
 func (m *Machine) asked(in Asked) error {
+	if m.repeated(in.Call) {
+		return nil
+	}
 	if err := m.said(func(t *Turn) *int { return &t.Questions }, maxQuestions, "You have asked enough in this turn. End it now; the answer is your next prompt."); err != nil {
 		return err
 	}
+	m.taken(in.Call)
 	m.s.Question = in.Question
 	m.tell(Event{Kind: KindNote, Note: &Note{Kind: NoteQuestion, Text: in.Question, Options: in.Options}})
 	return nil

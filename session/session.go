@@ -193,7 +193,8 @@ type Session struct {
 	Participants []Person     `json:"participants,omitempty"`
 	Seen         []string     `json:"seen,omitempty"` // ids of the newest prompts, so that none is taken twice
 	Turn         *Turn        `json:"turn,omitempty"`
-	Question     string       `json:"question,omitempty"` // the agent asked; the next reply answers
+	ToolCalls    []string     `json:"tool_calls,omitempty"` // the newest by name, so that none is taken twice
+	Question     string       `json:"question,omitempty"`   // the agent asked; the next reply answers
 	Proposal     *Proposal    `json:"proposal,omitempty"`
 	Sandbox      Sandbox      `json:"sandbox"`
 	Cursor       Cursor       `json:"cursor,omitzero"`

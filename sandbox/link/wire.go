@@ -59,6 +59,13 @@ const (
 	HeaderAfter   = "Inspect-After"
 )
 
+// HeaderCall names a call of a tool, the same each time that the runner asks again because the answer did not come. A call that the bot has
+// taken is not taken twice.
+const HeaderCall = "Inspect-Call"
+
+// MaxCall is how many bytes of a call's name the bot looks at; one that is longer is none.
+const MaxCall = 64
+
 // HeaderRestarting marks a refusal that is none of the provider's: the bot is stopping in good order, or it held the call without keeping it.
 // Whoever asked holds the request and asks again.
 const HeaderRestarting = "Inspect-Restarting"

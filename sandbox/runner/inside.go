@@ -3,6 +3,7 @@ package runner
 import (
 	"bytes"
 	"context"
+	"crypto/rand"
 	"encoding/json"
 	"io"
 	"net"
@@ -19,6 +20,7 @@ import (
 const (
 	toolTimeout       = 50 * time.Second // the agent's client gives a tool up after 60
 	credentialTimeout = 2 * time.Minute  // a clone may begin before the bot has dialled
+	askAgain          = 100 * time.Millisecond
 )
 
 // insideHandler serves the inside socket: what the sandbox's own programs may ask of the bot.
@@ -71,7 +73,7 @@ func (r *runner) forward(w http.ResponseWriter, q *http.Request, path string, ti
 	}
 	ctx, cancel := context.WithTimeout(q.Context(), timeout)
 	defer cancel()
-	answer, status, err := r.ask(ctx, path, body)
+	answer, status, err := r.ask(ctx, path, rand.Text(), body)
 	if err != nil {
 		refuse(w, link.StatusOf(session.CodeOf(err)), err)
 		return
@@ -81,21 +83,37 @@ func (r *runner) forward(w http.ResponseWriter, q *http.Request, path string, ti
 	_, _ = w.Write(answer) // the caller may be gone
 }
 
-// ask calls the bot over the link that is up, or comes up in time.
-func (r *runner) ask(ctx context.Context, path string, body []byte) ([]byte, int, error) {
-	rt, err := r.bot.Link(ctx)
-	if err != nil {
-		return nil, 0, err
+// ask calls the bot over the link that is up, or comes up in time. A bot that ends before it has answered is asked again when it is back; it
+// knows by the call's id what it has done already.
+func (r *runner) ask(ctx context.Context, path, call string, body []byte) ([]byte, int, error) {
+	for {
+		rt, err := r.bot.Link(ctx)
+		if err != nil {
+			return nil, 0, err
+		}
+		answer, status, err := post(ctx, rt, "http://bot"+path, call, body)
+		if err == nil && status != http.StatusServiceUnavailable {
+			return answer, status, nil
+		}
+		again := time.NewTimer(askAgain)
+		select {
+		case <-again.C:
+		case <-ctx.Done():
+			again.Stop()
+			return answer, status, err
+		}
 	}
-	return post(ctx, rt, "http://bot"+path, body)
 }
 
-func post(ctx context.Context, rt http.RoundTripper, to string, body []byte) ([]byte, int, error) {
+func post(ctx context.Context, rt http.RoundTripper, to, call string, body []byte) ([]byte, int, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, to, bytes.NewReader(body))
 	if err != nil {
 		return nil, 0, err
 	}
 	req.Header.Set("Content-Type", "application/json")
+	if call != "" {
+		req.Header.Set(link.HeaderCall, call)
+	}
 	resp, err := rt.RoundTrip(req)
 	if err == nil {
 		defer resp.Body.Close()
@@ -117,7 +135,7 @@ func callInside(ctx context.Context, socket, path string, in, out any) error {
 		DialContext:       func(ctx context.Context, _, _ string) (net.Conn, error) { return dialUnix(ctx, socket) },
 		DisableKeepAlives: true,
 	}
-	answer, status, err := post(ctx, transport, "http://runner"+path, body)
+	answer, status, err := post(ctx, transport, "http://runner"+path, "", body)
 	if err != nil {
 		return err
 	}
