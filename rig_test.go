@@ -15,6 +15,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -33,23 +34,23 @@ import (
 // What a served bot in a test is told beside its configuration.
 const (
 	envAgent    = "OPENINSPECT_TEST_AGENT"    // local.ScriptAgent
-	envClock    = "OPENINSPECT_TEST_CLOCK"    // "pipe": time is stepped through file descriptors 3 and 4; "quick START": see quickClock
+	envClock    = "OPENINSPECT_TEST_CLOCK"    // "pipe": time is stepped through file descriptors 3 and 4; "quick START SKIPPED": see quickClock
 	envProvider = "OPENINSPECT_TEST_PROVIDER" // sandboxes are those of the sandboxtest.Handler on this socket
 	envStarts   = "OPENINSPECT_TEST_STARTS"   // how often a session's sandbox may start in an hour
-	envKill     = "OPENINSPECT_TEST_KILL"     // "N": SIGKILL once the Nth commit is durable; "N-": right before it is
+	envKill     = "OPENINSPECT_TEST_KILL"     // "N": SIGKILL once the Nth commit is durable; "N-": right before it is; "0": never, but commits are counted
 )
 
 // tuneFromEnvironment makes a bot of the test binary what the environment says.
 func tuneFromEnvironment(o *Options) {
 	o.Agent = os.Getenv(envAgent)
 	o.Starts, _ = strconv.Atoi(os.Getenv(envStarts)) // the default otherwise
-	switch kind, start, _ := strings.Cut(os.Getenv(envClock), " "); kind {
+	switch kind, times, _ := strings.Cut(os.Getenv(envClock), " "); kind {
 	case "pipe":
 		clock := &sessiontest.Clock{}
 		go stepped(clock.Advance)
 		o.Clock = clock
 	case "quick":
-		o.Clock = quickClock(start)
+		o.Clock = quickClock(times)
 	}
 	if socket := os.Getenv(envProvider); socket != "" {
 		o.Provider = sandboxtest.NewRemote(socket)
@@ -73,18 +74,19 @@ func stepped(advance func(time.Duration)) {
 // quick is how many times faster than ours the time of a quick clock is.
 const quick = 20
 
-// quickClock is a clock on which pauses are short, for what has to come by itself: it has run quick times as fast as ours since start
-// (Unix nanoseconds), whichever process looks at it. It can be stepped too; whoever starts the next process moves start back by that.
-func quickClock(start string) *sessiontest.Clock {
-	n, err := strconv.ParseInt(start, 10, 64)
-	if err != nil {
+// quickClock is a clock on which pauses are short, for what has to come by itself: it has run quick times as fast as ours since START (Unix
+// nanoseconds), whichever process looks at it, and was stepped by SKIPPED (nanoseconds) before this one.
+func quickClock(times string) *sessiontest.Clock {
+	var start, before int64
+	if _, err := fmt.Sscan(times, &start, &before); err != nil {
 		panic(err) // the test's own
 	}
-	began := time.Unix(0, n)
+	began := time.Unix(0, start)
 	clock := &sessiontest.Clock{}
 	var skipped atomic.Int64
+	skipped.Store(before)
 	catchUp := func() {
-		clock.Advance(time.Since(began)*quick + time.Duration(skipped.Load()) - clock.Now().Sub(sessiontest.Epoch))
+		clock.Advance(began.Add(time.Since(began)*quick + time.Duration(skipped.Load())).Sub(clock.Now()))
 	}
 	catchUp()
 	go stepped(func(by time.Duration) {
@@ -99,14 +101,24 @@ func quickClock(start string) *sessiontest.Clock {
 	return clock
 }
 
-// killAt returns a boltdb.Options.Witness that ends this process as kill -9 does.
+// commitsFile, in the bot's working directory, has a byte for each commit.
+const commitsFile = "commits"
+
+// killAt returns a boltdb.Options.Witness that counts commits and ends this process as kill -9 does.
 func killAt(at string) func(n uint64, durable bool) {
 	number, before := strings.CutSuffix(at, "-")
 	want, err := strconv.ParseUint(number, 10, 64)
 	if err != nil {
 		panic(err) // the test's own
 	}
+	count, err := os.OpenFile(commitsFile, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	if err != nil {
+		panic(err)
+	}
 	return func(n uint64, durable bool) {
+		if durable {
+			_, _ = count.Write([]byte{'.'}) // a number for a report
+		}
 		if n == want && durable != before {
 			_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
 			select {} // it does not return
@@ -119,17 +131,21 @@ func killAt(at string) func(n uint64, durable bool) {
 type rig struct {
 	stage     *stage
 	dir       string
+	program   string // the test binary, under the program's name
 	sandboxes *sandboxtest.Provider
 	provider  *http.Server
-	began     time.Time // on quickClock
-	settings  map[string]string
-	bot       *botProcess
+	settings  map[string]string // beside the stage's
+
+	mu      sync.Mutex
+	began   time.Time // with skipped: see quickClock
+	skipped time.Duration
+	bot     *botProcess // the newest
 }
 
 // newRig makes a rig whose sandboxes have these runners; nil: the real one with the scripted agent. People of the stage in linked have
 // linked their accounts.
 func newRig(run func(context.Context, link.Boot) error, linked ...string) (_ *rig, err error) {
-	program, err := exec.LookPath("openinspect") // the test binary, under the program's name
+	program, err := exec.LookPath("openinspect")
 	if err != nil {
 		return nil, err
 	}
@@ -138,7 +154,7 @@ func newRig(run func(context.Context, link.Boot) error, linked ...string) (_ *ri
 			return runner.Run(ctx, runner.Config{Boot: b, Agent: &agenttest.Agent{}, Program: program})
 		}
 	}
-	r := &rig{sandboxes: &sandboxtest.Provider{Runner: run}, began: time.Now(), settings: map[string]string{}}
+	r := &rig{program: program, sandboxes: &sandboxtest.Provider{Runner: run}, began: time.Now(), settings: map[string]string{}}
 	if r.stage, err = newStage(nil); err != nil {
 		return nil, err
 	}
@@ -192,10 +208,12 @@ func (r *rig) store(f func(*boltdb.DB) error) error {
 
 // start starts the bot. kill is as envKill has it, or empty.
 func (r *rig) start(kill string) (err error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	env := r.stage.environ(r.dir)
 	env["INSPECT_HTTP_ADDR"], env["INSPECT_LOG_LEVEL"], env["PATH"] = "127.0.0.1:0", "debug", os.Getenv("PATH")
 	env[envProvider], env[envKill] = filepath.Join(r.dir, "provider.sock"), kill
-	env[envClock] = fmt.Sprintf("quick %d", r.began.UnixNano())
+	env[envClock] = fmt.Sprintf("quick %d %d", r.began.UnixNano(), r.skipped)
 	for k, v := range r.settings {
 		env[k] = v
 	}
@@ -203,21 +221,39 @@ func (r *rig) start(kill string) (err error) {
 	return err
 }
 
-// connected waits until the bot has a socket, or has ended.
-func (r *rig) connected(ctx context.Context) error {
-	return r.stage.slack.Wait(ctx, func(n *slacktest.Snapshot) bool { return n.Sockets() > 0 || r.bot.ended() })
+// running returns the newest bot.
+func (r *rig) running() *botProcess {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.bot
 }
 
-// advance steps the bot's clock.
-func (r *rig) advance(by time.Duration) error {
-	r.began = r.began.Add(-by / quick)
-	return r.bot.advance(by.String())
+// connected waits until the bot has a socket, or has ended.
+func (r *rig) connected(ctx context.Context) error {
+	return r.stage.slack.Wait(ctx, func(n *slacktest.Snapshot) bool { return n.Sockets() > 0 || r.running().ended() })
+}
+
+// advance steps the time of the bot and of those after it.
+func (r *rig) advance(by time.Duration) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.skipped += by
+	_ = r.bot.advance(by.String()) // one that was killed does not answer
+}
+
+// commits returns how many transactions the bots have committed.
+func (r *rig) commits() (int64, error) {
+	info, err := os.Stat(filepath.Join(r.dir, commitsFile))
+	if err != nil {
+		return 0, err
+	}
+	return info.Size(), nil
 }
 
 // close ends everything and removes it. The error says what of the world could not be ended.
 func (r *rig) close() error {
-	if r.bot != nil {
-		r.bot.kill()
+	if b := r.running(); b != nil {
+		b.kill()
 	}
 	if r.provider != nil {
 		_ = r.provider.Close()
@@ -248,7 +284,7 @@ func TestKilledAtACommit(t *testing.T) {
 		t.Fatal(err)
 	}
 	select {
-	case <-r.bot.done:
+	case <-r.running().done:
 	case <-ctx.Done():
 		t.Fatal("the bot was not killed")
 	}

@@ -86,6 +86,25 @@ func (p *Provider) Kill(name string) {
 	}
 }
 
+// KillAll ends every sandbox's runner.
+func (p *Provider) KillAll() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, b := range p.boxes {
+		b.end()
+	}
+}
+
+// Dir returns the directory of the sandbox of that name, "" if there is none.
+func (p *Provider) Dir(name string) string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if b := p.named(name); b != nil {
+		return filepath.Join(p.root, b.dir)
+	}
+	return ""
+}
+
 // Live returns how many sandboxes have a runner.
 func (p *Provider) Live() int {
 	p.mu.Lock()
