@@ -144,7 +144,10 @@ func (o *outcome) slack(e *evening) {
 	for _, m := range thread {
 		if m.User == bot {
 			show("thread", m)
-		} else {
+		}
+	}
+	for _, m := range thread {
+		if m.User != bot {
 			show("people", m)
 		}
 	}
