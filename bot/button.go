@@ -57,12 +57,12 @@ const (
 )
 
 // buttons say what a press means, by the button's id. What it is about is known from the message, as the store has it, never from the payload.
-var buttons = map[string]func(by session.Person, on session.Message) session.Input{
-	pressRaise: func(by session.Person, on session.Message) session.Input {
+var buttons = map[string]func(key string, by session.Person, on session.Message) session.Input{
+	pressRaise: func(_ string, by session.Person, on session.Message) session.Input {
 		return session.Raised{By: by, Pause: on.Subject.Question}
 	},
-	pressStop: func(by session.Person, on session.Message) session.Input {
-		return session.StopAsked{By: by, PromptID: on.Subject.PromptID, Pause: on.Subject.Question}
+	pressStop: func(key string, by session.Person, on session.Message) session.Input {
+		return session.StopAsked{ID: key, By: by, PromptID: on.Subject.PromptID, Pause: on.Subject.Question}
 	},
 }
 
@@ -101,7 +101,7 @@ func (b *Bot) pressed(ctx context.Context, p press) error {
 		return b.whisper(ctx, key, at, p.User.ID, "That button does not belong to that message, so nothing happened.")
 	}
 	at.thread = m.Thread
-	err = b.cfg.Sessions.Send(ctx, m.Session, buttons[p.Actions[0].ID](by, m))
+	err = b.cfg.Sessions.Send(ctx, m.Session, buttons[p.Actions[0].ID](key, by, m))
 	if refused(err) {
 		return b.whisper(ctx, key, at, p.User.ID, escape(session.Sentence(err)))
 	}

@@ -70,7 +70,7 @@ func (b *Bot) commandLink(ctx context.Context, by session.Person, at place, key 
 
 func (b *Bot) commandUnlink(ctx context.Context, by session.Person, at place, key string) error {
 	if by.GitHub == nil {
-		return b.whisper(ctx, key, at, by.Slack, "There was no GitHub account linked to you.")
+		return b.whisper(ctx, key, at, by.Slack, "No GitHub account is linked to you.")
 	}
 	if err := b.cfg.Linking.Unlink(ctx, by.Slack); err != nil && session.CodeOf(err) != session.NotFound {
 		return session.Wrap("bot.unlink", err)

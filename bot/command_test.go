@@ -31,7 +31,7 @@ func TestCommands(t *testing.T) {
 		{"channel repo acme/wbe", "Nothing was changed. I cannot see a repository `acme/wbe`. If it exists, the GitHub App is not installed on it. Did you mean `acme/web`?"},
 		{"channel repo acme/web", "Requests in this channel that name no repository are about `acme/web` from now on."},
 		{"channel repo", "This channel's repository is `acme/web`."},
-		{"unlink", "There was no GitHub account linked to you."},
+		{"unlink", "No GitHub account is linked to you."},
 		{"fix the login", "I do not know `/inspect fix the login`; a task by slash command is not available yet, so nothing was started."},
 	} {
 		r.command("alice", "general", c.text)

@@ -297,7 +297,7 @@ func (b *Bot) stopWord(ctx context.Context, e event, c conversation, at place, b
 		if t := c.state.Session.Turn; t != nil {
 			promptID = t.PromptID // the one that ran when the word came, never a later one
 		}
-		err = b.cfg.Sessions.Send(ctx, c.id, session.StopAsked{By: by, PromptID: promptID})
+		err = b.cfg.Sessions.Send(ctx, c.id, session.StopAsked{ID: "stop/" + e.TS, By: by, PromptID: promptID})
 	}
 	switch {
 	case err == nil:

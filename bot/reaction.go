@@ -70,11 +70,11 @@ func (b *Bot) reaction(ctx context.Context, e event) error {
 	var in session.Input
 	switch {
 	case emojiName(e.Reaction) == b.cfg.ApproveEmoji:
-		in = session.Approved{By: by, Card: m.Subject.Card}
+		in = session.Approved{ID: key, By: by, Card: m.Subject.Card}
 	case m.Subject.PromptID == "":
 		return b.whisper(ctx, key, at, e.User, "That message belongs to no turn. To stop what runs, react on its status message or write `stop`.")
 	default:
-		in = session.StopAsked{By: by, PromptID: m.Subject.PromptID}
+		in = session.StopAsked{ID: key, By: by, PromptID: m.Subject.PromptID}
 	}
 	err = b.cfg.Sessions.Send(ctx, m.Session, in)
 	switch {

@@ -19,14 +19,18 @@ type (
 
 	// StopAsked stops the turn of PromptID; empty means the one that runs. It never stops another. Refused with NotFound if that one does not run.
 	// With Pause it is a no to that question, and refused with Conflict if the question is settled.
+	// ID is of the message, reaction or press; one that was taken is not taken again.
 	StopAsked struct {
+		ID       string
 		By       Person
 		PromptID string
 		Pause    string
 	}
 
-	// Approved is a ✅ on a card, by somebody who may act. By.GitHub is nil when they have not linked an account.
+	// Approved is a ✅ on a card, by somebody who may act. By.GitHub is nil when they have not linked an account. ID is
+	// of the reaction; one that was taken is not taken again.
 	Approved struct {
+		ID   string
 		By   Person
 		Card string
 	}

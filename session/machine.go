@@ -12,7 +12,7 @@ const (
 	LinkWithin   = 15 * time.Minute // how long an approval waits for its person to link an account
 	StopWithin   = time.Minute      // how long a runner may take to stop a turn
 	maxAttempts  = 2                // a turn that loses its sandbox is run again once
-	seenPrompts  = 100              // ids remembered
+	maxSeen      = 100              // ids of what people said and did that are remembered
 	maxAsked     = 50               // prompts named in a pull request's body, the newest
 	maxAskedText = 1_000            // characters of each
 )

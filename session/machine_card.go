@@ -101,10 +101,14 @@ func (m *Machine) approved(in Approved) error {
 	if c == nil {
 		return Errorf(NotFound, "That card is not one of this thread's.")
 	}
+	if m.heard(in.ID) {
+		return nil
+	}
 	waiting := func(a Approval) bool { return a.Card == c.ID && a.By.Slack == in.By.Slack }
 	if slices.ContainsFunc(m.approvals, waiting) {
 		return nil // the same person again while the first is under way
 	}
+	m.hear(in.ID)
 	m.s.Participants = addPerson(m.s.Participants, in.By)
 	m.s.Approvals++
 	a := Approval{ID: fmt.Sprintf("a%d", m.s.Approvals), Card: c.ID, Commit: c.Commit, By: in.By, At: m.at}

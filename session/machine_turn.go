@@ -8,9 +8,19 @@ import (
 	"unicode/utf8"
 )
 
+// heard reports whether what a person said or did was taken already: what the bot was killed over is told again. Without an id it is new.
+func (m *Machine) heard(id string) bool { return id != "" && slices.Contains(m.s.Seen, id) }
+
+// hear remembers what was taken.
+func (m *Machine) hear(id string) {
+	if id != "" {
+		m.s.Seen = append(slices.Clone(m.s.Seen[max(0, len(m.s.Seen)-maxSeen+1):]), id)
+	}
+}
+
 // prompted queues a prompt and starts its turn if nothing else runs.
 func (m *Machine) prompted(p Prompt) error {
-	if slices.Contains(m.s.Seen, p.ID) {
+	if m.heard(p.ID) {
 		return nil
 	}
 	if strings.TrimSpace(p.Text) == "" {
@@ -33,7 +43,7 @@ func (m *Machine) prompted(p Prompt) error {
 		p.At = m.at
 	}
 	p.Answers, m.s.Question = m.s.Question, ""
-	m.s.Seen = append(slices.Clone(m.s.Seen[max(0, len(m.s.Seen)-seenPrompts+1):]), p.ID)
+	m.hear(p.ID)
 	m.s.Participants = addPerson(m.s.Participants, p.Author)
 	if m.s.Title == "" {
 		m.s.Title = title(p.Text)
@@ -205,6 +215,9 @@ func (m *Machine) deliveryFailed(in DeliveryFailed) {
 }
 
 func (m *Machine) stopAsked(in StopAsked) error {
+	if m.heard(in.ID) {
+		return nil // it has stopped what ran then
+	}
 	t := m.s.Turn
 	if t == nil {
 		return Errorf(NotFound, "Nothing is running here.")
@@ -216,11 +229,13 @@ func (m *Machine) stopAsked(in StopAsked) error {
 		return Errorf(NotFound, "The agent is done already; what it changed is being collected.")
 	}
 	if t.Stopping {
+		m.hear(in.ID)
 		return nil
 	}
 	if in.Pause != "" && (t.Pause == nil || t.Pause.ID != in.Pause) {
 		return m.settled(in.Pause)
 	}
+	m.hear(in.ID)
 	m.s.Participants = addPerson(m.s.Participants, in.By)
 	m.stopTurn(in.By, "Stopped by "+in.By.Name+".")
 	return nil

@@ -191,7 +191,7 @@ type Session struct {
 	Identities   []Author     `json:"identities,omitempty"`   // of all who prompted, as they were then
 	Asked        []Asking     `json:"asked,omitempty"`        // by the contributors, in order
 	Participants []Person     `json:"participants,omitempty"`
-	Seen         []string     `json:"seen,omitempty"` // ids of the newest prompts, so that none is taken twice
+	Seen         []string     `json:"seen,omitempty"` // ids of the newest prompts, stops and approvals, so that none is taken twice
 	Turn         *Turn        `json:"turn,omitempty"`
 	ToolCalls    []string     `json:"tool_calls,omitempty"` // the newest by name, so that none is taken twice
 	Question     string       `json:"question,omitempty"`   // the agent asked; the next reply answers

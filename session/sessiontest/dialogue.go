@@ -265,7 +265,7 @@ func (d *speaker) input(w []string, line string) (session.Input, error) {
 		}
 		return journal(session.Event{Kind: session.KindTurn, PromptID: running,
 			Turn: &session.TurnChange{State: session.TurnAnswered, Outcome: session.PromptState(w[1]), Reason: reason}}), nil
-	case "named": // named CALL and one of the three inputs below
+	case "named": // named ID and an input that is taken once under it
 		in, err := d.input(w[2:], rest(line, 2))
 		switch in := in.(type) {
 		case session.Proposed:
@@ -277,8 +277,14 @@ func (d *speaker) input(w []string, line string) (session.Input, error) {
 		case session.Asked:
 			in.Call = w[1]
 			return in, err
+		case session.StopAsked:
+			in.ID = w[1]
+			return in, err
+		case session.Approved:
+			in.ID = w[1]
+			return in, err
 		}
-		return nil, fmt.Errorf("not a tool's: %w", err)
+		return nil, fmt.Errorf("it has no name: %w", err)
 	case "propose":
 		title, body, _ := strings.Cut(rest(line, 1), " | ")
 		return session.Proposed{Proposal: session.Proposal{Title: title, Body: body}}, nil
