@@ -2,6 +2,7 @@ package runner
 
 import (
 	"bytes"
+	"errors"
 	"os"
 	"strconv"
 	"time"
@@ -15,7 +16,8 @@ func becomeReaper() error {
 	return unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 }
 
-// endDescendants ends every descendant of this process: SIGTERM, and after grace SIGKILL, until none is left or limit has passed.
+// endDescendants ends every descendant of this process: SIGTERM, and after grace SIGKILL, until none is left or limit has passed. It collects
+// exit codes, so nobody may wait for a process any more.
 func endDescendants(grace, limit time.Duration) {
 	begin := time.Now()
 	signal := unix.SIGTERM
@@ -24,7 +26,7 @@ func endDescendants(grace, limit time.Duration) {
 	defer tick.Stop()
 	for {
 		pids := descendants(os.Getpid())
-		if len(pids) == 0 || time.Since(begin) > limit {
+		if len(pids) == 0 && childless() || time.Since(begin) > limit {
 			return
 		}
 		if time.Since(begin) > grace {
@@ -37,6 +39,21 @@ func endDescendants(grace, limit time.Duration) {
 			}
 		}
 		<-tick.C
+	}
+}
+
+// childless reports whether this process has no child that lives. As the parent of every orphan it then has no descendant at all. The kernel knows
+// that at one moment, which a walk through /proc, past processes that begin and end meanwhile, does not.
+func childless() bool {
+	for {
+		pid, err := unix.Wait4(-1, nil, unix.WNOHANG, nil)
+		switch {
+		case errors.Is(err, unix.EINTR) || pid > 0: // that one has ended; the next
+		case err != nil:
+			return true // ECHILD
+		default:
+			return false
+		}
 	}
 }
 

@@ -2,6 +2,7 @@ package runner_test
 
 import (
 	"bufio"
+	"bytes"
 	"encoding/json"
 	"errors"
 	"os"
@@ -74,7 +75,47 @@ func TestRunnerEndsItsDescendants(t *testing.T) {
 (setsid sleep 1000 & echo $! > "$HOME/a")
 setsid bash -c 'trap "" TERM; echo $$ > "$HOME/b"; echo up > "$HOME/fifo"; while :; do sleep 1000; done' &
 `
-	b := newBox(t, session.BootFresh, newRemote(t, start, script))
+	b, end := process(t, script)
+	var pids []string
+	for _, name := range []string{"a", "b"} {
+		pid, err := os.ReadFile(filepath.Join(b.home(), name))
+		check(t, err)
+		pids = append(pids, strings.TrimSpace(string(pid)))
+		alive(t, pids[len(pids)-1])
+	}
+	end()
+	for _, pid := range pids {
+		gone(t, pid)
+	}
+}
+
+// A daemon that hands itself on to a new process all the time may be in none that a look at the process table finds. It is ended all the same.
+func TestRunnerEndsAMovingDaemon(t *testing.T) {
+	mark := "moving-" + strconv.Itoa(os.Getpid())
+	script := `
+cat >"$HOME/move" <<'END'
+trap '' TERM HUP
+sleep 0.02
+setsid bash "$0" "$1" &
+END
+setsid bash "$HOME/move" ` + mark + ` &
+echo up > "$HOME/fifo"
+`
+	_, end := process(t, script)
+	end()
+	files, err := filepath.Glob("/proc/[0-9]*/cmdline")
+	check(t, err)
+	for _, f := range files {
+		if args, err := os.ReadFile(f); err == nil && bytes.Contains(args, []byte(mark)) {
+			t.Errorf("%s lives", filepath.Dir(f))
+		}
+	}
+}
+
+// process is a runner in a process of its own, whose start.sh is a script that says so when it is done, to the home's fifo. end ends it in good order.
+func process(t *testing.T, script string) (b *box, end func()) {
+	t.Helper()
+	b = newBox(t, session.BootFresh, newRemote(t, start, script))
 	check(t, os.MkdirAll(b.home(), 0o755))
 	fifo := filepath.Join(b.home(), "fifo")
 	mkfifo(t, fifo)
@@ -96,16 +137,9 @@ setsid bash -c 'trap "" TERM; echo $$ > "$HOME/b"; echo up > "$HOME/fifo"; while
 	b.dial()
 	b.lines = b.follow("", 0)
 	b.ready()
-	var pids []string
-	for _, name := range []string{"a", "b"} {
-		pid, err := os.ReadFile(filepath.Join(b.home(), name))
-		check(t, err)
-		pids = append(pids, strings.TrimSpace(string(pid)))
-		alive(t, pids[len(pids)-1])
-	}
-	check(t, in.Close())
-	check(t, cmd.Wait())
-	for _, pid := range pids {
-		gone(t, pid)
+	return b, func() {
+		t.Helper()
+		check(t, in.Close())
+		check(t, cmd.Wait())
 	}
 }
