@@ -55,6 +55,9 @@ func tuneFromEnvironment(o *Options) {
 	if socket := os.Getenv(envProvider); socket != "" {
 		o.Provider = sandboxtest.NewRemote(socket)
 	}
+	if where := os.Getenv(envWorld); where != "" {
+		o.World = reachWorld(where)
+	}
 	if at := os.Getenv(envKill); at != "" {
 		o.Witness = killAt(at)
 	}

@@ -75,20 +75,24 @@ func TestScripts(t *testing.T) {
 					t.Errorf("sandboxes were left: %v", err)
 				}
 				s.close()
+				if p.world != nil {
+					p.world.close()
+				}
 			})
 			return nil
 		},
 		Condition: func(what string) (bool, error) {
-			if what != "smalldisk" {
-				return false, fmt.Errorf("unknown condition %q", what)
+			if what == "smalldisk" {
+				return canMount(t), nil
 			}
-			return canMount(t), nil
+			return inside(box, what)
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"bot": verb((*play).cmdBot), "restart": verb((*play).cmdRestart), "crash": verb((*play).cmdCrash), "clock": verb((*play).cmdClock),
 			"slack": verb((*play).cmdSlack), "thread": verb((*play).cmdThread), "private": verb((*play).cmdPrivate), "link": verb((*play).cmdLink),
 			"github": verb((*play).cmdGitHub), "model": verb((*play).cmdModel), "release": verb((*play).cmdRelease), "page": verb((*play).cmdPage), "disk": verb((*play).cmdDisk),
 			"sandbox": verb((*play).cmdSandbox),
+			"world":   verb((*play).cmdWorld), "probe": verb((*play).cmdProbe), "missing": verb((*play).cmdMissing),
 		},
 	})
 }
@@ -119,6 +123,7 @@ type play struct {
 	cache     string
 	isolation string
 	web       string // address of the log pages
+	world     *world // the public internet; nil: this computer's
 
 	channel, thread string // the newest conversation
 	threads         map[string][2]string
@@ -174,6 +179,9 @@ func (p *play) cmdBot(ctx context.Context, ts *testscript.TestScript, args []str
 	}
 	env["INSPECT_OPENCODE"], env["INSPECT_LOCAL_ISOLATION"], env["INSPECT_HTTP_ADDR"], env["INSPECT_PUBLIC_URL"] = p.agent, p.isolation, p.web, "http://"+p.web
 	env["PATH"], env["XDG_CACHE_HOME"], env["INSPECT_LOG_LEVEL"] = os.Getenv("PATH"), p.cache, "debug"
+	if p.world != nil {
+		env[envWorld] = p.world.environment()
+	}
 	for _, a := range p.settings {
 		switch name, value, ok := strings.Cut(a, "="); {
 		case ok:
