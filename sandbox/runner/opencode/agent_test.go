@@ -155,10 +155,16 @@ func TestTurns(t *testing.T) {
 		{modeltest.Fault{Status: 403}, session.Forbidden, "refused the bot's key"},
 		{modeltest.Fault{Status: 402, Message: "Payment required"}, session.Forbidden, "out of credit"},
 		{modeltest.Fault{Status: 400, Message: "The budget of this thread is spent."}, session.Unavailable, "The budget of this thread is spent."},
+		{modeltest.Fault{Status: 404, Message: "model: claude-sonnet-5"}, session.Invalid, "does not know this model, or the bot's key may not use it (model: claude-sonnet-5). Please name another one."},
+		{modeltest.RateLimited(3600), session.Unavailable, "takes no requests for another 60 minutes. Please send your message again then"},
+		{modeltest.Blocked("anthropic"), session.Invalid, "refused to answer this. Please word it differently."},
+		{modeltest.OutOfCredit("anthropic"), session.Forbidden, "out of credit"},
+		{modeltest.Fault{Finish: modeltest.Declined}, session.Invalid, "refused to answer this"},
+		{modeltest.Fault{Finish: modeltest.TooLong}, session.Invalid, "was cut off at its longest. Ask for the task in smaller steps."},
 	} {
-		t.Run(fmt.Sprintf("refused with %d", c.fault.Status), func(t *testing.T) {
+		t.Run(fmt.Sprintf("refused with %d %s", c.fault.Status, c.fault.Finish), func(t *testing.T) {
 			r.models.Fail(c.fault)
-			_, err := r.run(t.Context(), fmt.Sprintf("refused-%d", c.fault.Status), "what did I ask before?")
+			_, err := r.run(t.Context(), "", "what did I ask before?")
 			if session.CodeOf(err) != c.code || !strings.Contains(session.Sentence(err), c.words) {
 				t.Errorf("%v", err)
 			}

@@ -27,7 +27,9 @@ type telling struct {
 	children map[string]bool      // sessions of sub-agents
 	settled  bool                 // something finished or failed: the next idle is the end
 	failure  *fault
-	retries  int // newest attempt that was told
+	cutOff   bool          // the newest answer reached the most it may have
+	retries  int           // newest attempt that was told
+	pause    time.Duration // until the next attempt
 	last     time.Time
 }
 
@@ -89,6 +91,9 @@ func (t *telling) take(e event) (ended bool) {
 		// The overflow that led to it is dealt with; the turn goes on.
 		t.failure, t.settled = nil, false
 	case "session.idle":
+		if t.settled && t.cutOff && t.failure == nil {
+			t.failure = &fault{Name: "MessageOutputLengthError"}
+		}
 		return t.settled
 	}
 	return false
@@ -120,6 +125,7 @@ func (t *telling) message(i info) {
 	} else if i.Finish != "" {
 		t.settled = true
 		t.retries = 0
+		t.cutOff = i.Finish == "length"
 	}
 }
 
@@ -129,9 +135,10 @@ func (t *telling) retry(s status) {
 		return
 	}
 	t.retries = s.Attempt
-	r := &session.Retry{Attempt: s.Attempt, Reason: session.OneLine(s.Message, 300)}
+	r := &session.Retry{Attempt: s.Attempt, Reason: plainly(s.Message)}
 	if s.Next > 0 {
 		r.Next = time.UnixMilli(int64(s.Next)).UTC()
+		t.pause = r.Next.Sub(t.clock.Now())
 	}
 	t.out.Event(session.Event{At: t.clock.Now(), Kind: session.KindRetry, Retry: r})
 	for id, p := range t.parts {

@@ -17,6 +17,7 @@ const (
 	lateAfter  = 200 * time.Millisecond // the last words of a failed or stopped turn come within that of each other
 	resumeWait = time.Second            // before a lost event stream is opened again
 	resumeMax  = 10                     // times that is tried
+	maxPause   = 5 * time.Minute        // that a provider may ask for before the next attempt; five attempts follow one another
 )
 
 // turn is one Run: it posts the prompt and reads OpenCode's events until the agent is at rest.
@@ -78,6 +79,10 @@ func (t *turn) run(ctx context.Context) error {
 			}
 			if ended {
 				return t.outcome(events)
+			}
+			if t.pause > maxPause {
+				t.abort(stream, events)
+				return limitedFor(t.pause)
 			}
 		}
 	}

@@ -10,10 +10,11 @@ import (
 
 // answer is what one request gets, before it is put into a format.
 type answer struct {
-	id    string // unique; part of the ids of what it holds
-	model string
-	step  Step
-	usage model.Usage
+	id     string // unique; part of the ids of what it holds
+	model  string
+	step   Step
+	usage  model.Usage
+	finish Finish
 }
 
 func (a answer) call(i int) string { return fmt.Sprintf("%s_%d", a.id, i) }
@@ -58,9 +59,16 @@ func (p *Provider) send(w http.ResponseWriter, r *http.Request, wire wire, c con
 		stall()
 		return false
 	}
+	if fault.CutAtStart {
+		return false
+	}
 	for i, e := range wire.events(a) {
 		if fault.CutAfterEvents > 0 && i == fault.CutAfterEvents {
 			return false
+		}
+		if fault.ErrorAfterEvents > 0 && i == fault.ErrorAfterEvents {
+			_ = write(w, wire.broken) // it is the last in any case
+			return true
 		}
 		for _, g := range e.gates {
 			if !p.pass(r, g.Name) {

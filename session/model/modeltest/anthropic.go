@@ -9,6 +9,13 @@ type object = map[string]any
 const signature = "c2NyaXB0ZWQ="
 
 func (a answer) stopReason() string {
+	switch a.finish {
+	case Declined:
+		return "refusal"
+	case TooLong:
+		return "max_tokens"
+	case Done:
+	}
 	if len(a.step.Tools) > 0 {
 		return "tool_use"
 	}
@@ -72,6 +79,8 @@ func messagesEvents(a answer) []event {
 	add("message_stop", object{})
 	return events
 }
+
+var messagesBroken = event{name: "error", data: object{"type": "error", "error": object{"type": "overloaded_error", "message": "Overloaded"}}}
 
 func messagesWhole(a answer) any {
 	content := []any{}

@@ -11,6 +11,13 @@ func (a answer) chatUsage() object {
 }
 
 func (a answer) finishReason() string {
+	switch a.finish {
+	case Declined:
+		return "content_filter"
+	case TooLong:
+		return "length"
+	case Done:
+	}
 	if len(a.step.Tools) > 0 {
 		return "tool_calls"
 	}
@@ -53,6 +60,8 @@ func chatEvents(a answer) []event {
 	last["usage"] = a.chatUsage()
 	return append(events, event{data: last}, event{data: "[DONE]"})
 }
+
+var chatBroken = event{data: object{"error": object{"message": "The server had an error while processing your request.", "type": "server_error", "param": nil, "code": nil}}}
 
 func chatWhole(a answer) any {
 	message := object{"role": "assistant", "content": a.step.Text, "refusal": nil}

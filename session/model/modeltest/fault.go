@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"net/http"
 	"strconv"
+	"time"
 
 	"openinspect/session/model"
 )
@@ -14,10 +15,57 @@ type Fault struct {
 	Header  http.Header // headers of that answer
 	Body    []byte      // its body; if nil, an error in the provider's own shape
 	Message string      // what that error says; if empty, what the provider would say
+	Code    string      // OpenAI's code for it, where its status does not give one
 
+	Drop           bool // close the connection without an answer
+	CutAtStart     bool // send the head of the answer and cut the connection
 	CutAfterEvents int  // cut the connection after that many events of the stream
 	CutAfterTool   bool // cut it as soon as the first tool call is complete
 	Stall          bool // send the head of the answer and then nothing, until the caller goes away or the Provider closes
+
+	// ErrorAfterEvents ends the stream after that many events with an event that the provider is overloaded, as both send them when an answer has
+	// begun already.
+	ErrorAfterEvents int
+	// Finish ends an answer for another reason than that it is done.
+	Finish Finish
+}
+
+// Finish is why an answer ends.
+type Finish string
+
+const (
+	Done     Finish = ""
+	Declined Finish = "declined" // the provider's safety, in the middle of an answer
+	TooLong  Finish = "too long" // the answer reached the most it may have
+)
+
+// OutOfCredit is an account without money; docs.anthropic.com and platform.openai.com, "Error codes".
+func OutOfCredit(provider string) Fault {
+	if provider == model.OpenAI {
+		return Fault{Status: http.StatusTooManyRequests, Code: "insufficient_quota", Message: "You exceeded your current quota, please check your plan and billing details."}
+	}
+	return Fault{Status: http.StatusBadRequest, Message: "Your credit balance is too low to access the Anthropic API. Please go to Plans & Billing to upgrade or purchase credits."}
+}
+
+// OutOfContext is a request that is longer than the model reads.
+func OutOfContext(provider string) Fault {
+	if provider == model.OpenAI {
+		return Fault{Status: http.StatusBadRequest, Code: "context_length_exceeded", Message: "Your input exceeds the context window of this model. Please adjust your input and try again."}
+	}
+	return Fault{Status: http.StatusBadRequest, Message: "prompt is too long: 250000 tokens > 200000 maximum"}
+}
+
+// Blocked is a request that the provider's policy does not allow.
+func Blocked(provider string) Fault {
+	if provider == model.OpenAI {
+		return Fault{Status: http.StatusBadRequest, Code: "invalid_prompt", Message: "Invalid prompt: your prompt was flagged as potentially violating our usage policy. Please try again with a different prompt."}
+	}
+	return Fault{Status: http.StatusBadRequest, Message: "Output blocked by content filtering policy"}
+}
+
+// Overloaded is a provider that has too much to do, and says when to come again.
+func Overloaded(again time.Duration) Fault {
+	return Fault{Status: statusOverloaded, Header: http.Header{"Retry-After-Ms": {strconv.FormatInt(again.Milliseconds(), 10)}}}
 }
 
 // Refused is a key that the provider no longer takes.
@@ -36,6 +84,13 @@ func (p *Provider) Fail(faults ...Fault) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.faults = append(p.faults, faults...)
+}
+
+// Mend forgets what Fail asked for and has not happened yet.
+func (p *Provider) Mend() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.faults = nil
 }
 
 func (p *Provider) fault(r *Request) Fault {
@@ -87,7 +142,7 @@ var wrongKey = map[string]string{
 }
 
 // anthropicError answers as https://docs.anthropic.com/en/api/errors describes.
-func anthropicError(w http.ResponseWriter, status int, message string) {
+func anthropicError(w http.ResponseWriter, status int, message, _ string) {
 	kind := map[int]string{
 		http.StatusUnauthorized: "authentication_error", http.StatusForbidden: "permission_error", http.StatusNotFound: "not_found_error",
 		http.StatusRequestEntityTooLarge: "request_too_large", http.StatusTooManyRequests: "rate_limit_error", statusOverloaded: "overloaded_error",
@@ -102,9 +157,13 @@ func anthropicError(w http.ResponseWriter, status int, message string) {
 }
 
 // openAIError answers as https://platform.openai.com/docs/guides/error-codes describes.
-func openAIError(w http.ResponseWriter, status int, message string) {
+func openAIError(w http.ResponseWriter, status int, message, given string) {
 	kind, code := "invalid_request_error", any(nil)
 	switch {
+	case given != "":
+		if code = given; given == "insufficient_quota" {
+			kind = given
+		}
 	case status == http.StatusUnauthorized:
 		code = "invalid_api_key"
 	case status == http.StatusTooManyRequests:

@@ -70,7 +70,7 @@ func New(c Config) (*Provider, error) {
 		mux.HandleFunc(path, func(w http.ResponseWriter, r *http.Request) { p.serve(w, r, wire) })
 	}
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
-		openAIError(w, http.StatusNotFound, fmt.Sprintf("Invalid URL (%s %s)", r.Method, r.URL.Path))
+		openAIError(w, http.StatusNotFound, fmt.Sprintf("Invalid URL (%s %s)", r.Method, r.URL.Path), "")
 	})
 	p.server = &http.Server{Handler: mux}
 	return p, nil
@@ -115,13 +115,14 @@ type wire struct {
 	read     func(body []byte) (conversation, error)
 	events   func(answer) []event
 	whole    func(answer) any // the answer to a request that did not ask for a stream
-	fail     func(w http.ResponseWriter, status int, message string)
+	fail     func(w http.ResponseWriter, status int, message, code string)
+	broken   event // that the provider is overloaded, in a stream
 }
 
 var wires = map[string]wire{
-	"/v1/messages":         {model.Anthropic, readMessages, messagesEvents, messagesWhole, anthropicError},
-	"/v1/responses":        {model.OpenAI, readResponses, responsesEvents, responsesWhole, openAIError},
-	"/v1/chat/completions": {model.OpenAI, readChat, chatEvents, chatWhole, openAIError},
+	"/v1/messages":         {model.Anthropic, readMessages, messagesEvents, messagesWhole, anthropicError, messagesBroken},
+	"/v1/responses":        {model.OpenAI, readResponses, responsesEvents, responsesWhole, openAIError, responsesBroken},
+	"/v1/chat/completions": {model.OpenAI, readChat, chatEvents, chatWhole, openAIError, chatBroken},
 }
 
 // serve answers one request.
@@ -129,7 +130,7 @@ func (p *Provider) serve(w http.ResponseWriter, r *http.Request, wire wire) {
 	rec, c, err := p.read(w, r, wire)
 	refuse := func(status int, message string) {
 		p.update(rec, func(q *Request) { q.Status = status })
-		wire.fail(w, status, message)
+		wire.fail(w, status, message, "")
 	}
 	defer p.update(rec, func(q *Request) { q.Done = true })
 
@@ -170,16 +171,19 @@ func (p *Provider) serve(w http.ResponseWriter, r *http.Request, wire wire) {
 			w.Write(fault.Body)
 			return
 		}
-		wire.fail(w, fault.Status, fault.message())
+		wire.fail(w, fault.Status, fault.message(), fault.Code)
 		return
 	}
 
+	if fault.Drop {
+		panic(http.ErrAbortHandler)
+	}
 	script, step, err := p.choose(c)
 	if err != nil {
 		refuse(http.StatusBadRequest, err.Error())
 		return
 	}
-	a := answer{id: fmt.Sprintf("%s%d", p.id, rec.N), model: c.Model, step: step, usage: step.usage()}
+	a := answer{id: fmt.Sprintf("%s%d", p.id, rec.N), model: c.Model, step: step, usage: step.usage(), finish: fault.Finish}
 	p.update(rec, func(q *Request) { q.Script, q.Step, q.Status, q.Usage = script, c.Turns, http.StatusOK, a.usage })
 	if !p.send(w, r, wire, c, a, fault) {
 		panic(http.ErrAbortHandler) // returning would end the answer as if it were whole

@@ -91,9 +91,19 @@ func responsesEvents(a answer) []event {
 		events[len(events)-1].calls = true
 	}
 	held = append(held, a.step.gates(AtTool, len(a.step.Tools))...)
-	add("response.completed", object{"response": a.response("completed", output, a.responsesUsage())}, held...)
+	last := a.response("completed", output, a.responsesUsage())
+	switch a.finish {
+	case Declined:
+		last["status"], last["incomplete_details"] = "incomplete", object{"reason": "content_filter"}
+	case TooLong:
+		last["status"], last["incomplete_details"] = "incomplete", object{"reason": "max_output_tokens"}
+	case Done:
+	}
+	add("response."+last["status"].(string), object{"response": last}, held...)
 	return events
 }
+
+var responsesBroken = event{name: "error", data: object{"type": "error", "code": "server_error", "message": "The server had an error while processing your request.", "param": nil, "sequence_number": 99}}
 
 func responsesWhole(a answer) any {
 	output := []any{}
