@@ -198,7 +198,7 @@ func (a *App) build(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	if a.gateway, err = gateway.New(gateway.Config{Providers: a.providers(), Report: a.report}); err != nil {
+	if a.gateway, err = gateway.New(gateway.Config{Providers: a.providers(), Clock: a.o.Clock, Report: a.report}); err != nil {
 		return err
 	}
 	provider, err := a.provider(ctx)

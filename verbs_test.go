@@ -16,7 +16,6 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"openinspect/bot/slacktest"
-	"openinspect/session/model/modeltest"
 )
 
 // text undoes what a script's quoting cannot say: \n is a line break, and x*N is N times x.
@@ -202,48 +201,6 @@ func (p *play) cmdLink(ctx context.Context, _ *testscript.TestScript, args []str
 		}
 	}
 	return nil
-}
-
-// model script FILE: what the model answers. model at GATE: waits until an answer has come to it. model open GATE. model refuse: the
-// provider refuses the key from now on. model asked N: it was asked so often for an answer of an agent's.
-func (p *play) cmdModel(ctx context.Context, ts *testscript.TestScript, args []string) error {
-	m := p.stage.model
-	switch {
-	case len(args) == 2 && args[0] == "script":
-		scripts, err := modeltest.Parse(args[1], ts.ReadFile(args[1]))
-		if err != nil {
-			return err
-		}
-		return m.Add(scripts...)
-	case len(args) == 2 && args[0] == "at":
-		select {
-		case <-m.Waiting(args[1]):
-			return nil
-		case <-ctx.Done():
-			return fmt.Errorf("no answer came to %s: %w", args[1], ctx.Err())
-		}
-	case len(args) == 2 && args[0] == "open":
-		m.Open(args[1])
-		return nil
-	case len(args) == 1 && args[0] == "refuse":
-		m.Fail(modeltest.Refused())
-		return nil
-	}
-	asked := func() (n int) {
-		for _, r := range m.Requests() {
-			if len(r.Tools) > 0 {
-				n++
-			}
-		}
-		return n
-	}
-	if len(args) == 2 && args[0] == "asked" {
-		if n := asked(); strconv.Itoa(n) != args[1] {
-			return fmt.Errorf("the model was asked %d times", n)
-		}
-		return nil
-	}
-	return usage("model script FILE, model at|open GATE, model refuse")
 }
 
 var logPage = regexp.MustCompile(`http://127\.0\.0\.1:\d+/s/[a-z2-7]{10}`)

@@ -199,7 +199,7 @@ func (d *digest) turnChange(e session.Event) told {
 		again := d.turn != nil && d.turn.prompt == e.PromptID
 		fresh := &turnDigest{prompt: e.PromptID, author: author, start: e.At, last: e.At, state: c.State, note: c.Reason}
 		if again {
-			fresh.start, fresh.cost, fresh.model, fresh.author = d.turn.start, d.turn.cost, d.turn.model, d.turn.author
+			fresh.start, fresh.cost, fresh.estimate, fresh.model, fresh.author = d.turn.start, d.turn.cost, d.turn.estimate, d.turn.model, d.turn.author
 		}
 		fresh.booted = d.sandbox != session.SandboxReady && d.sandbox != session.SandboxRunning
 		d.turn = fresh

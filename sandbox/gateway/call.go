@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"fmt"
@@ -59,19 +60,21 @@ func (c *call) pass(w http.ResponseWriter, r *http.Request, body []byte) {
 		if sent.Load() {
 			counted = c.estimate
 		}
-		switch {
-		case r.Context().Err() != nil: // nobody to tell
-		case ctx.Err() != nil:
-			refuse(w, c.model.Provider, http.StatusGatewayTimeout, "api_error", fmt.Sprintf("The model provider did not answer for %d minutes.", int(silence.Minutes())))
-		default:
-			refuse(w, c.model.Provider, http.StatusBadGateway, "api_error", "The model provider cannot be reached.")
-		}
+		c.unanswered(w, r, ctx, "The model provider cannot be reached.")
 		return
 	}
 	defer resp.Body.Close()
 	if resp.StatusCode >= 300 {
 		counted.Status = resp.StatusCode
 		answerRefusal(w, c.model.Provider, resp)
+		return
+	}
+	// Not before its first byte is an answer passed on: until then what goes wrong can be said, and the runner takes an answer that breaks off
+	// without a word for a link that did, and asks again in silence.
+	answer := bufio.NewReaderSize(resp.Body, 32<<10)
+	if _, err := answer.Peek(1); err != nil && err != io.EOF {
+		counted = c.estimate
+		c.unanswered(w, r, ctx, "The model provider broke its answer off before it began.")
 		return
 	}
 	for _, h := range returned {
@@ -81,12 +84,23 @@ func (c *call) pass(w http.ResponseWriter, r *http.Request, body []byte) {
 	}
 	w.WriteHeader(resp.StatusCode)
 	counter := &meter{stream: strings.HasPrefix(resp.Header.Get("Content-Type"), "text/event-stream")}
-	err = relay(w, resp.Body, counter, alive)
+	err = relay(w, answer, counter, alive)
 	usage, whole := counter.usage(c.weight)
 	counted.Usage, counted.Estimate = session.Usage(usage), !whole
 	counted.Cost = c.model.Cost(usage) + c.model.Hourly(counter.hourly)
 	if err != nil {
 		panic(http.ErrAbortHandler) // the answer broke off: the runner must see that it did
+	}
+}
+
+// unanswered tells the agent that nothing came; ctx is the call's, which the watchdog ends.
+func (c *call) unanswered(w http.ResponseWriter, r *http.Request, ctx context.Context, why string) {
+	switch {
+	case r.Context().Err() != nil: // nobody to tell
+	case ctx.Err() != nil:
+		refuse(w, c.model.Provider, http.StatusGatewayTimeout, "api_error", fmt.Sprintf("The model provider did not answer for %d minutes.", int(silence.Minutes())))
+	default:
+		refuse(w, c.model.Provider, http.StatusBadGateway, "api_error", why)
 	}
 }
 

@@ -53,6 +53,40 @@ func TestSilentProvider(t *testing.T) {
 			t.Errorf("%d %s %v", resp.StatusCode, text, err)
 		}
 	})
+	// An answer that has not begun is refused in words, whether its head came or not: one that breaks off says nothing.
+	for name, c := range map[string]struct {
+		fault  modeltest.Fault
+		status int
+		words  string
+	}{
+		"after its head":        {modeltest.Fault{Stall: true}, http.StatusGatewayTimeout, "did not answer for 10 minutes"},
+		"broken after its head": {modeltest.Fault{CutAtStart: true}, http.StatusBadGateway, "broke its answer off before it began"},
+		"broken before it":      {modeltest.Fault{Drop: true}, http.StatusBadGateway, "cannot be reached"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r, clock, do := call(t, "script s\nmatch hello\nsay Hello.\n")
+			r.provider.Fail(c.fault)
+			if c.fault.Stall {
+				go func() {
+					if r.provider.Wait(t.Context(), func(all []modeltest.Request) bool { return len(all) == 1 && all[0].Status == http.StatusOK }) == nil {
+						clock.Advance(silence)
+					}
+				}()
+			}
+			resp, err := do()
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer resp.Body.Close()
+			text, err := io.ReadAll(resp.Body)
+			if err != nil || resp.StatusCode != c.status || !strings.Contains(string(text), c.words) {
+				t.Errorf("%d %s %v", resp.StatusCode, text, err)
+			}
+			if told := <-r.calls; !told.Estimate || told.Usage.Input == 0 {
+				t.Errorf("it was counted as %+v", told)
+			}
+		})
+	}
 	t.Run("in its answer", func(t *testing.T) {
 		r, clock, do := call(t, "script s\nmatch hello\nsay Hello.\ngate middle\nsay You.\n")
 		resp, err := do()

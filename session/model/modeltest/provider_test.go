@@ -233,3 +233,37 @@ func TestWaitEndsWithItsContext(t *testing.T) {
 		t.Errorf("Wait returned %v", err)
 	}
 }
+
+// Every way to go wrong, in each provider's own words.
+func TestFaultsInProvidersWords(t *testing.T) {
+	for path, c := range map[string]struct {
+		body                                         func(string, string) string
+		provider, credit, context, declined, tooLong string
+		broken                                       string
+	}{
+		"/v1/messages":         {messages, model.Anthropic, "credit balance is too low", "prompt is too long", `"stop_reason":"refusal"`, `"stop_reason":"max_tokens"`, `"overloaded_error"`},
+		"/v1/responses":        {responses, model.OpenAI, `"code":"insufficient_quota"`, `"code":"context_length_exceeded"`, `"incomplete_details":{"reason":"content_filter"}`, `"incomplete_details":{"reason":"max_output_tokens"}`, `"server_error"`},
+		"/v1/chat/completions": {chat, model.OpenAI, `"code":"insufficient_quota"`, `"code":"context_length_exceeded"`, `"finish_reason":"content_filter"`, `"finish_reason":"length"`, `"server_error"`},
+	} {
+		p := start(t, "script s\nmatch hello\nsay Hello there.\n", Config{})
+		for want, f := range map[string]Fault{
+			c.credit: OutOfCredit(c.provider), c.context: OutOfContext(c.provider), "polic": Blocked(c.provider),
+			c.declined: {Finish: Declined}, c.tooLong: {Finish: TooLong}, c.broken: {ErrorAfterEvents: 2},
+		} {
+			p.Fail(f)
+			text, err := io.ReadAll(post(t, t.Context(), p, path, c.body(`{"role":"user","content":"hello"}`, "true")).Body)
+			if err != nil || !strings.Contains(string(text), want) {
+				t.Errorf("%s lacks %q: %v\n%s", path, want, err, text)
+			}
+		}
+		p.Fail(Fault{CutAtStart: true}, Fault{Status: 500})
+		p.Mend()
+		if resp := post(t, t.Context(), p, path, c.body(`{"role":"user","content":"hello"}`, "true")); resp.StatusCode != 200 {
+			t.Error(resp.Status)
+		}
+		p.Fail(Fault{CutAtStart: true})
+		if _, err := io.ReadAll(post(t, t.Context(), p, path, c.body(`{"role":"user","content":"hello"}`, "true")).Body); err == nil {
+			t.Errorf("%s: an answer that was cut ended in good order", path)
+		}
+	}
+}
