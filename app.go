@@ -14,8 +14,10 @@ import (
 	"net/http"
 	"net/url"
 	"path/filepath"
+	"runtime/debug"
 	"slices"
 	"strconv"
+	"sync"
 	"time"
 
 	"openinspect/bot"
@@ -69,6 +71,8 @@ type App struct {
 	hub     *session.Hub
 	bot     *bot.Bot
 	web     *weblite.Server
+
+	tidying sync.WaitGroup
 }
 
 // NewApp makes an App of a checked configuration; Run brings it to life.
@@ -125,7 +129,7 @@ func (a *App) Run(ctx context.Context) (err error) {
 	if err := a.hub.Start(work); err != nil {
 		return err
 	}
-	a.hourly(work)
+	a.tidy(work)
 	front, stopFront := context.WithCancel(ctx)
 	defer stopFront()
 	ended := make(chan error, 3)
@@ -138,6 +142,7 @@ func (a *App) Run(ctx context.Context) (err error) {
 		}
 		ended <- nil
 	}()
+	a.o.Clock.AfterFunc(time.Minute, debug.FreeOSMemory) // what starting needed, with many sessions, is not needed again
 	a.log.Info("running", "version", version(), "model", a.c.Model, "web", listener.Addr().String())
 	a.o.Ready()
 
@@ -160,6 +165,7 @@ func (a *App) Run(ctx context.Context) (err error) {
 	}
 	stopWork()
 	a.hub.Wait()
+	a.tidying.Wait()
 	_ = server.Close() // pages resume by themselves
 	for range waiting {
 		if err := <-ended; cause == nil {
@@ -178,10 +184,6 @@ func wrapEnd(what string, err error) error {
 
 // build makes the parts and ties them together.
 func (a *App) build(ctx context.Context) (err error) {
-	webKey, err := hkdf.Key(sha256.New, a.c.Secrets.MasterKey, nil, "log links", 32)
-	if err != nil {
-		return err
-	}
 	appID, err := strconv.ParseInt(a.c.GitHubAppID, 10, 64)
 	if err != nil {
 		return &ConfigError{"GITHUB_APP_ID", "is not a number."}
@@ -223,7 +225,7 @@ func (a *App) build(ctx context.Context) (err error) {
 	}); err != nil {
 		return err
 	}
-	if a.web, err = weblite.New(weblite.Config{Sessions: a.hub, Key: webKey, PublicURL: a.c.PublicURL, Clock: a.o.Clock, Logger: a.log}); err != nil {
+	if a.web, err = logPages(a.c.Secrets.MasterKey, weblite.Config{Sessions: a.hub, PublicURL: a.c.PublicURL, Clock: a.o.Clock, Logger: a.log}); err != nil {
 		return err
 	}
 	restored, err := a.db.Restored(ctx)
@@ -238,6 +240,14 @@ func (a *App) build(ctx context.Context) (err error) {
 		ApproveEmoji: a.c.EmojiApprove, StopEmoji: a.c.EmojiStop, AllowedChannels: a.c.AllowedChannels, AllowGuests: a.c.AllowGuests,
 	})
 	return err
+}
+
+// logPages makes the log pages, whose links are signed with a child of the master key.
+func logPages(masterKey []byte, c weblite.Config) (_ *weblite.Server, err error) {
+	if c.Key, err = hkdf.Key(sha256.New, masterKey, nil, "log links", 32); err != nil {
+		return nil, err
+	}
+	return weblite.New(c)
 }
 
 // linked takes how a person's linking ended: they are told, and approvals that wait for it go on.

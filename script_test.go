@@ -170,12 +170,10 @@ func (p *play) cmdBot(ctx context.Context, ts *testscript.TestScript, args []str
 	before := p.stage.slack.Snapshot().Counts()["apps.connections.open"]
 	env := p.stage.environ(p.dir)
 	if p.web == "" {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
+		var err error
+		if p.web, err = freeAddress(); err != nil { // the same after a restart, so that links stay good
 			return err
 		}
-		p.web = l.Addr().String() // the same after a restart, so that links stay good
-		l.Close()
 	}
 	env["INSPECT_OPENCODE"], env["INSPECT_LOCAL_ISOLATION"], env["INSPECT_HTTP_ADDR"], env["INSPECT_PUBLIC_URL"] = p.agent, p.isolation, p.web, "http://"+p.web
 	env["PATH"], env["XDG_CACHE_HOME"], env["INSPECT_LOG_LEVEL"] = os.Getenv("PATH"), p.cache, "debug"
@@ -204,6 +202,15 @@ func (p *play) cmdBot(ctx context.Context, ts *testscript.TestScript, args []str
 	return p.stage.slack.Wait(ctx, func(n *slacktest.Snapshot) bool {
 		return n.Sockets() > 0 && n.Counts()["apps.connections.open"] > before || p.bot.ended()
 	})
+}
+
+// freeAddress returns an address on loopback on which nobody listens just now.
+func freeAddress() (string, error) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return "", err
+	}
+	return l.Addr().String(), l.Close()
 }
 
 // restart: stops the bot in good order and starts it again.

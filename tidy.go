@@ -11,24 +11,35 @@ import (
 	"openinspect/session"
 )
 
-// hourly tidies up now and every hour until ctx ends: sessions that are kept no longer, what no session has any more, and what the inbox need
-// not remember.
+// tidy removes what no session has any more, now and every hour, and every hour what is kept no longer. It returns at once, because none of
+// it is needed to begin: a start reads only what is open. The last of it has ended when tidying is done.
+func (a *App) tidy(ctx context.Context) {
+	a.tidying.Go(func() {
+		a.tidied(ctx, "looking for what no session has any more", a.sweep)
+		a.hourly(ctx)
+	})
+}
+
 func (a *App) hourly(ctx context.Context) {
-	if err := a.retire(ctx); err != nil {
-		a.log.Warn("removing old sessions", "error", err)
-	}
-	if err := a.sweep(ctx); err != nil {
-		a.log.Warn("looking for what no session has any more", "error", err)
-	}
-	if err := a.db.Prune(ctx); err != nil {
-		a.log.Warn("pruning the inbox", "error", err)
-	}
 	stop := a.o.Clock.AfterFunc(time.Hour, func() {
-		if ctx.Err() == nil {
+		a.tidying.Go(func() {
+			a.tidied(ctx, "removing old sessions", a.retire)
+			a.tidied(ctx, "looking for what no session has any more", a.sweep)
+			a.tidied(ctx, "pruning the inbox", a.db.Prune)
 			a.hourly(ctx)
-		}
+		})
 	})
 	context.AfterFunc(ctx, func() { stop() })
+}
+
+// tidied does one thing, unless the bot is stopping.
+func (a *App) tidied(ctx context.Context, what string, f func(context.Context) error) {
+	if ctx.Err() != nil {
+		return
+	}
+	if err := f(ctx); err != nil && ctx.Err() == nil {
+		a.log.Warn(what, "error", err)
+	}
 }
 
 // retire removes the sessions in which nothing happened for as long as sessions are kept.
@@ -50,29 +61,26 @@ func (a *App) retire(ctx context.Context) error {
 	}
 }
 
-// sweep removes what no session has: sandboxes and their images, commits, and large log entries.
+// sweep removes what no session has: sandboxes and their images, commits, and large log entries. Each of them lists what there is and only then
+// asks, so that what a session has begun meanwhile is known.
 func (a *App) sweep(ctx context.Context) error {
 	var failed error
-	// Each sweep lists what there is and only then asks, so that what a session has begun meanwhile is known.
-	known := func(names func(session.Session) []string) func(string) bool {
-		var all map[string]bool
-		return func(name string) bool {
-			if all == nil {
-				sessions, err := a.db.List(ctx, 1<<30)
-				failed = errors.Join(failed, err)
-				all = map[string]bool{}
-				for _, s := range sessions {
-					for _, n := range names(s) {
-						all[n] = true
-					}
-				}
-			}
-			return failed != nil || all[name]
+	of := func(id session.ID) (s session.Session, ok bool) {
+		st, err := a.db.Load(ctx, id)
+		if err != nil && session.CodeOf(err) != session.NotFound {
+			failed = errors.Join(failed, err)
+			return s, false
 		}
+		return st.Session, err == nil
 	}
-	sandboxes := a.manager.Sweep(ctx, known(func(s session.Session) []string { return []string{s.Sandbox.Name, s.Sandbox.Image} }))
-	ids := known(func(s session.Session) []string { return []string{string(s.ID)} })
-	commits := a.github.Sweep(ctx, func(id session.ID) bool { return ids(string(id)) })
+	sandboxes := a.manager.Sweep(ctx, func(name string) bool {
+		s, ok := of(session.SandboxOwner(name))
+		return failed != nil || ok && (s.Sandbox.Name == name || s.Sandbox.Image == name)
+	})
+	commits := a.github.Sweep(ctx, func(id session.ID) bool {
+		_, ok := of(id)
+		return failed != nil || ok
+	})
 	return errors.Join(failed, sandboxes, commits, a.db.Sweep(ctx))
 }
 

@@ -1,7 +1,6 @@
 package sandbox
 
 import (
-	"bufio"
 	"bytes"
 	"context"
 	"errors"
@@ -20,12 +19,18 @@ import (
 
 // connect dials once and follows the journal until the link ends. answered tells whether the runner gave a sign of life on it.
 func (a *attachment) connect() (answered bool, err error) {
-	l, err := a.dial()
-	if err != nil {
-		return false, err
+	select {
+	case a.m.dialing <- struct{}{}:
+	case <-a.ctx.Done():
+		return false, a.ctx.Err()
 	}
-	defer l.Close()
-	st, err := a.status(a.ctx, l)
+	l, err := a.dial()
+	var st link.Status
+	if err == nil {
+		defer l.Close()
+		st, err = a.status(a.ctx, l)
+	}
+	<-a.m.dialing
 	switch {
 	case err != nil:
 		return false, err
@@ -101,9 +106,6 @@ func (a *attachment) watch(ctx context.Context, l *link.Link) (stop func()) {
 	return cancel
 }
 
-// readBuffer is how much of a journal is read at once.
-const readBuffer = 16 << 10
-
 // maxJournals bounds how many journals of earlier runners are read over one link.
 const maxJournals = 100
 
@@ -116,7 +118,7 @@ func (a *attachment) follow(ctx context.Context, l *link.Link, own string) error
 		if err != nil {
 			return err
 		}
-		over, err := a.take(ctx, bufio.NewReaderSize(body, readBuffer), at, at.Journal != own)
+		over, err := a.take(ctx, body, at, at.Journal != own)
 		body.Close()
 		s, struck := errors.AsType[*strike](err)
 		if _, refused := errors.AsType[*refusal](err); refused {
@@ -158,9 +160,9 @@ func (a *attachment) events(ctx context.Context, l *link.Link, from session.Curs
 	if err != nil {
 		return at, nil, err
 	}
-	resp, err := l.Client().Do(req)
+	resp, err := l.Stream(req)
 	if err != nil {
-		return at, nil, &session.Error{Code: session.Unavailable, Op: "sandbox.follow", Err: err}
+		return at, nil, session.Wrap("sandbox.follow", err)
 	}
 	at.Journal = resp.Header.Get(link.HeaderJournal)
 	at.N, err = strconv.ParseInt(resp.Header.Get(link.HeaderAfter), 10, 64)
@@ -193,23 +195,22 @@ var errOver = errors.New("the journal is over")
 
 // take sends what comes of a journal to the session, in batches, until reading it ends or the session refuses. over tells that an earlier
 // runner's journal was read to its end; a runner's own ends with its link.
-func (a *attachment) take(ctx context.Context, r *bufio.Reader, at session.Cursor, earlier bool) (over bool, err error) {
+func (a *attachment) take(ctx context.Context, body io.ReadCloser, at session.Cursor, earlier bool) (over bool, err error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	in := newIntake()
-	go func() { in.end(a.read(ctx, in, r, at.N, earlier)) }() // at the latest when the answer's body is closed
-	for {
-		batch, err := in.take()
-		if err == nil {
-			err = a.pass(ctx, batch, &at, earlier)
-		}
-		switch {
-		case errors.Is(err, errOver):
-			return true, nil
-		case err != nil:
-			return false, err
-		}
+	n := at.N
+	in := newIntake(
+		func(batch []told) error { return a.pass(ctx, batch, &at, earlier) },
+		func() { _ = body.Close() },
+	)
+	read := a.read(in, body, n, earlier)
+	switch err := in.finish(); {
+	case err != nil:
+		return false, err
+	case errors.Is(read, errOver):
+		return true, nil
 	}
+	return false, read
 }
 
 // pass sends a batch on: events are committed before the deltas that came after them are shown.
@@ -241,10 +242,12 @@ func (a *attachment) pass(ctx context.Context, batch []told, at *session.Cursor,
 }
 
 // read reads lines after number n, redacts them and puts them in, until there is an error, which it returns.
-func (a *attachment) read(ctx context.Context, in *intake, r *bufio.Reader, n int64, earlier bool) error {
+func (a *attachment) read(in *intake, r io.Reader, n int64, earlier bool) error {
 	live := a.m.c.Redactor.Live()
+	from := &lines{r: r}
+	defer from.release()
 	for {
-		line, err := readLine(r)
+		line, err := from.next()
 		if err != nil {
 			return err
 		}
@@ -277,7 +280,7 @@ func (a *attachment) read(ctx context.Context, in *intake, r *bufio.Reader, n in
 			l.Event.Seq = 0
 			t.event = *l.Event
 		}
-		if err := in.put(ctx, t, len(line)); err != nil {
+		if err := in.put(t, len(line)); err != nil {
 			return err
 		}
 	}
@@ -289,29 +292,6 @@ func last(events []session.Event, before string) string {
 		return id
 	}
 	return before
-}
-
-// readLine returns the next line; a strike when it is too long. A last line that was not ended is none.
-func readLine(r *bufio.Reader) ([]byte, error) {
-	var long []byte
-	for {
-		part, err := r.ReadSlice('\n')
-		if len(long)+len(part) > link.MaxLine {
-			return nil, &strike{fmt.Sprintf("The sandbox sent a line of more than %d bytes.", link.MaxLine)}
-		}
-		switch {
-		case err == nil && long == nil:
-			return part, nil
-		case err == nil:
-			return append(long, part...), nil
-		case !errors.Is(err, bufio.ErrBufferFull):
-			if errors.Is(err, io.EOF) {
-				err = io.ErrUnexpectedEOF
-			}
-			return nil, &session.Error{Code: session.Unavailable, Op: "sandbox.follow", Err: err}
-		}
-		long = append(long, part...)
-	}
 }
 
 // drain returns when all that the runner had in its journal at the call is committed.

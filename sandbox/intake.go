@@ -1,7 +1,6 @@
 package sandbox
 
 import (
-	"context"
 	"sync"
 
 	"openinspect/session"
@@ -13,16 +12,20 @@ const (
 	batchBytes  = 256 << 10
 )
 
-// intake is what was read of a journal and is not committed yet. One goroutine reads, decodes and redacts while another commits: what comes
-// during a commit is the next batch, and a session that takes its time slows its runner down.
+// intake is what was read of a journal and is not committed yet. Its owner reads, decodes and redacts; a goroutine that lives while there is
+// something to pass on commits beside it. What comes during a commit is the next batch, and a session that takes its time slows its
+// runner down.
 type intake struct {
-	mu     sync.Mutex
-	next   []told
-	events int
-	size   int
-	err    error         // why nothing more comes
-	filled chan struct{} // has room for one signal: there is something to take
-	taken  chan struct{} // has room for one signal: there is room again
+	pass func([]told) error // hands a batch to the session; called by one goroutine at a time
+	stop func()             // ends the reading, once pass has failed
+
+	mu      sync.Mutex
+	moved   sync.Cond // passing has changed, or there is room again
+	next    []told
+	events  int
+	size    int
+	passing bool
+	err     error // pass's; nothing is taken any more
 }
 
 // told is one thing a runner told: an event with its number, or a delta.
@@ -32,64 +35,60 @@ type told struct {
 	delta *session.Delta
 }
 
-func newIntake() *intake {
-	return &intake{filled: make(chan struct{}, 1), taken: make(chan struct{}, 1)}
+func newIntake(pass func([]told) error, stop func()) *intake {
+	i := &intake{pass: pass, stop: stop}
+	i.moved.L = &i.mu
+	return i
 }
 
-func signal(c chan struct{}) {
-	select {
-	case c <- struct{}{}:
-	default:
-	}
-}
-
-// put adds one thing of some size; it waits while there is a whole batch already.
-func (i *intake) put(ctx context.Context, t told, size int) error {
-	for {
-		i.mu.Lock()
-		full := i.events >= batchEvents || i.size > 0 && i.size+size > batchBytes
-		if !full {
-			i.next = append(i.next, t)
-			i.size += size
-			if t.delta == nil {
-				i.events++
-			}
-		}
-		i.mu.Unlock()
-		if !full {
-			signal(i.filled)
-			return nil
-		}
-		select {
-		case <-i.taken:
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-	}
-}
-
-// end tells that nothing more comes, and why.
-func (i *intake) end(err error) {
+// put adds one thing of some size; it waits while there is a whole batch already. The error is pass's.
+func (i *intake) put(t told, size int) error {
 	i.mu.Lock()
-	i.err = err
-	i.mu.Unlock()
-	signal(i.filled)
+	defer i.mu.Unlock()
+	for i.err == nil && (i.events >= batchEvents || i.size > 0 && i.size+size > batchBytes) {
+		i.moved.Wait()
+	}
+	if i.err != nil {
+		return i.err
+	}
+	i.next = append(i.next, t)
+	i.size += size
+	if t.delta == nil {
+		i.events++
+	}
+	if !i.passing {
+		i.passing = true
+		go i.drain()
+	}
+	return nil
 }
 
-// take waits for something and takes all of it. The error of end comes when everything before it was taken.
-func (i *intake) take() ([]told, error) {
-	for {
-		i.mu.Lock()
-		all, err := i.next, i.err
+// drain passes on what there is until there is nothing more.
+func (i *intake) drain() {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	for len(i.next) > 0 && i.err == nil {
+		batch := i.next
 		i.next, i.events, i.size = nil, 0, 0
+		i.moved.Broadcast()
 		i.mu.Unlock()
-		if len(all) > 0 {
-			signal(i.taken)
-			return all, nil
-		}
+		err := i.pass(batch)
+		i.mu.Lock()
 		if err != nil {
-			return nil, err
+			i.err = err
+			i.stop()
 		}
-		<-i.filled
 	}
+	i.passing = false
+	i.moved.Broadcast()
+}
+
+// finish waits until everything that was put is passed on, or pass has failed.
+func (i *intake) finish() error {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	for i.passing {
+		i.moved.Wait()
+	}
+	return i.err
 }

@@ -1,9 +1,9 @@
 package sandbox
 
 import (
-	"context"
 	stdjson "encoding/json"
 	"errors"
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -26,55 +26,56 @@ func TestIntakeBounds(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				in := newIntake()
+				gate := make(chan struct{})
+				var batches []int
+				in := newIntake(func(batch []told) error {
+					<-gate
+					batches = append(batches, len(batch))
+					return nil
+				}, func() { t.Error("stopped") })
 				put := 0
-				go func() {
-					for range test.fits + 1 {
-						if err := in.put(t.Context(), told{n: int64(put + 1)}, test.size); err != nil {
+				more := func(n int) {
+					for range n {
+						if err := in.put(told{n: int64(put + 1)}, test.size); err != nil {
 							t.Error(err)
 						}
 						put++
 					}
-					in.end(errors.New("over"))
-				}()
+				}
+				more(1)
+				synctest.Wait() // it is being passed on
+				go more(test.fits + 1)
 				synctest.Wait()
-				if put != test.fits {
-					t.Fatalf("%d were put ahead, want %d", put, test.fits)
+				if put != 1+test.fits {
+					t.Fatalf("%d were put ahead, want %d", put-1, test.fits)
 				}
-				all, err := in.take()
-				if err != nil || len(all) != test.fits {
-					t.Fatalf("took %d, %v", len(all), err)
-				}
+				close(gate)
 				synctest.Wait()
-				if all, err := in.take(); err != nil || len(all) != 1 || all[0].n != int64(test.fits+1) {
-					t.Fatalf("took %v, %v", all, err)
-				}
-				if _, err := in.take(); err == nil || err.Error() != "over" {
-					t.Fatalf("ended with %v", err)
+				if err := in.finish(); err != nil || put != 1+test.fits+1 || !slices.Equal(batches, []int{1, test.fits, 1}) {
+					t.Fatalf("passed on %v, %v", batches, err)
 				}
 			})
 		})
 	}
 }
 
-// TestIntakeGivesUp: a reader that waits for room ends with its context.
-func TestIntakeGivesUp(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		in := newIntake()
-		ctx, cancel := context.WithCancel(t.Context())
-		for range batchEvents {
-			if err := in.put(ctx, told{}, 1); err != nil {
-				t.Fatal(err)
-			}
-		}
-		ended := make(chan error)
-		go func() { ended <- in.put(ctx, told{}, 1) }()
-		synctest.Wait()
-		cancel()
-		if err := <-ended; !errors.Is(err, context.Canceled) {
+// TestIntakeRefused: a batch that is refused ends the reading, and nothing after it is passed on.
+func TestIntakeRefused(t *testing.T) {
+	no := errors.New("no")
+	gate, stopped, passed := make(chan struct{}), 0, 0
+	in := newIntake(func(batch []told) error { <-gate; passed += len(batch); return no }, func() { stopped++ })
+	for range 3 {
+		if err := in.put(told{}, 1); err != nil {
 			t.Fatal(err)
 		}
-	})
+	}
+	close(gate)
+	if err := in.finish(); !errors.Is(err, no) {
+		t.Fatal(err)
+	}
+	if err := in.put(told{}, 1); !errors.Is(err, no) || stopped != 1 || passed > 3 {
+		t.Fatalf("%v; stopped %d times, passed on %d", err, stopped, passed)
+	}
 }
 
 // FuzzLine: whatever the decoder of lines takes can be stored, and reads the same from there.

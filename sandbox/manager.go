@@ -58,6 +58,8 @@ type Manager struct {
 	cancel  context.CancelFunc
 	breaker breaker
 
+	dialing chan struct{} // held while a runner is dialled: a start with a thousand sandboxes must not do all of it at once
+
 	mu     sync.Mutex
 	links  map[session.ID]*attachment
 	closed bool
@@ -91,10 +93,13 @@ func New(c Config) (*Manager, error) {
 	if c.StartScript == 0 {
 		c.StartScript = 120 * time.Second
 	}
-	m := &Manager{c: c, links: map[session.ID]*attachment{}, breaker: breaker{clock: c.Clock, report: func(err error) { c.Report("", "breaker", err) }}}
+	m := &Manager{c: c, dialing: make(chan struct{}, maxDialing), links: map[session.ID]*attachment{}, breaker: breaker{clock: c.Clock, report: func(err error) { c.Report("", "breaker", err) }}}
 	m.ctx, m.cancel = context.WithCancel(context.Background())
 	return m, nil
 }
+
+// maxDialing is how many runners are dialled at a time.
+const maxDialing = 64
 
 // tokenKey is where the token of a runner's link is kept.
 func tokenKey(id session.ID, start string) string { return "link/" + string(id) + "/" + start }

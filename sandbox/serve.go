@@ -16,16 +16,23 @@ import (
 
 // serve makes the handler of the runner's calls. Which session a call belongs to is known from the link it comes by.
 func (a *attachment) serve() http.Handler {
-	mux := http.NewServeMux()
-	mux.HandleFunc("POST /git/credential", answer(a.credential))
-	mux.HandleFunc("POST /tools/propose_pull_request", answerCall(a.propose))
-	mux.HandleFunc("POST /tools/post_update", answerCall(a.update))
-	mux.HandleFunc("POST /tools/ask", answerCall(a.ask))
-	mux.Handle("/model/", a.m.c.Models.Handler(a.req.Session, a.send))
-	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
-		refuse(w, session.Errorf(session.NotFound, "There is no %s %s here.", r.Method, r.URL.Path))
+	models := a.m.c.Models.Handler(a.req.Session, a.send)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { // a mux for each of a thousand links would be as large as the link
+		switch call := r.Method + " " + r.URL.Path; {
+		case strings.HasPrefix(r.URL.Path, "/model/"):
+			models.ServeHTTP(w, r)
+		case call == "POST /git/credential":
+			answer(a.credential)(w, r)
+		case call == "POST /tools/propose_pull_request":
+			answerCall(a.propose)(w, r)
+		case call == "POST /tools/post_update":
+			answerCall(a.update)(w, r)
+		case call == "POST /tools/ask":
+			answerCall(a.ask)(w, r)
+		default:
+			refuse(w, session.Errorf(session.NotFound, "There is no %s here.", session.OneLine(call, 200)))
+		}
 	})
-	return mux
 }
 
 // answer makes a handler of a function from a JSON body to a JSON answer. The body is read whole, within the limit.

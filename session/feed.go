@@ -6,7 +6,7 @@ import (
 )
 
 // feedBuffer is how many items a reader may lag behind before it is closed.
-const feedBuffer = 256
+const feedBuffer = 64
 
 // historyPage is how many stored events a feed reads at a time.
 const historyPage = 500
@@ -28,10 +28,13 @@ type Feed struct {
 	log   *log
 	store Store
 	id    ID
-	last  int64 // newest number delivered
-	until int64 // history is read from the store up to here
-	live  chan Item
-	err   error // why live was closed
+	last  int64         // newest number delivered
+	until int64         // history is read from the store up to here
+	wake  chan struct{} // has room for one signal: queue or err has changed
+
+	// Guarded by log.mu.
+	queue []Item
+	err   error // why nothing more comes
 }
 
 // Next blocks for the next item. It returns ErrSlow, ErrStopped, ctx's error or the store's.
@@ -48,26 +51,29 @@ func (f *Feed) Next(ctx context.Context) (Item, error) {
 		f.until = f.last
 	}
 	for {
-		select {
-		case <-ctx.Done():
-			return Item{}, ctx.Err()
-		case item, ok := <-f.live:
-			if !ok {
-				return Item{}, f.err
-			}
-			if item.Delta != nil {
-				return item, nil
-			}
-			// A page of history may have read past the moment of subscription.
-			for len(item.Events) > 0 && item.Events[0].Seq <= f.last {
-				item.Events = item.Events[1:]
-			}
-			if len(item.Events) == 0 {
-				continue
-			}
-			f.last = item.Events[len(item.Events)-1].Seq
+		item, err := f.log.pop(f)
+		switch {
+		case err != nil:
+			return Item{}, err
+		case item.Delta != nil:
 			return item, nil
+		case item.Events == nil:
+			select {
+			case <-f.wake:
+			case <-ctx.Done():
+				return Item{}, ctx.Err()
+			}
+			continue
 		}
+		// A page of history may have read past the moment of subscription.
+		for len(item.Events) > 0 && item.Events[0].Seq <= f.last {
+			item.Events = item.Events[1:]
+		}
+		if len(item.Events) == 0 {
+			continue
+		}
+		f.last = item.Events[len(item.Events)-1].Seq
+		return item, nil
 	}
 }
 
@@ -107,7 +113,7 @@ func (l *log) readers() int {
 func (l *log) subscribe(store Store, id ID, after int64) *Feed {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	f := &Feed{log: l, store: store, id: id, last: after, until: l.seq, live: make(chan Item, feedBuffer)}
+	f := &Feed{log: l, store: store, id: id, last: after, until: l.seq, wake: make(chan struct{}, 1)}
 	if l.feeds == nil {
 		l.feeds = map[*Feed]bool{}
 	}
@@ -123,13 +129,34 @@ func (l *log) publish(item Item) {
 		l.seq = item.Events[n-1].Seq
 	}
 	for f := range l.feeds {
-		select {
-		case f.live <- item:
-		default:
-			if item.Delta == nil {
-				l.end(f, ErrSlow)
-			}
+		switch {
+		case len(f.queue) < feedBuffer:
+			f.queue = append(f.queue, item)
+			f.signal()
+		case item.Delta == nil:
+			l.end(f, ErrSlow)
 		}
+	}
+}
+
+// pop takes the oldest item of a reader's queue; the zero Item when there is none, why it was closed when there never will be.
+func (l *log) pop(f *Feed) (Item, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if len(f.queue) == 0 {
+		f.queue = nil
+		return Item{}, f.err
+	}
+	item := f.queue[0]
+	f.queue[0] = Item{}
+	f.queue = f.queue[1:]
+	return item, nil
+}
+
+func (f *Feed) signal() {
+	select {
+	case f.wake <- struct{}{}:
+	default:
 	}
 }
 
@@ -143,7 +170,7 @@ func (l *log) end(f *Feed, why error) {
 	if l.feeds[f] {
 		delete(l.feeds, f)
 		f.err = why
-		close(f.live)
+		f.signal()
 	}
 }
 

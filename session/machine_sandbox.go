@@ -13,7 +13,7 @@ func (m *Machine) start() {
 	m.began()
 	b.Starts++
 	if !again {
-		b.Name = fmt.Sprintf("inspect-%s-%d", m.s.ID, b.Starts)
+		b.Name = sandboxName(m.s.ID, b.Starts)
 	}
 	b.Start = fmt.Sprintf("%s-%d", m.s.ID, b.Starts)
 	switch {
@@ -299,4 +299,15 @@ func (m *Machine) suspendFailed(in SuspendFailed) {
 		}
 	case SandboxNone, SandboxPending, SandboxSpawning, SandboxBooting, SandboxReady, SandboxRunning, SandboxStopped, SandboxLost:
 	}
+}
+
+const sandboxPrefix = "inspect-"
+
+// sandboxName names a session's nth sandbox: unique in the installation.
+func sandboxName(id ID, n int) string { return fmt.Sprintf("%s%s-%d", sandboxPrefix, id, n) }
+
+// SandboxOwner returns the session that a sandbox, or the image of one, is named for.
+func SandboxOwner(name string) ID {
+	id, _, _ := strings.Cut(strings.TrimPrefix(name, sandboxPrefix), "-")
+	return ID(id)
 }

@@ -3,6 +3,7 @@ package weblite
 import (
 	"bytes"
 	"encoding/json"
+	"sync"
 
 	"openinspect/session"
 )
@@ -11,8 +12,11 @@ import (
 // single event is larger.
 const maxFrame = 256 << 10
 
-// encoder writes the messages of one socket; its buffer is used again for each.
+// encoder writes messages; its buffer is used again for each.
 type encoder struct{ buf bytes.Buffer }
+
+// encoders are those that no socket uses just now: of a thousand open pages nearly all wait.
+var encoders = sync.Pool{New: func() any { return new(encoder) }}
 
 // events calls send with messages {"events":[…]} for all events, in order. What send is given is good until it returns.
 func (e *encoder) events(events []session.Event, send func([]byte) error) error {

@@ -77,9 +77,8 @@ type viewer struct {
 	id       session.ID
 	conn     *websocket.Conn
 	gone     context.Context // done when the reader has left
-	encoder  encoder
-	caughtUp int64  // number up to which the feed is history
-	head     []byte // the newest head that was sent
+	caughtUp int64           // number up to which the feed is history
+	head     []byte          // the newest head that was sent
 }
 
 // run copies the feed to the socket until either ends.
@@ -89,7 +88,7 @@ func (v *viewer) run(after int64, expiry time.Time, reset bool) error {
 	clock := v.server.clock
 	stop := clock.AfterFunc(expiry.Sub(clock.Now()), func() { cancel(errExpired) })
 	defer stop()
-	go v.keepAlive(ctx)
+	v.keepAlive(ctx)
 
 	feed, err := v.server.sessions.Feed(ctx, v.id, after)
 	if err != nil {
@@ -121,14 +120,16 @@ func (v *viewer) run(after int64, expiry time.Time, reset bool) error {
 }
 
 func (v *viewer) send(ctx context.Context, item session.Item, last int64) error {
+	encoder := encoders.Get().(*encoder)
+	defer encoders.Put(encoder)
 	if item.Delta != nil {
-		b, err := v.encoder.message("delta", item.Delta)
+		b, err := encoder.message("delta", item.Delta)
 		if err != nil {
 			return err
 		}
 		return v.write(b)
 	}
-	if err := v.encoder.events(item.Events, v.write); err != nil {
+	if err := encoder.events(item.Events, v.write); err != nil {
 		return err
 	}
 	if last < v.caughtUp {
@@ -158,7 +159,9 @@ func (v *viewer) sendHead(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	b, err := v.encoder.message("session", summarize(st))
+	encoder := encoders.Get().(*encoder)
+	defer encoders.Put(encoder)
+	b, err := encoder.message("session", summarize(st))
 	if err != nil || bytes.Equal(b, v.head) {
 		return err
 	}
@@ -187,26 +190,24 @@ func (v *viewer) write(message []byte) error {
 	return w.Close()
 }
 
-// keepAlive pings the reader from time to time until ctx ends. A reader that does not answer is let go.
+// keepAlive pings the reader from time to time until ctx ends; it returns at once. A reader that does not answer is let go.
 func (v *viewer) keepAlive(ctx context.Context) {
-	for {
-		due := make(chan struct{})
-		stop := v.server.clock.AfterFunc(pingEvery, func() { close(due) })
-		select {
-		case <-ctx.Done():
-			stop()
-			return
-		case <-due:
-		}
-		// Not bound to ctx: a ping that is cut short would take the connection with it before it can be closed with a code.
-		within, cancel := context.WithTimeout(v.gone, writeWithin)
-		err := v.conn.Ping(within)
-		cancel()
-		if err != nil {
-			_ = v.conn.CloseNow()
-			return
-		}
+	stop := v.server.clock.AfterFunc(pingEvery, func() { go v.ping(ctx) })
+	context.AfterFunc(ctx, func() { stop() })
+}
+
+func (v *viewer) ping(ctx context.Context) {
+	if ctx.Err() != nil {
+		return
 	}
+	// Not bound to ctx: a ping that is cut short would take the connection with it before it can be closed with a code.
+	within, cancel := context.WithTimeout(v.gone, writeWithin)
+	defer cancel()
+	if v.conn.Ping(within) != nil {
+		_ = v.conn.CloseNow()
+		return
+	}
+	v.keepAlive(ctx)
 }
 
 // end closes the socket with a code that tells the reader what to do.

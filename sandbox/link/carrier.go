@@ -19,12 +19,29 @@ import (
 func settings() *yamux.Config {
 	c := yamux.DefaultConfig()
 	c.LogOutput = io.Discard
-	c.KeepAliveInterval = 10 * time.Second
+	c.EnableKeepAlive = false // it would keep a goroutine; see keepAlive
 	c.ConnectionWriteTimeout = 15 * time.Second
 	c.MaxStreamWindowSize = 1 << 20
 	c.StreamCloseTimeout = 30 * time.Second
 	c.AcceptBacklog = maxStreams
 	return c
+}
+
+// keepAliveEvery is how often either end asks the other whether it is there. Without an answer within the time of a write the link is lost.
+const keepAliveEvery = 10 * time.Second
+
+// keepAlive pings the other end from time to time, as yamux's own does, with nothing that waits in between.
+func keepAlive(s *yamux.Session) {
+	time.AfterFunc(keepAliveEvery, func() {
+		if s.IsClosed() {
+			return
+		}
+		if _, err := s.Ping(); err != nil {
+			s.Close()
+			return
+		}
+		keepAlive(s)
+	})
 }
 
 // carry runs HTTP both ways over c.
@@ -40,29 +57,37 @@ func carry(c net.Conn, client bool, h http.Handler) (*Link, error) {
 		c.Close()
 		return nil, session.Wrap("link", err)
 	}
+	keepAlive(s)
 	if h == nil {
 		h = http.NotFoundHandler()
 	}
 	// Every handler's context ends with the link, also that of one which has not read its request's body, where net/http notices no loss.
 	life, lost := context.WithCancel(context.Background())
-	go func() { <-s.CloseChan(); lost() }()
-	srv := &http.Server{Handler: h, ReadHeaderTimeout: headerTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: 64 << 10,
+	plain := new(http.Protocols) // else every link's server gets the whole configuration of HTTP/2
+	plain.SetHTTP1(true)
+	srv := &http.Server{Handler: h, Protocols: plain, ReadHeaderTimeout: headerTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: 64 << 10,
 		BaseContext: func(net.Listener) context.Context { return life }}
 	ctx, cancel := context.WithCancel(context.Background())
 	go func() {
-		_ = srv.Serve(&listener{Session: s, ctx: ctx, cancel: cancel, open: make(chan struct{}, maxStreams)}) // ends with the session
+		_ = srv.Serve(&listener{Session: s, ctx: ctx, cancel: cancel, open: make(chan struct{}, maxStreams)}) // ends with the session, or with Shutdown
 		cancel()
+		<-s.CloseChan()
+		lost()
 	}()
 	transport := &http.Transport{
 		DialContext:         func(context.Context, string, string) (net.Conn, error) { return s.Open() },
 		Proxy:               nil,
 		DisableCompression:  true,
-		MaxConnsPerHost:     maxStreams, // what the other end takes; a call beyond waits instead of failing
-		MaxIdleConnsPerHost: 16,         // the default of 2 would open a stream per request, at twice the latency
+		MaxConnsPerHost:     maxStreams - maxLong, // what the other end takes; a call beyond waits instead of failing
+		MaxIdleConnsPerHost: 16,                   // the default of 2 would open a stream per request, at twice the latency
 		IdleConnTimeout:     callerIdleTimeout,
+		// Every stream has its own pair: small ones, which large reads and writes go past.
+		ReadBufferSize:  1 << 10,
+		WriteBufferSize: 1 << 10,
 	}
 	return &Link{
 		RoundTripper: transport,
+		open:         s.Open,
 		done:         s.CloseChan(),
 		close:        s.Close,
 		shutdown: func(ctx context.Context) error {

@@ -18,6 +18,7 @@ import (
 // Link is one live connection. As a RoundTripper it calls the other end; the other end's calls reach the handler given to Dial or Accept.
 type Link struct {
 	http.RoundTripper
+	open     func() (net.Conn, error) // a stream
 	done     <-chan struct{}
 	close    func() error
 	shutdown func(context.Context) error
@@ -47,7 +48,7 @@ type DialOptions struct {
 
 // Dial opens a link. ctx bounds the dialling alone. Forbidden when the token is refused, Unavailable when nobody answers.
 func Dial(ctx context.Context, o DialOptions) (*Link, error) {
-	transport := &http.Transport{Proxy: nil, DisableKeepAlives: true}
+	transport := &http.Transport{Proxy: nil, DisableKeepAlives: true, ReadBufferSize: 1 << 10, WriteBufferSize: 1 << 10} // for one small request
 	if o.Dial != nil {
 		transport.DialContext = func(ctx context.Context, _, _ string) (net.Conn, error) { return o.Dial(ctx) }
 		transport.DialTLSContext = nil
@@ -117,6 +118,7 @@ func (c *conn) Close() error { return c.ws.CloseNow() }
 // Limits of what either end takes from the other.
 const (
 	maxStreams = 64             // requests under way
+	maxLong    = 2              // of them by Stream, one of which may be about to end
 	maxKept    = 4 * maxStreams // streams that hold memory: those under way in both directions, and closed ones the other end has not closed yet
 
 	// A caller gives an idle stream up before the end that serves it would: a request must not meet the closing of its stream.

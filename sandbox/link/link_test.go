@@ -168,7 +168,7 @@ func TestCallsBeyondTheBoundWait(t *testing.T) {
 			errs <- err
 		}()
 	}
-	for range maxStreams {
+	for range maxStreams - maxLong {
 		<-arrived
 	}
 	if len(arrived) > 0 || len(errs) > 0 {
