@@ -119,7 +119,7 @@ func (k *check) unpack(ctx context.Context, bundle io.Reader) (head string, err 
 		if source.failed() != nil { // git only saw that there was no more
 			return "", session.Wrap("github.unpack", source.failed())
 		}
-		if session.CodeOf(err) == session.Invalid {
+		if code := session.CodeOf(err); code == session.Invalid || code == session.Unavailable {
 			return "", err
 		}
 		return "", &session.Error{Code: session.Invalid, Op: "github.unpack", Message: "The commits that came out of the sandbox are damaged or too large (" + session.OneLine(said(err), 200) + "), so nothing was taken.", Err: err}

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -113,6 +114,9 @@ func (g git) run(ctx context.Context, c command, args ...string) (string, error)
 		err = ctx.Err()
 	}
 	e := &gitError{op: args[0], words: said, err: err}
+	if noRoom.MatchString(said) {
+		return "", &session.Error{Code: session.Unavailable, Op: "github.git", Message: session.DiskFull, Err: e}
+	}
 	if c.remote || outer.Err() != nil {
 		return out.kept.String(), e
 	}
@@ -122,6 +126,9 @@ func (g git) run(ctx context.Context, c command, args ...string) (string, error)
 	}
 	return out.kept.String(), e
 }
+
+// noRoom is git's word that our disk is full; what a remote says of its own begins otherwise.
+var noRoom = regexp.MustCompile(`(?m)^(fatal|error): .*(No space left on device|Disk quota exceeded)`)
 
 // tooHard is said of commits that cannot be looked through within the bounds.
 const tooHard = "The commits of this turn take too long or too much memory to be looked through, so they were not taken. Ask the agent to make them smaller."

@@ -194,7 +194,10 @@ func (g *GitHub) await(ctx context.Context, slack string, f *flow) (*session.Ide
 	if err != nil {
 		return nil, session.Wrap("github.Link", err)
 	}
-	if err := g.c.Store.LinkUser(ctx, slack, id, session.SecretChange{Key: userKey(slack), Value: token}, session.SecretChange{Key: flowPrefix + slack, Value: rest}); err != nil {
+	err = g.persist(func(ctx context.Context) error { // the code is used up
+		return g.c.Store.LinkUser(ctx, slack, id, session.SecretChange{Key: userKey(slack), Value: token}, session.SecretChange{Key: flowPrefix + slack, Value: rest})
+	})
+	if err != nil {
 		return nil, session.Wrap("github.Link", err)
 	}
 	return &id, nil

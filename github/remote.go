@@ -13,8 +13,8 @@ var httpStatus = regexp.MustCompile(`returned error: (\d{3})`)
 // remoteProblem turns git's words about a remote into a sentence for a person. then is what to do once somebody has mended what only people
 // can; what mends itself is worth another try.
 func remoteProblem(op string, r session.Repo, then string, err error) error {
-	if err == nil || session.CodeOf(err) == session.Invalid {
-		return err // the bounds of git, which have words of their own
+	if code := session.CodeOf(err); err == nil || code == session.Invalid || code == session.Unavailable {
+		return err // the bounds of git and of the disk, which have words of their own
 	}
 	words := said(err)
 	status := ""

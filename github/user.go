@@ -55,7 +55,29 @@ func (g *GitHub) token(ctx context.Context, slack, stale string) (userToken, err
 		return t, problem("github.token", err, "")
 	}
 	t.set(fresh)
-	return t, g.storeToken(ctx, slack, t)
+	// The token before is dead now: what cannot be stored would be lost for good.
+	return t, g.persist(func(ctx context.Context) error { return g.storeToken(ctx, slack, t) })
+}
+
+// persist stores what cannot be had again: while the disk refuses, it tries again every second, as long as the bot runs.
+func (g *GitHub) persist(store func(context.Context) error) error {
+	g.mu.Lock()
+	ctx := g.ctx
+	g.mu.Unlock()
+	for {
+		err := store(ctx)
+		if !errors.Is(err, session.ErrStorage) {
+			return err
+		}
+		again := make(chan struct{})
+		stop := g.c.Clock.AfterFunc(time.Second, func() { close(again) })
+		select {
+		case <-again:
+		case <-ctx.Done():
+			stop()
+			return err
+		}
+	}
 }
 
 // dead forgets a link that GitHub does not honour any more, and returns what to tell its person.

@@ -3,6 +3,7 @@ package session
 import (
 	"errors"
 	"fmt"
+	"syscall"
 )
 
 // Code says what kind of failure an Error is. There are six, a closed set.
@@ -60,7 +61,7 @@ func Wrap(op string, err error) error {
 	return &Error{Code: CodeOf(err), Op: op, Message: inner(err), Err: err}
 }
 
-// CodeOf returns the code of the first Error in err's chain, Internal if there is none, and "" for nil.
+// CodeOf returns the code of the first Error in err's chain, Unavailable for a full disk and else Internal if there is none, and "" for nil.
 func CodeOf(err error) Code {
 	if err == nil {
 		return ""
@@ -68,13 +69,27 @@ func CodeOf(err error) Code {
 	if e, ok := errors.AsType[*Error](err); ok && e.Code != "" {
 		return e.Code
 	}
+	if noRoom(err) {
+		return Unavailable
+	}
 	return Internal
 }
+
+// noRoom reports whether an error is the computer's word that a disk is full.
+func noRoom(err error) bool {
+	return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT)
+}
+
+// DiskFull is what people are told when there is no room on the bot's disk.
+const DiskFull = "The bot's disk is full. Please tell its operator, and try again later."
 
 // Sentence returns what to tell a person about err: the first message in its chain, or a general one that admits a defect.
 func Sentence(err error) string {
 	if m := inner(err); m != "" {
 		return m
+	}
+	if noRoom(err) {
+		return DiskFull
 	}
 	return "Something went wrong on our side. The operator's log has the details; please try again."
 }
