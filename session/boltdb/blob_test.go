@@ -183,7 +183,7 @@ func TestSweepLeavesWhatIsAboutToBeReferredTo(t *testing.T) {
 func TestSweepBesideWriters(t *testing.T) {
 	clock := &sessiontest.Clock{}
 	db := open(t, file(t), clock)
-	const writers, commits = 4, 12
+	const writers, commits = 3, 8
 	stop := make(chan bool)
 	var sweeping, wg sync.WaitGroup
 	sweeping.Go(func() {

@@ -21,6 +21,18 @@ var kSchema = []byte("schema")
 
 // migrate makes a new file's buckets, or brings an older file up to date.
 func (db *DB) migrate() error {
+	current := false
+	err := db.bolt.View(func(tx *bbolt.Tx) error {
+		n, err := layout(tx)
+		current = n == schema
+		for _, name := range buckets {
+			current = current && tx.Bucket(name) != nil
+		}
+		return err
+	})
+	if err != nil || current {
+		return err
+	}
 	for {
 		var at uint64
 		err := db.bolt.Update(func(tx *bbolt.Tx) error {

@@ -35,14 +35,14 @@ func testBigEvents(s *suite) {
 		ss.Seq++
 		return session.Event{Seq: ss.Seq, At: Epoch, Kind: session.KindTool, PromptID: "1.1", Tool: &session.Tool{Call: "c", Name: "bash", State: session.StepDone, Output: strings.Repeat("é<x>\n", n)}}
 	}
-	want := []session.Event{big(10), big(20_000), big(10), big(200_000), big(20_000)}
+	want := []session.Event{big(10), big(5_000), big(10), big(40_000), big(5_000)}
 	s.ok(s.Commit(s.ctx, session.Ready{Record: session.Record{Session: ss}, Events: want}))
 	s.reopen()
 	same(s, "events", must(s.Events(s.ctx, one, 0, 10))(s), want)
 	same(s, "the rest", must(s.Events(s.ctx, one, 3, 10))(s), want[3:])
 	other := fresh(two)
 	ss.Seq = 0
-	again := []session.Event{big(20_000)}
+	again := []session.Event{big(5_000)}
 	other.Seq = 1
 	s.ok(s.Commit(s.ctx, session.Ready{Record: session.Record{Session: other}, Events: again}))
 	s.reopen()
