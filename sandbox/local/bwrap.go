@@ -30,6 +30,9 @@ var insideEtc = []string{
 	"mime.types", "nsswitch.conf", "os-release", "passwd", "pki", "protocols", "services", "ssl", // no resolv.conf: there is nobody to ask inside
 }
 
+// hiddenEtc are directories with keys below those of insideEtc. A bot that runs as root could read them, and so could its sandboxes.
+var hiddenEtc = []string{"ssl/private", "pki/tls/private", "pki/CA/private"}
+
 func insideAgent(agent string) string {
 	if agent == "" || agent == ScriptAgent {
 		return agent
@@ -55,6 +58,11 @@ func arguments(dir, door, runner, agent string) []string {
 	}
 	for _, f := range insideEtc {
 		a = append(a, "--ro-bind-try", "/etc/"+f, "/etc/"+f)
+	}
+	for _, d := range hiddenEtc {
+		if info, err := os.Stat("/etc/" + d); err == nil && info.IsDir() {
+			a = append(a, "--tmpfs", "/etc/"+d)
+		}
 	}
 	for _, d := range []string{"bin", "sbin", "lib", "lib32", "lib64"} { // links into /usr, or directories on older systems
 		if to, err := os.Readlink("/" + d); err == nil {

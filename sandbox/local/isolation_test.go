@@ -36,6 +36,7 @@ func TestHidden(t *testing.T) {
 		"what the provider knows": {`ls -d /sandbox/../one* ` + c.Dir + ` 2>/dev/null | wc -l`, "0"},
 		"the bot's environment":   {`cat /proc/[0-9]*/environ 2>/dev/null | tr '\0' '\n' | grep -c the-bots-own`, "0\n\nexit status 1"},
 		"the bot's process":       {`kill -0 ` + strconv.Itoa(os.Getpid()) + ` 2>/dev/null && echo there || echo hidden`, "hidden"},
+		"the computer's keys":     {`find /etc/ -path '*/private/*' 2>/dev/null | wc -l`, "0"},
 		"capabilities":            {`grep CapEff /proc/self/status | cut -f2`, "0000000000000000"},
 		"writing programs":        {`touch /usr/x /etc/x /x /opt/openinspect 2>/dev/null && echo written || echo refused`, "refused"},
 		"host name":               {`hostname 2>/dev/null || cat /proc/sys/kernel/hostname`, "sandbox"},

@@ -182,7 +182,8 @@ func join(a *net.TCPConn, b *net.UnixConn, in io.Reader) {
 
 // environment is what makes programs use the port. Programs know the variables in either case, or in one only.
 func (p *proxyPort) environment() []string {
-	const direct = "localhost,127.0.0.1,127.0.0.0/8,::1,.localhost" // all loopback, in the several ways in which programs compare it
+	// All loopback, in the several ways in which programs compare it. Without brackets: Python's httpx does not start with them.
+	const direct = "localhost,127.0.0.1,127.0.0.0/8,::1,.localhost"
 	var env []string
 	for _, v := range [][2]string{
 		{"http_proxy", p.url}, {"https_proxy", p.url}, {"all_proxy", p.url}, {"no_proxy", direct},
