@@ -270,7 +270,7 @@ func (o *outcome) session(ctx context.Context, db *boltdb.DB, s session.Session)
 			journal = append(journal, line)
 		case session.KindNote, session.KindModel:
 			said = append(said, line)
-		case session.KindPrompt, session.KindTurn, session.KindCommits, session.KindCard, session.KindApproval, session.KindPullRequest, session.KindSandbox, session.KindError:
+		case session.KindPrompt, session.KindTurn, session.KindCommits, session.KindCard, session.KindApproval, session.KindPullRequest, session.KindSandbox, session.KindBudget, session.KindError:
 			o.add("event", "%s", line)
 		}
 	}
@@ -323,6 +323,8 @@ func told(e session.Event) string {
 		return fmt.Sprintf("pull request #%d at %s", e.PullRequest.Number, e.PullRequest.Commit)
 	case session.KindSandbox:
 		return fmt.Sprintf("sandbox %s %s %s", e.Sandbox.Name, e.Sandbox.State, e.Sandbox.Reason)
+	case session.KindBudget:
+		return fmt.Sprintf("budget %s is %s", e.Budget.Pause, e.Budget.State)
 	case session.KindNote:
 		return fmt.Sprintf("note %s: %s", e.Note.Kind, e.Note.Text)
 	case session.KindError:
