@@ -20,14 +20,17 @@ func (a *App) tidy(ctx context.Context) {
 	})
 }
 
+// hourly tidies up in the timer's own goroutine, so that a clock that is stepped goes on only when all is tidy.
 func (a *App) hourly(ctx context.Context) {
 	stop := a.o.Clock.AfterFunc(time.Hour, func() {
-		a.tidying.Go(func() {
-			a.tidied(ctx, "removing old sessions", a.retire)
-			a.tidied(ctx, "looking for what no session has any more", a.sweep)
-			a.tidied(ctx, "pruning the inbox", a.db.Prune)
+		a.tidying.Add(1)
+		defer a.tidying.Done()
+		a.tidied(ctx, "removing old sessions", a.retire)
+		a.tidied(ctx, "looking for what no session has any more", a.sweep)
+		a.tidied(ctx, "pruning the inbox", a.db.Prune)
+		if ctx.Err() == nil {
 			a.hourly(ctx)
-		})
+		}
 	})
 	context.AfterFunc(ctx, func() { stop() })
 }
