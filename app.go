@@ -43,9 +43,11 @@ type Options struct {
 	Ready    func()        // called once everything runs
 	Listener net.Listener  // for the log pages; nil: Config.HTTPAddr is listened on
 
-	// What tests replace: where sandboxes run (nil: on this computer), what those on this computer may reach, and boltdb.Options.Witness.
+	// What tests replace: where sandboxes run (nil: on this computer), what those on this computer may reach, where commits go (nil: GitHub), and
+	// boltdb.Options.Witness.
 	Provider sandbox.Provider
 	World    func(*proxy.Config)
+	Forge    session.Forge
 	Witness  func(n uint64, durable bool)
 }
 
@@ -218,8 +220,12 @@ func (a *App) build(ctx context.Context) (err error) {
 	}); err != nil {
 		return err
 	}
+	forge := a.o.Forge
+	if forge == nil {
+		forge = a.github
+	}
 	if a.hub, err = session.NewHub(session.HubConfig{
-		Store: a.db, Sandboxes: a.manager, Forge: a.github, Clock: a.o.Clock, Report: a.report, Budget: a.c.budget, Redactor: a.redactor,
+		Store: a.db, Sandboxes: a.manager, Forge: forge, Clock: a.o.Clock, Report: a.report, Budget: a.c.budget, Redactor: a.redactor,
 		Room: a.c.room(), Hours: a.db, Starts: a.o.Starts,
 		OnCommit: func(id session.ID) { a.bot.Notify(id) },
 	}); err != nil {

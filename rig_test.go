@@ -34,10 +34,11 @@ import (
 // What a served bot in a test is told beside its configuration.
 const (
 	envAgent    = "OPENINSPECT_TEST_AGENT"    // local.ScriptAgent
-	envClock    = "OPENINSPECT_TEST_CLOCK"    // "pipe": time is stepped through file descriptors 3 and 4; "quick START SKIPPED": see quickClock
+	envClock    = "OPENINSPECT_TEST_CLOCK"    // "pipe": time is stepped through file descriptors 3 and 4; "quick START SKIPPED": see quickClock; "fast START": see fastClock
 	envProvider = "OPENINSPECT_TEST_PROVIDER" // sandboxes are those of the sandboxtest.Handler on this socket
 	envStarts   = "OPENINSPECT_TEST_STARTS"   // how often a session's sandbox may start in an hour
 	envKill     = "OPENINSPECT_TEST_KILL"     // "N": SIGKILL once the Nth commit is durable; "N-": right before it is; "0": never, but commits are counted
+	envForge    = "OPENINSPECT_TEST_FORGE"    // "none": there are never any commits
 )
 
 // tuneFromEnvironment makes a bot of the test binary what the environment says.
@@ -51,6 +52,15 @@ func tuneFromEnvironment(o *Options) {
 		o.Clock = clock
 	case "quick":
 		o.Clock = quickClock(times)
+	case "fast":
+		n, err := strconv.ParseInt(times, 10, 64)
+		if err != nil {
+			panic(err) // the test's own
+		}
+		o.Clock = fastClock{time.Unix(0, n)}
+	}
+	if os.Getenv(envForge) != "" {
+		o.Forge = emptyForge{}
 	}
 	if socket := os.Getenv(envProvider); socket != "" {
 		o.Provider = sandboxtest.NewRemote(socket)
@@ -147,7 +157,16 @@ type rig struct {
 
 // newRig makes a rig whose sandboxes have these runners; nil: the real one with the scripted agent. People of the stage in linked have
 // linked their accounts.
-func newRig(run func(context.Context, link.Boot) error, linked ...string) (_ *rig, err error) {
+func newRig(run func(context.Context, link.Boot) error, linked ...string) (*rig, error) {
+	s, err := newStage(nil)
+	if err != nil {
+		return nil, err
+	}
+	return newRigOn(s, run, linked...)
+}
+
+// newRigOn makes a rig on a stage, which it closes in the end.
+func newRigOn(s *stage, run func(context.Context, link.Boot) error, linked ...string) (_ *rig, err error) {
 	program, err := exec.LookPath("openinspect")
 	if err != nil {
 		return nil, err
@@ -157,10 +176,7 @@ func newRig(run func(context.Context, link.Boot) error, linked ...string) (_ *ri
 			return runner.Run(ctx, runner.Config{Boot: b, Agent: &agenttest.Agent{}, Program: program})
 		}
 	}
-	r := &rig{program: program, sandboxes: &sandboxtest.Provider{Runner: run}, began: time.Now(), settings: map[string]string{}}
-	if r.stage, err = newStage(nil); err != nil {
-		return nil, err
-	}
+	r := &rig{stage: s, program: program, sandboxes: &sandboxtest.Provider{Runner: run}, began: time.Now(), settings: map[string]string{}}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, r.close())

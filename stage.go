@@ -40,26 +40,30 @@ const (
 	stageRepo    = "acme/shop"
 )
 
-// newStage makes a stage and starts it. scripts are the model's answers.
-func newStage(scripts []modeltest.Script) (*stage, error) {
+// newStage makes a stage and starts it. scripts are the model's answers; change may alter its Slack.
+func newStage(scripts []modeltest.Script, change ...func(*slacktest.Config)) (*stage, error) {
 	shop, err := fs.Sub(demoFiles, "testdata/demo/shop")
 	if err != nil {
 		return nil, err
 	}
+	workspace := slacktest.Config{
+		TeamName: "Acme",
+		Users: []slacktest.User{
+			{Name: "ada", RealName: "Ada Lovelace", DisplayName: "Ada Lovelace"},
+			{Name: "bob", RealName: "Bob Hopper", DisplayName: "Bob Hopper"},
+			{Name: "cyd", RealName: "Cyd Unlinked", DisplayName: "Cyd Unlinked"},
+			{Name: "guest", IsRestricted: true},
+		},
+		Channels: []slacktest.Channel{
+			{Name: stageChannel, Members: []string{"ada", "bob", "cyd", "inspect"}},
+			{Name: "lobby"}, // the guest is in it too
+		},
+	}
+	for _, c := range change {
+		c(&workspace)
+	}
 	s := &stage{
-		slack: slacktest.New(slacktest.Config{
-			TeamName: "Acme",
-			Users: []slacktest.User{
-				{Name: "ada", RealName: "Ada Lovelace", DisplayName: "Ada Lovelace"},
-				{Name: "bob", RealName: "Bob Hopper", DisplayName: "Bob Hopper"},
-				{Name: "cyd", RealName: "Cyd Unlinked", DisplayName: "Cyd Unlinked"},
-				{Name: "guest", IsRestricted: true},
-			},
-			Channels: []slacktest.Channel{
-				{Name: stageChannel, Members: []string{"ada", "bob", "cyd", "inspect"}},
-				{Name: "lobby"}, // the guest is in it too
-			},
-		}),
+		slack: slacktest.New(workspace),
 		github: githubtest.New(githubtest.Config{
 			DeviceInterval: time.Second,
 			Users: []githubtest.User{

@@ -218,3 +218,24 @@ func TestLinkingThatFails(t *testing.T) {
 	r.linked("U0BOB", nil, session.Errorf(session.Forbidden, "You declined on GitHub."))
 	r.told("bob", "You declined on GitHub")
 }
+
+// A stop that is taken twice, because the bot died before it noted that it had, does not stop the turn that came after.
+func TestStopTakenTwiceRegression(t *testing.T) {
+	r := newRig(t)
+	ts := r.mention("alice", "look at acme/web")
+	id := r.id(ts)
+	r.ready(id, ts)
+	second := r.reply("bob", ts, "and the docs")
+	r.shown(ts, "1 queued (bob)")
+	stop := r.reply("alice", ts, "stop")
+	r.called("stop " + ts)
+	r.journal(id, session.Event{Kind: session.KindTurn, PromptID: ts, Turn: &session.TurnChange{State: session.TurnAnswered, Outcome: session.PromptStopped}})
+	r.called("prompt " + second)
+	raw := `{"event_id":"Ev1","event":{"type":"message","user":"U0ALICE","text":"stop","ts":"` + stop + `","thread_ts":"` + ts + `","channel":"C0GENERAL"}}`
+	if err := r.bot.process(r.ctx, session.Received{Key: "Ev1", Kind: eventsAPI, Payload: []byte(raw)}); err != nil {
+		t.Fatal(err)
+	}
+	if turn := r.load(id).Session.Turn; turn == nil || turn.PromptID != second || turn.Stopping {
+		t.Errorf("the turn that runs is %+v", turn)
+	}
+}

@@ -198,6 +198,19 @@ func (s *Server) retry(all bool) int {
 	return n
 }
 
+// Unacked counts the payloads the app has not acknowledged and may still.
+func (s *Server) Unacked() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	n := 0
+	for _, d := range s.delivOrder {
+		if d.acks == 0 && d.failed == nil {
+			n++
+		}
+	}
+	return n
+}
+
 // Redeliver sends every event again that the app has not acknowledged, with
 // retry_attempt one higher (3 at most), and returns how many those are. With no
 // socket open it does nothing: they are sent when one opens.

@@ -262,3 +262,14 @@ func (s *Server) Ephemerals(user string) []Message { return s.Snapshot().Ephemer
 
 // Calls is Snapshot().Calls.
 func (s *Server) Calls(method string) []Call { return s.Snapshot().Calls(method) }
+
+// MessageNow is Snapshot().Message, without the rest of the workspace.
+func (s *Server) MessageNow(channel, ts string) (Message, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	m, err := s.existing(channel, ts)
+	if err != nil {
+		return Message{}, false
+	}
+	return *m, true
+}

@@ -25,6 +25,11 @@ import (
 // A prompt's text is kept in the file note of the checkout, which GET /status shows as Head; a prompt "exit" ends the
 // runner. The boot's mode is shown as Branch, and the journal's id is new with each start of the process.
 type Script struct {
+	// What is called, each in a goroutine of its own, when the runner has started, has taken a prompt, and was told to stop one. Nil: nothing.
+	Started  func()
+	Prompted func(session.Delivery)
+	Stopped  func(promptID string)
+
 	mu       sync.Mutex
 	boot     link.Boot
 	journal  string
@@ -60,6 +65,9 @@ func (s *Script) Run(ctx context.Context, b link.Boot) error {
 	s.boot, s.journal, s.lines, s.n, s.exit = b, b.Start+"-"+rand.Text(), nil, 0, cancel
 	s.wake()
 	s.mu.Unlock()
+	if s.Started != nil {
+		go s.Started()
+	}
 	mux := http.NewServeMux()
 	mux.Handle("GET /link", link.Authenticate(b.TokenHash, http.HandlerFunc(s.accept)))
 	defer s.Drop()
@@ -393,6 +401,9 @@ func (s *Script) prompted(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	w.WriteHeader(http.StatusAccepted)
+	if s.Prompted != nil {
+		go s.Prompted(d)
+	}
 }
 
 func (s *Script) stopped(w http.ResponseWriter, r *http.Request) {
@@ -402,6 +413,9 @@ func (s *Script) stopped(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	s.change(func() { s.stops = append(s.stops, stop.PromptID) })
+	if s.Stopped != nil {
+		go s.Stopped(stop.PromptID)
+	}
 }
 
 func (s *Script) bundled(w http.ResponseWriter, _ *http.Request) {

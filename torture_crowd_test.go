@@ -1,0 +1,471 @@
+//go:build linux
+
+package main
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"strings"
+	"sync"
+	"time"
+
+	"openinspect/bot/slacktest"
+)
+
+// errand is a message that somebody addressed to the bot.
+type errand struct {
+	kind    string // prompt, stop, or what a private answer is told by: see answers
+	who     string // id
+	channel string
+	thread  string // where a private answer stands; empty: at the top of the channel
+	ts      string
+	task    string // of a prompt
+	deleted bool   // by its author, later
+}
+
+func (e errand) at() string { return e.channel + "/" + e.ts }
+
+// answers tell the bot's private answers apart.
+var answers = map[string]string{
+	"full":    "prompts wait in this thread already",
+	"empty":   "Your message has no task in it.",
+	"long":    "characters with what it quotes",
+	"control": "is not available yet. Mention me",
+	"guest":   "full members of this workspace only",
+	"command": "`/inspect channel repo owner/name`",
+	"stop":    "Nothing is running here|That turn is over already|The agent is done already",
+	"sorry":   "Your request came to nothing",
+}
+
+// talk is a thread that people write in.
+type talk struct {
+	channel, root string
+	rooted        bool // replies are prompts; else only what mentions the bot is
+	prompted      bool
+	owner         string // of a direct conversation: nobody else is in it
+	status        string // ts of the newest status message
+	prompt        string // that it is about
+}
+
+// crowd is the people, and what they remember of what they did.
+type crowd struct {
+	slack  *slacktest.Server
+	chance *rand.Rand
+	events int // so far, as TestTorture counts them
+	want   int // threads
+
+	talks    []*talk
+	chatter  []slacktest.Message // own messages that are none of the bot's business
+	said     []*errand
+	byPlace  map[string]*errand
+	reacted  []errand // stops by reaction: thread is the place, task the prompt that was to stop
+	commands []*slacktest.Command
+	asked    map[*slacktest.Command]errand
+	tasks    int
+
+	mu      sync.Mutex
+	open    map[string]*errand // prompts without an outcome so far, by channel and ts
+	changed chan struct{}
+	threads map[string]*talk // by channel and root
+}
+
+var members = []string{"ada", "bob"}
+
+func newCrowd(s *slacktest.Server, chance *rand.Rand, events int) *crowd {
+	c := &crowd{slack: s, chance: chance, want: max(20, min(200, events/20)), byPlace: map[string]*errand{}, asked: map[*slacktest.Command]errand{},
+		open: map[string]*errand{}, changed: make(chan struct{}), threads: map[string]*talk{}}
+	s.OnChange(c.notice)
+	return c
+}
+
+// notice takes what is to be seen as it comes: only to know how much is under way, and where the newest turns are.
+func (c *crowd) notice(ch slacktest.Change) {
+	m := ch.Message
+	if m.User != c.slack.Bot().ID {
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	over := ""
+	switch {
+	case ch.Kind == slacktest.EphemeralPosted:
+		for at, e := range c.open {
+			if e.who == m.To && e.channel == m.Channel && e.thread == m.ThreadTS && (strings.Contains(m.Text, answers["full"]) || strings.Contains(m.Text, answers["sorry"])) {
+				over = at
+				break
+			}
+		}
+	case m.Metadata != nil:
+		kind, prompt := keyOf(m)
+		if t := c.threads[m.Channel+"/"+m.ThreadTS]; t != nil && kind == "status" {
+			t.status, t.prompt = m.TS, prompt
+		}
+		if kind == "result" || kind == "status" && strings.HasPrefix(m.Text, "Stopped") {
+			over = m.Channel + "/" + prompt
+		}
+	}
+	if over != "" {
+		delete(c.open, over)
+		close(c.changed)
+		c.changed = make(chan struct{})
+	}
+}
+
+// keyOf returns what a message of the bot's is about: status or result, and of which prompt.
+func keyOf(m slacktest.Message) (kind, prompt string) {
+	if m.Metadata == nil {
+		return "", ""
+	}
+	key, _ := m.Metadata.EventPayload["key"].(string)
+	parts := strings.Split(key, "/")
+	if len(parts) == 3 && (parts[1] == "status" || parts[1] == "result") {
+		return parts[1], parts[2]
+	}
+	return "", ""
+}
+
+// settled reports whether everything has its outcome, as far as can be seen in passing, and Slack has nothing left to send.
+func (c *crowd) settled() bool {
+	c.mu.Lock()
+	open := len(c.open)
+	c.mu.Unlock()
+	return open == 0 && c.slack.Unacked() == 0
+}
+
+// wait waits for an outcome; false if ctx ended.
+func (c *crowd) wait(ctx context.Context, atMost time.Duration) bool {
+	c.mu.Lock()
+	changed := c.changed
+	c.mu.Unlock()
+	select {
+	case <-changed:
+	case <-time.After(atMost):
+	case <-ctx.Done():
+	}
+	return ctx.Err() == nil
+}
+
+// maxOpen is how much is asked of the bot at once.
+const maxOpen = 150
+
+// act has somebody do something, once not too much is under way.
+func (c *crowd) act(ctx context.Context) error {
+	for {
+		c.mu.Lock()
+		open := len(c.open)
+		c.mu.Unlock()
+		if open < maxOpen && c.slack.Unacked() < 300 {
+			break
+		}
+		if !c.wait(ctx, 50*time.Millisecond) {
+			return fmt.Errorf("%d prompts have no outcome, %d events no acknowledgement: %w", open, c.slack.Unacked(), ctx.Err())
+		}
+	}
+	who := members[c.chance.IntN(len(members))]
+	n := c.chance.IntN(100)
+	if len(c.talks) < c.want && c.chance.IntN(8) == 0 || len(c.talks) == 0 {
+		return c.begin(who)
+	}
+	t := c.talks[c.chance.IntN(len(c.talks))]
+	if t.owner != "" {
+		who = t.owner
+	}
+	switch {
+	case n < 16:
+		return c.prompt(who, t)
+	case n < 19:
+		return c.stop(who, t)
+	case n < 22:
+		return c.stopReaction(who, t)
+	case n < 40:
+		return c.aside(who, t)
+	case n < 66:
+		return c.chat(who)
+	case n < 76:
+		return c.react(who)
+	case n < 90:
+		return c.change()
+	case n < 92:
+		return c.nonsense(who, t)
+	case n < 94:
+		return c.command(who)
+	case n < 95:
+		return c.guestTalk()
+	case n < 96 && len(c.talks) < c.want:
+		return c.second(who)
+	}
+	return c.chat(who)
+}
+
+func (c *crowd) room() string { return fmt.Sprintf("room%d", c.chance.IntN(8)) }
+
+func (c *crowd) task() (task, text string) {
+	if c.chance.IntN(4) == 0 {
+		return c.taskOf("slow")
+	}
+	return c.taskOf("fast")
+}
+
+func (c *crowd) taskOf(speed string) (task, text string) {
+	c.tasks++
+	task = fmt.Sprintf("t%d", c.tasks)
+	return task, fmt.Sprintf("please do task %s %s, thank you", task, speed)
+}
+
+// addressed remembers a message to the bot.
+func (c *crowd) addressed(kind, task string, m slacktest.Message) {
+	e := &errand{kind: kind, who: m.User, channel: m.Channel, thread: m.ThreadTS, ts: m.TS, task: task}
+	if strings.HasPrefix(m.Channel, "D") && e.thread == "" {
+		e.thread = m.TS
+	}
+	c.said = append(c.said, e)
+	c.byPlace[e.at()] = e
+	if kind == "prompt" {
+		c.mu.Lock()
+		c.open[e.at()] = e
+		c.mu.Unlock()
+	}
+}
+
+// begin opens a thread: by a mention, by a direct message, or as talk among people into which the bot may be called.
+func (c *crowd) begin(who string) error {
+	t := &talk{rooted: true}
+	task, text := c.task()
+	var m slacktest.Message
+	var err error
+	switch n := c.chance.IntN(20); {
+	case n < 12:
+		m, err = c.slack.As(who).Mention(c.room(), text)
+		c.events += 2
+	case n < 14:
+		m, err = c.slack.As(who).Mention("lobby", text)
+		c.events += 2
+	case n < 16:
+		t.owner = who
+		m, err = c.slack.As(who).DM(text)
+		c.events++
+	default:
+		t.rooted = false
+		m, err = c.slack.As("cyd").Post(c.room(), "what do we do about "+task+"?")
+		c.events++
+	}
+	if err != nil {
+		return err
+	}
+	t.channel, t.root = m.Channel, m.TS
+	c.mu.Lock()
+	c.threads[t.channel+"/"+t.root] = t
+	c.mu.Unlock()
+	c.talks = append(c.talks, t)
+	if t.rooted {
+		c.addressed("prompt", task, m)
+		t.prompted = true
+	} else {
+		c.chatter = append(c.chatter, m)
+	}
+	return nil
+}
+
+// second mentions the bot in a message that had been sent without.
+func (c *crowd) second(who string) error {
+	task, text := c.task()
+	m, err := c.slack.As(who).Post(c.room(), text)
+	if err != nil {
+		return err
+	}
+	if m, err = c.slack.As(who).Edit(m.Channel, m.TS, "@inspect "+text); err != nil {
+		return err
+	}
+	c.events += 3
+	t := &talk{channel: m.Channel, root: m.TS, rooted: true, prompted: true}
+	c.mu.Lock()
+	c.threads[t.channel+"/"+t.root] = t
+	c.mu.Unlock()
+	c.talks = append(c.talks, t)
+	c.addressed("prompt", task, m)
+	return nil
+}
+
+func (c *crowd) prompt(who string, t *talk) error {
+	if c.chance.IntN(60) == 0 { // more than can wait
+		for range 14 {
+			if err := c.promptOf("slow", who, t); err != nil {
+				return err
+			}
+		}
+	}
+	speed := "fast"
+	if c.chance.IntN(4) == 0 {
+		speed = "slow"
+	}
+	return c.promptOf(speed, who, t)
+}
+
+func (c *crowd) promptOf(speed, who string, t *talk) error {
+	task, text := c.taskOf(speed)
+	c.events++
+	if !t.rooted {
+		text = "@inspect " + text
+		c.events++
+		t.prompted = true
+	}
+	m, err := c.slack.As(who).Reply(t.channel, t.root, text)
+	if err == nil {
+		c.addressed("prompt", task, m)
+	}
+	return err
+}
+
+func (c *crowd) stop(who string, t *talk) error {
+	if c.chance.IntN(2) == 0 { // something that can still be stopped
+		if err := c.promptOf("slow", who, t); err != nil {
+			return err
+		}
+	}
+	text := "stop"
+	c.events++
+	if !t.rooted {
+		if !t.prompted {
+			return c.aside(who, t)
+		}
+		text = "@inspect stop"
+		c.events++
+	}
+	m, err := c.slack.As(who).Reply(t.channel, t.root, text)
+	if err == nil {
+		c.addressed("stop", "", m)
+	}
+	return err
+}
+
+func (c *crowd) stopReaction(who string, t *talk) error {
+	c.mu.Lock()
+	status, prompt := t.status, t.prompt
+	c.mu.Unlock()
+	if status == "" {
+		return c.chat(who)
+	}
+	if err := c.slack.As(who).React(t.channel, status, "octagonal_sign"); err != nil {
+		return nil // they had done so before
+	}
+	c.events++
+	u := c.id(who)
+	c.reacted = append(c.reacted, errand{who: u, channel: t.channel, thread: t.root, task: prompt})
+	return nil
+}
+
+// aside is talk in a thread that is not for the bot.
+func (c *crowd) aside(who string, t *talk) error {
+	text := []string{"!aside I wonder", "@bob did you see that?", "@ada @bob lunch?"}[c.chance.IntN(3)]
+	if !t.rooted {
+		who = "cyd" // who has never prompted there
+	}
+	m, err := c.slack.As(who).Reply(t.channel, t.root, text)
+	c.events++
+	c.chatter = append(c.chatter, m)
+	return err
+}
+
+func (c *crowd) chat(who string) error {
+	m, err := c.slack.As(who).Post([]string{"shop", "lobby", c.room()}[c.chance.IntN(3)], "nothing for a bot, "+who)
+	c.events++
+	c.chatter = append(c.chatter, m)
+	return err
+}
+
+func (c *crowd) react(who string) error {
+	emoji := []string{"tada", "eyes", "white_check_mark", "ship", "octagonal_sign"}[c.chance.IntN(5)]
+	if len(c.chatter) == 0 {
+		return nil
+	}
+	m := c.chatter[c.chance.IntN(len(c.chatter))]
+	if c.slack.As(who).React(m.Channel, m.TS, emoji) == nil {
+		c.events++
+	}
+	return nil
+}
+
+// change has somebody edit or delete what they wrote.
+func (c *crowd) change() error {
+	if len(c.chatter) == 0 {
+		return nil
+	}
+	i := c.chance.IntN(len(c.chatter))
+	m := c.chatter[i]
+	name := strings.ToLower(strings.TrimPrefix(m.User, "U0"))
+	switch n := c.chance.IntN(20); {
+	case n < 4 && m.ThreadTS != "":
+		if c.slack.As(name).Delete(m.Channel, m.TS) == nil {
+			c.events++
+			c.chatter[i] = c.chatter[len(c.chatter)-1]
+			c.chatter = c.chatter[:len(c.chatter)-1]
+		}
+	case n < 6 && len(c.said) > 0:
+		e := c.said[c.chance.IntN(len(c.said))]
+		if e.kind == "prompt" && e.thread != "" && e.thread != e.ts && !e.deleted && c.slack.As(e.who).Delete(e.channel, e.ts) == nil {
+			e.deleted = true
+			c.events++
+			c.mu.Lock()
+			delete(c.open, e.at()) // it may never be read
+			c.mu.Unlock()
+		}
+	case n < 9 && len(c.said) > 0:
+		e := c.said[c.chance.IntN(len(c.said))]
+		if e.kind == "prompt" && !e.deleted {
+			if now, ok := c.slack.MessageNow(e.channel, e.ts); ok {
+				if _, err := c.slack.As(e.who).Edit(e.channel, e.ts, now.Text+" (soon)"); err == nil {
+					c.events++
+				}
+			}
+		}
+	default:
+		if now, ok := c.slack.MessageNow(m.Channel, m.TS); ok {
+			if _, err := c.slack.As(name).Edit(m.Channel, m.TS, now.Text+" really"); err == nil {
+				c.events++
+			}
+		}
+	}
+	return nil
+}
+
+// nonsense is addressed to the bot and cannot be done.
+func (c *crowd) nonsense(who string, t *talk) error {
+	kind, text := "empty", ""
+	switch c.chance.IntN(8) {
+	case 0:
+		kind, text = "long", strings.Repeat("x", 64_100)
+	case 1, 2, 3:
+		kind, text = "control", "!status"
+	}
+	c.events += 2
+	m, err := c.slack.As(who).Mention(c.room(), text)
+	if err == nil {
+		c.addressed(kind, "", m)
+	}
+	return err
+}
+
+func (c *crowd) command(who string) error {
+	d, err := c.slack.As(who).Command("shop", []string{"help", "fix everything", ""}[c.chance.IntN(3)])
+	if err != nil {
+		return err
+	}
+	c.events++
+	u := c.id(who)
+	c.commands = append(c.commands, d)
+	c.asked[d] = errand{kind: "command", who: u, channel: "C0SHOP"}
+	return nil
+}
+
+// guestTalk is the guest, who may not ask anything of the bot, and tries.
+func (c *crowd) guestTalk() error {
+	c.events += 2
+	m, err := c.slack.As("guest").Mention("lobby", "do my work")
+	if err == nil {
+		c.addressed("guest", "", m)
+	}
+	return err
+}
+
+func (c *crowd) id(who string) string { return "U0" + strings.ToUpper(who) }

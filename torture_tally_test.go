@@ -1,0 +1,215 @@
+//go:build linux
+
+package main
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"openinspect/bot/slacktest"
+)
+
+// tally is what came of everything that was said.
+type tally struct {
+	events, threads, prompts       int
+	withdrawn                      int // by their author, before they were read
+	done, stopped, failed, refused int
+	other                          int // of what was addressed to the bot: stops, commands, mistakes, guests
+	again                          int // said again to one person, after an answer that was lost
+	silent, lost, doubled, meddled int
+	wrong                          []string // what, in words
+}
+
+func (t *tally) String() string {
+	return fmt.Sprintf("%d events in %d threads: %d prompts (%d done, %d stopped, %d failed, %d refused, %d deleted unread), %d other messages to the bot, %d private answers said again\n"+
+		"%d lost, %d doubled, %d silent, %d meddled\n", t.events, t.threads, t.prompts, t.done, t.stopped, t.failed, t.refused, t.withdrawn, t.other, t.again, t.lost, t.doubled, t.silent, t.meddled)
+}
+
+func (t *tally) bad(n *int, by int, format string, args ...any) {
+	*n += by
+	if len(t.wrong) < 40 {
+		t.wrong = append(t.wrong, fmt.Sprintf(format, args...))
+	}
+}
+
+// tally holds what is in Slack against what people said.
+func (c *crowd) tally(now *slacktest.Snapshot, crew *crew, w *weather) *tally {
+	t := &tally{events: c.events, threads: len(c.talks)}
+	self := c.slack.Bot().ID
+	keys := map[string]int{}
+	type turn struct{ status, result []slacktest.Message }
+	turns := map[string]*turn{}
+	private := map[string]map[string]int{} // by kind, by place
+	for kind := range answers {
+		private[kind] = map[string]int{}
+	}
+	sort := func(m slacktest.Message, user string) bool {
+		for kind, words := range answers {
+			if slices.ContainsFunc(strings.Split(words, "|"), func(s string) bool { return strings.Contains(m.Text, s) }) && (kind != "command" || !strings.Contains(m.Text, answers["empty"])) {
+				private[kind][whereFor(user, m.Channel, m.ThreadTS)]++
+				return true
+			}
+		}
+		return false
+	}
+	channels := []string{"shop", "lobby", "D0ADA", "D0BOB", "D0CYD", "D0GUEST"}
+	for n := range 8 {
+		channels = append(channels, fmt.Sprintf("room%d", n))
+	}
+	seen := map[string]slacktest.Message{}
+	for _, ch := range channels {
+		for _, m := range now.Messages(ch) {
+			at := m.Channel + "/" + m.TS
+			seen[at] = m
+			if m.User != self {
+				eyes := slices.ContainsFunc(m.Reactions, func(r slacktest.Reaction) bool { return r.Name == "eyes" && slices.Contains(r.Users, self) })
+				if eyes && c.byPlace[at] == nil {
+					t.bad(&t.meddled, 1, "the bot looked at %s, which nobody addressed to it: %.80s", at, m.Text)
+				}
+				continue
+			}
+			if m.Metadata != nil {
+				keys[m.Channel+" "+m.Metadata.EventPayload["key"].(string)]++
+			}
+			kind, prompt := keyOf(m)
+			switch kind {
+			case "status", "result":
+				at := m.Channel + "/" + prompt
+				if turns[at] == nil {
+					turns[at] = &turn{}
+				}
+				if e := c.byPlace[at]; e == nil || e.kind != "prompt" {
+					t.bad(&t.meddled, 1, "a turn for %s, which is no prompt: %.80s", at, m.Text)
+				}
+				if kind == "status" {
+					turns[at].status = append(turns[at].status, m)
+				} else {
+					turns[at].result = append(turns[at].result, m)
+				}
+			default:
+				if !sort(m, "U"+strings.TrimPrefix(m.Channel, "D")) {
+					t.bad(&t.meddled, 1, "a message nobody asked for in %s: %.120s", m.Channel, m.Text)
+				}
+			}
+		}
+	}
+	for key, n := range keys {
+		if n > 1 {
+			t.bad(&t.doubled, n-1, "%d messages with the key %s", n, key)
+		}
+	}
+	for run, n := range crew.runs {
+		if n > 1 {
+			t.bad(&t.doubled, n-1, "prompt %s was run %d times", run, n)
+		}
+	}
+	for _, user := range []string{"ada", "bob", "cyd", "guest"} {
+		for _, m := range now.Ephemerals(user) {
+			if !sort(m, m.To) {
+				t.bad(&t.meddled, 1, "%s was told something unexpected: %.120s", user, m.Text)
+			}
+		}
+	}
+
+	// What each place owes in private answers: at least, and at most.
+	owed := map[string]map[string][2]int{}
+	owe := func(kind string, e errand, least, most int) {
+		if owed[kind] == nil {
+			owed[kind] = map[string][2]int{}
+		}
+		o := owed[kind][whereFor(e.who, e.channel, e.thread)]
+		owed[kind][whereFor(e.who, e.channel, e.thread)] = [2]int{o[0] + least, o[1] + most}
+	}
+	stopped := func(at string) bool {
+		return turns[at] != nil && len(turns[at].status) > 0 && strings.HasPrefix(turns[at].status[0].Text, "Stopped")
+	}
+	for _, e := range c.said {
+		eyes := slices.ContainsFunc(seen[e.at()].Reactions, func(r slacktest.Reaction) bool { return r.Name == "eyes" && slices.Contains(r.Users, self) })
+		switch e.kind {
+		case "prompt":
+			t.prompts++
+			turn := turns[e.at()]
+			switch {
+			case turn == nil && e.deleted:
+				t.withdrawn++ // before anybody had read it
+			case turn == nil && eyes:
+				t.bad(&t.lost, 1, "prompt %s (%s) was seen and never run", e.at(), e.task)
+			case turn == nil:
+				t.refused++
+				owe("full", *e, 1, 1)
+			case len(turn.result) == 1 && strings.Contains(turn.result[0].Text, "Answer to "+e.task+"."):
+				t.done++
+			case len(turn.result) == 1 && strings.Contains(turn.result[0].Text, "This turn failed"):
+				t.failed++
+			case len(turn.result) == 0 && stopped(e.at()):
+				t.stopped++
+			case len(turn.result) == 0:
+				t.bad(&t.lost, 1, "prompt %s (%s) never ended: %.100s", e.at(), e.task, turn.status[0].Text)
+			default:
+				t.bad(&t.doubled, 1, "prompt %s (%s) has %d results: %.100s", e.at(), e.task, len(turn.result), turn.result[0].Text)
+			}
+			if turn != nil && !eyes && !e.deleted {
+				t.bad(&t.silent, 1, "prompt %s was run and has no 👀", e.at())
+			}
+			if turn != nil && len(turn.status) != 1 {
+				t.bad(&t.doubled, 1, "prompt %s has %d status messages", e.at(), len(turn.status))
+			}
+		case "stop":
+			t.other++
+			if !eyes {
+				owe("stop", *e, 1, 1)
+			}
+		default:
+			t.other++
+			owe(e.kind, *e, 1, 1)
+		}
+	}
+	for _, e := range c.reacted {
+		t.other++
+		if stopped(e.channel + "/" + e.task) {
+			owe("stop", e, 0, 1)
+		} else {
+			owe("stop", e, 1, 1)
+		}
+	}
+	for _, d := range c.commands {
+		t.other++
+		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+		if _, err := d.Acked(ctx); err == nil {
+			owe("command", c.asked[d], 1, 1) // else Slack itself has told them that the app did not respond
+		} else {
+			owe("command", c.asked[d], 0, 1)
+		}
+		cancel()
+	}
+	for _, kind := range slices.Sorted(maps.Keys(answers)) {
+		places := maps.Clone(private[kind])
+		for at := range owed[kind] {
+			places[at] += 0
+		}
+		for at, n := range places {
+			o := owed[kind][at]
+			missing := o[0] - n
+			for missing > 0 && private["sorry"][at] > 0 {
+				private["sorry"][at]--
+				missing--
+			}
+			if missing > 0 {
+				t.bad(&t.silent, missing, "%d answers of the kind %q are missing for %s", missing, kind, at)
+			}
+			if over := n - o[1]; over > 0 && kind != "sorry" {
+				again := min(over, w.lostAnswers[at])
+				w.lostAnswers[at] -= again
+				t.again += again
+				if over > again {
+					t.bad(&t.doubled, over-again, "%d answers of the kind %q too many for %s", over-again, kind, at)
+				}
+			}
+		}
+	}
+	return t
+}
