@@ -91,8 +91,8 @@ func TestScripts(t *testing.T) {
 			"bot": verb((*play).cmdBot), "restart": verb((*play).cmdRestart), "crash": verb((*play).cmdCrash), "clock": verb((*play).cmdClock),
 			"slack": verb((*play).cmdSlack), "thread": verb((*play).cmdThread), "private": verb((*play).cmdPrivate), "link": verb((*play).cmdLink),
 			"github": verb((*play).cmdGitHub), "model": verb((*play).cmdModel), "release": verb((*play).cmdRelease), "page": verb((*play).cmdPage), "disk": verb((*play).cmdDisk),
-			"sandbox": verb((*play).cmdSandbox),
-			"world":   verb((*play).cmdWorld), "probe": verb((*play).cmdProbe), "missing": verb((*play).cmdMissing),
+			"sandbox": verb((*play).cmdSandbox), "operator": verb((*play).cmdOperator), "ended": verb((*play).cmdEnded),
+			"world": verb((*play).cmdWorld), "probe": verb((*play).cmdProbe), "missing": verb((*play).cmdMissing),
 		},
 	})
 }
@@ -128,8 +128,9 @@ type play struct {
 	channel, thread string // the newest conversation
 	threads         map[string][2]string
 	bot             *botProcess
-	settings        []string // of bot, kept for restart
-	mounted         bool     // the data directory is a small disk
+	began           time.Time // on a quick clock
+	settings        []string  // of bot, kept for restart
+	mounted         bool      // the data directory is a small disk
 }
 
 func (p *play) logTail() string {
@@ -152,8 +153,8 @@ func (p *play) end() error {
 // usage is the error of a verb that was called wrongly.
 func usage(text string) error { return fmt.Errorf("usage: %s", text) }
 
-// bot [script] [clock] [openai] [NAME=value …]: starts the bot and waits until it is connected. script: the scripted agent instead of OpenCode;
-// clock: its time stands still but for the verb clock; openai: there is a key for OpenAI's models and none for Anthropic's.
+// bot [script] [clock|quick] [openai] [NAME=value …]: starts the bot and waits until it is connected. script: the scripted agent instead of OpenCode;
+// clock: its time stands still but for the verb clock; quick: see quickClock; openai: there is a key for OpenAI's models and none for Anthropic's.
 // bot second: starts another one beside it, which has to fail, and prints what it says.
 func (p *play) cmdBot(ctx context.Context, ts *testscript.TestScript, args []string) error {
 	if len(args) == 1 && args[0] == "second" {
@@ -188,11 +189,16 @@ func (p *play) cmdBot(ctx context.Context, ts *testscript.TestScript, args []str
 			env[envAgent] = local.ScriptAgent
 		case a == "clock":
 			env[envClock] = "pipe"
+		case a == "quick":
+			if p.began.IsZero() {
+				p.began = time.Now()
+			}
+			env[envClock] = fmt.Sprintf("quick %d 0", p.began.UnixNano())
 		case a == "openai":
 			env["OPENAI_API_KEY"], env["OPENAI_BASE_URL"] = modeltest.OpenAIKey, p.stage.model.URL()
 			delete(env, "ANTHROPIC_API_KEY")
 		default:
-			return usage("bot [script] [clock] [openai] [NAME=value …]")
+			return usage("bot [script] [clock|quick] [openai] [NAME=value …]")
 		}
 	}
 	var err error

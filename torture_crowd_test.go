@@ -5,7 +5,9 @@ package main
 import (
 	"context"
 	"fmt"
+	"maps"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -65,7 +67,9 @@ type crowd struct {
 	tasks    int
 
 	mu      sync.Mutex
-	open    map[string]*errand // prompts without an outcome so far, by channel and ts
+	pending map[string]*errand // prompts without an outcome so far, by channel and ts
+	over    map[string]bool    // those that have one; maybe before whoever said it has noted that
+	refused map[string]int     // refusals, by place
 	changed chan struct{}
 	threads map[string]*talk // by channel and root
 }
@@ -74,7 +78,7 @@ var members = []string{"ada", "bob"}
 
 func newCrowd(s *slacktest.Server, chance *rand.Rand, events int) *crowd {
 	c := &crowd{slack: s, chance: chance, want: max(20, min(200, events/20)), byPlace: map[string]*errand{}, asked: map[*slacktest.Command]errand{},
-		open: map[string]*errand{}, changed: make(chan struct{}), threads: map[string]*talk{}}
+		pending: map[string]*errand{}, over: map[string]bool{}, refused: map[string]int{}, changed: make(chan struct{}), threads: map[string]*talk{}}
 	s.OnChange(c.notice)
 	return c
 }
@@ -87,29 +91,59 @@ func (c *crowd) notice(ch slacktest.Change) {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	over := ""
-	switch {
-	case ch.Kind == slacktest.EphemeralPosted:
-		for at, e := range c.open {
-			if e.who == m.To && e.channel == m.Channel && e.thread == m.ThreadTS && (strings.Contains(m.Text, answers["full"]) || strings.Contains(m.Text, answers["sorry"])) {
-				over = at
-				break
-			}
+	switch kind, prompt := keyOf(m); {
+	case strings.Contains(m.Text, answers["full"]) || strings.Contains(m.Text, answers["sorry"]):
+		user := m.To
+		if user == "" {
+			user = "U" + strings.TrimPrefix(m.Channel, "D")
 		}
-	case m.Metadata != nil:
-		kind, prompt := keyOf(m)
-		if t := c.threads[m.Channel+"/"+m.ThreadTS]; t != nil && kind == "status" {
+		c.refused[whereFor(user, m.Channel, m.ThreadTS)]++
+	case kind == "status":
+		if t := c.threads[m.Channel+"/"+m.ThreadTS]; t != nil {
 			t.status, t.prompt = m.TS, prompt
 		}
-		if kind == "result" || kind == "status" && strings.HasPrefix(m.Text, "Stopped") {
-			over = m.Channel + "/" + prompt
+		if !strings.HasPrefix(m.Text, "Stopped") {
+			return
 		}
+		c.over[m.Channel+"/"+prompt] = true
+	case kind == "result":
+		c.over[m.Channel+"/"+prompt] = true
+	default:
+		return
 	}
-	if over != "" {
-		delete(c.open, over)
-		close(c.changed)
-		c.changed = make(chan struct{})
+	close(c.changed)
+	c.changed = make(chan struct{})
+}
+
+// open counts the prompts that have no outcome, as far as can be seen in passing: which one a refusal is about cannot.
+func (c *crowd) open() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	places := map[string][]string{}
+	for at, e := range c.pending {
+		if c.over[at] {
+			delete(c.pending, at)
+			delete(c.over, at)
+			continue
+		}
+		where := whereFor(e.who, e.channel, e.thread)
+		places[where] = append(places[where], at)
 	}
+	for where, all := range places {
+		if len(all) > c.refused[where] {
+			continue
+		}
+		for _, at := range all {
+			delete(c.pending, at)
+			c.refused[where]--
+		}
+		delete(places, where)
+	}
+	n := 0
+	for where, all := range places {
+		n += len(all) - c.refused[where]
+	}
+	return n
 }
 
 // keyOf returns what a message of the bot's is about: status or result, and of which prompt.
@@ -127,10 +161,14 @@ func keyOf(m slacktest.Message) (kind, prompt string) {
 
 // settled reports whether everything has its outcome, as far as can be seen in passing, and Slack has nothing left to send.
 func (c *crowd) settled() bool {
+	return c.open() == 0 && c.slack.Unacked() == 0
+}
+
+// unsettled says what has no outcome, as far as can be seen in passing.
+func (c *crowd) unsettled() string {
 	c.mu.Lock()
-	open := len(c.open)
-	c.mu.Unlock()
-	return open == 0 && c.slack.Unacked() == 0
+	defer c.mu.Unlock()
+	return fmt.Sprintf("%d events without acknowledgement, prompts without outcome: %v", c.slack.Unacked(), slices.Collect(maps.Keys(c.pending)))
 }
 
 // wait waits for an outcome; false if ctx ended.
@@ -152,9 +190,7 @@ const maxOpen = 150
 // act has somebody do something, once not too much is under way.
 func (c *crowd) act(ctx context.Context) error {
 	for {
-		c.mu.Lock()
-		open := len(c.open)
-		c.mu.Unlock()
+		open := c.open()
 		if open < maxOpen && c.slack.Unacked() < 300 {
 			break
 		}
@@ -223,8 +259,8 @@ func (c *crowd) addressed(kind, task string, m slacktest.Message) {
 	c.byPlace[e.at()] = e
 	if kind == "prompt" {
 		c.mu.Lock()
-		c.open[e.at()] = e
-		c.mu.Unlock()
+		defer c.mu.Unlock()
+		c.pending[e.at()] = e
 	}
 }
 
@@ -407,7 +443,7 @@ func (c *crowd) change() error {
 			e.deleted = true
 			c.events++
 			c.mu.Lock()
-			delete(c.open, e.at()) // it may never be read
+			delete(c.pending, e.at()) // it may never be read
 			c.mu.Unlock()
 		}
 	case n < 9 && len(c.said) > 0:

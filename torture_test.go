@@ -119,6 +119,9 @@ func TestTorture(t *testing.T) {
 			break
 		}
 	}
+	if !people.settled() {
+		t.Log(people.unsettled())
+	}
 	kills.note(r.bot)
 	if err := r.bot.stop(ctx); err != nil {
 		fail(err)

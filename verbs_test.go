@@ -32,6 +32,9 @@ func text(s string) string {
 // mentions the bot), slack dm PERSON TEXT, slack react|unreact PERSON EMOJI PATTERN,
 // slack press PERSON BUTTON PATTERN, slack command PERSON TEXT. What is written begins or goes on with the newest conversation.
 func (p *play) cmdSlack(ctx context.Context, _ *testscript.TestScript, args []string) error {
+	if len(args) > 0 && troubles[args[0]] != nil {
+		return troubles[args[0]](p, p.stage.slack, args[1:])
+	}
 	if len(args) < 3 {
 		return usage("slack mention|post|reply|dm|react|command PERSON …")
 	}
@@ -104,10 +107,17 @@ func (p *play) told(n *slacktest.Snapshot) string {
 	return b.String()
 }
 
-// thread wait PATTERN, thread lacks PATTERN, thread count N PATTERN: of what the bot says there. thread show prints all of it. thread is NAME
+// thread wait PATTERN [STEP], thread lacks PATTERN, thread count N PATTERN: of what the bot says there; with STEP its clock is stepped by so much again and
+// again meanwhile. thread show prints all of it. thread is NAME
 // gives the newest conversation a name; thread in NAME goes back to it.
 func (p *play) cmdThread(ctx context.Context, ts *testscript.TestScript, args []string) error {
 	switch {
+	case len(args) == 3 && args[0] == "wait":
+		re, err := regexp.Compile("(?s)" + args[1])
+		if err != nil {
+			return err
+		}
+		return p.until(ctx, args[2], func() bool { return re.MatchString(p.told(p.stage.slack.Snapshot())) })
 	case len(args) == 2 && args[0] == "wait":
 		re, err := regexp.Compile("(?s)" + args[1])
 		if err != nil {
