@@ -30,7 +30,7 @@ func text(s string) string {
 
 // slack mention|lobby|post PERSON TEXT (lobby is a mention in the channel where the guest is), slack reply PERSON TEXT, slack recall PERSON TEXT (a reply that
 // mentions the bot), slack dm PERSON TEXT, slack react|unreact PERSON EMOJI PATTERN,
-// slack press PERSON BUTTON PATTERN, slack command PERSON TEXT. What is written begins or goes on with the newest conversation.
+// slack press PERSON BUTTON PATTERN, slack command PERSON TEXT, and the troubles. What is written begins or goes on with the newest conversation.
 func (p *play) cmdSlack(ctx context.Context, _ *testscript.TestScript, args []string) error {
 	if len(args) > 0 && troubles[args[0]] != nil {
 		return troubles[args[0]](p, p.stage.slack, args[1:])
@@ -107,9 +107,8 @@ func (p *play) told(n *slacktest.Snapshot) string {
 	return b.String()
 }
 
-// thread wait PATTERN [STEP], thread lacks PATTERN, thread count N PATTERN: of what the bot says there; with STEP its clock is stepped by so much again and
-// again meanwhile. thread show prints all of it. thread is NAME
-// gives the newest conversation a name; thread in NAME goes back to it.
+// thread wait PATTERN [STEP], thread lacks PATTERN, thread count N PATTERN: of what the bot says there; with STEP its clock is stepped by so much
+// again and again meanwhile. thread show prints all of it. thread is NAME gives the newest conversation a name; thread in NAME goes back to it.
 func (p *play) cmdThread(ctx context.Context, ts *testscript.TestScript, args []string) error {
 	switch {
 	case len(args) == 3 && args[0] == "wait":

@@ -50,7 +50,7 @@ func lenient(raw []byte, v any) error {
 	return err
 }
 
-// take stores what concerns us, then acknowledges. An error leaves the envelope unacknowledged.
+// take stores what concerns us, then acknowledges. An error leaves the envelope unacknowledged; Slack sends it again.
 func (b *Bot) take(ctx context.Context, c *connection, f frame) error {
 	received, lane, err := b.concerns(ctx, f)
 	if err != nil {
@@ -67,11 +67,12 @@ func (b *Bot) take(ctx context.Context, c *connection, f frame) error {
 			return session.Wrap("bot.Receive", err)
 		}
 	}
-	if err := c.acknowledge(ctx, f.ID); err != nil && ctx.Err() == nil {
-		b.logger.Warn("acknowledging a Slack event; Slack sends it again", "error", err)
-	}
 	if fresh {
 		b.lanes.push(b.running, lane, received)
+	}
+	if err := c.acknowledge(ctx, f.ID); err != nil && ctx.Err() == nil {
+		b.logger.Info("a Slack event could not be acknowledged; it comes again on another connection", "error", err)
+		c.end()
 	}
 	return nil
 }

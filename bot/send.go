@@ -99,7 +99,7 @@ func (s *sender) limited(m session.Message, pause time.Duration) {
 	if others >= widespread {
 		s.blocked[of] = until
 	}
-	s.bot.logger.Info("slack wants a pause", "method", where, "for", pause)
+	s.bot.logger.Info("slack wants a pause", "method", where, "for", pause.String())
 }
 
 // again puts a message off; the pause grows with each try unless one is given.

@@ -171,7 +171,7 @@ func (c *connection) watch(ctx context.Context) {
 			return
 		}
 		if err != nil && c.heard.Load() == before {
-			c.bot.logger.Warn("Slack is silent; connecting again", "after", silentFor, "error", err)
+			c.bot.logger.Warn("Slack is silent; connecting again", "after", silentFor.String(), "error", err)
 			c.end()
 			return
 		}

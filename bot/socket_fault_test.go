@@ -56,7 +56,7 @@ func TestHalfOpenSocket(t *testing.T) {
 	clock := &sessiontest.Clock{}
 	r := newRig(t, func(r *rig) {
 		r.cfg.Clock = clock
-		r.tune = func(b *Bot) { b.answerWithin = 100 * time.Millisecond }
+		r.tune = func(b *Bot) { b.answerWithin = 2 * time.Second }
 	})
 	r.logs("listening to slack")
 	for range 3 {
