@@ -135,7 +135,8 @@ func (c *crowd) tally(now *slacktest.Snapshot, crew *crew, w *weather) *tally {
 			turn := turns[e.at()]
 			switch {
 			case turn == nil && e.deleted:
-				t.withdrawn++ // before anybody had read it
+				t.withdrawn++ // before anybody had read it, or after it was refused
+				owe("full", *e, 0, 1)
 			case turn == nil && eyes:
 				t.bad(&t.lost, 1, "prompt %s (%s) was seen and never run", e.at(), e.task)
 			case turn == nil:

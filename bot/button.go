@@ -101,6 +101,9 @@ func (b *Bot) pressed(ctx context.Context, p press) error {
 		return b.whisper(ctx, key, at, p.User.ID, "That button does not belong to that message, so nothing happened.")
 	}
 	at.thread = m.Thread
+	if told, err := b.told(ctx, key); told || err != nil {
+		return err
+	}
 	err = b.cfg.Sessions.Send(ctx, m.Session, buttons[p.Actions[0].ID](key, by, m))
 	if refused(err) {
 		return b.whisper(ctx, key, at, p.User.ID, escape(session.Sentence(err)))

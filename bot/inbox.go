@@ -78,7 +78,10 @@ const handleTries = 8
 func (b *Bot) handle(ctx context.Context, r session.Received) {
 	pause := time.Second
 	for n := 1; ; n++ {
-		err := b.process(ctx, r)
+		told, err := b.told(ctx, "sorry/"+r.Key)
+		if err == nil && !told {
+			err = b.process(ctx, r)
+		}
 		if ctx.Err() != nil {
 			return
 		}
@@ -131,6 +134,16 @@ func (b *Bot) process(ctx context.Context, r session.Received) error {
 		return b.reaction(ctx, p.Event)
 	}
 	return nil
+}
+
+// told reports whether a refusal was stored under a key. A bot that died before it noted that an event was handled takes the event again, and
+// by then what was refused may be possible; but it was told that nothing came of it, and that stays true.
+func (b *Bot) told(ctx context.Context, key string) (bool, error) {
+	_, err := b.store.Message(ctx, key)
+	if session.CodeOf(err) == session.NotFound {
+		return false, nil
+	}
+	return err == nil, session.Wrap("bot.told", err)
 }
 
 // apologise tells the sender of an event that nothing came of it, and why.

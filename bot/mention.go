@@ -152,6 +152,9 @@ func (b *Bot) prompt(ctx context.Context, e event, c conversation, at place, aut
 	text, o, refusal := readOptions(text, usual, b.cfg.ModelAvailable)
 	answering := !c.fresh() && c.state.Session.Await == session.AwaitRepository
 	key := e.Channel + "/" + e.TS
+	if told, err := b.told(ctx, "refused/"+key); told || err != nil {
+		return err
+	}
 	switch {
 	case refusal != "":
 		return b.whisper(ctx, "refused/"+key, at, e.User, escape(refusal+" Nothing was started; please send your message again."))
@@ -291,6 +294,9 @@ func (b *Bot) answer(ctx context.Context, e event, c conversation, at place, aut
 
 // stopWord stops what runs in a thread.
 func (b *Bot) stopWord(ctx context.Context, e event, c conversation, at place, by session.Person) error {
+	if told, err := b.told(ctx, "stop/"+e.Channel+"/"+e.TS); told || err != nil {
+		return err
+	}
 	err := error(session.Errorf(session.NotFound, "Nothing is running here."))
 	if c.id != "" {
 		promptID := ""

@@ -67,6 +67,9 @@ func (b *Bot) reaction(ctx context.Context, e event) error {
 		return b.refuse(ctx, at, m.Thread, e.User, refusal)
 	}
 	key := "reaction/" + m.Channel + "/" + e.Item.TS + "/" + e.User + "/" + e.EventTS
+	if told, err := b.told(ctx, key); told || err != nil {
+		return err
+	}
 	var in session.Input
 	switch {
 	case emojiName(e.Reaction) == b.cfg.ApproveEmoji:

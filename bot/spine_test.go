@@ -239,3 +239,37 @@ func TestStopTakenTwiceRegression(t *testing.T) {
 		t.Errorf("the turn that runs is %+v", turn)
 	}
 }
+
+// What was refused stays refused, when the bot died before it noted that it had and takes it again: by then it would be possible.
+func TestRefusalTakenTwiceRegression(t *testing.T) {
+	r := newRig(t)
+	ts := r.mention("alice", "look at acme/web")
+	id := r.id(ts)
+	var last string
+	for range session.MaxQueued + 1 {
+		last = r.reply("bob", ts, "and this")
+	}
+	r.told("bob", "10 prompts wait")
+	r.ready(id, ts)
+	r.answered(id, ts, "Looked.")
+	r.until("the next turn", func(*slacktest.Snapshot) bool { return len(r.load(id).Prompts) == session.MaxQueued })
+	r.kept("the refusal", func() bool { _, err := r.db.Message(r.ctx, "refused/C0GENERAL/"+last); return err == nil })
+	again := func(text, at string) {
+		raw := `{"event_id":"Ev1","event":{"type":"message","user":"U0BOB","text":"` + text + `","ts":"` + at + `","thread_ts":"` + ts + `","channel":"C0GENERAL"}}`
+		if err := r.bot.process(r.ctx, session.Received{Key: "Ev1", Kind: eventsAPI, Payload: []byte(raw)}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	again("and this", last)
+	if st := r.load(id); len(st.Prompts) != session.MaxQueued {
+		t.Errorf("%d prompts, want %d", len(st.Prompts), session.MaxQueued)
+	}
+	stop := "1795521999.000100"
+	if err := r.bot.whisper(r.ctx, "stop/C0GENERAL/"+stop, place{channel: "C0GENERAL", thread: ts}, "U0BOB", "Nothing is running here."); err != nil {
+		t.Fatal(err)
+	}
+	again("stop", stop)
+	if turn := r.load(id).Session.Turn; turn == nil || turn.Stopping {
+		t.Errorf("the turn that runs is %+v", turn)
+	}
+}
