@@ -5,6 +5,7 @@ package main
 import (
 	"context"
 	"os"
+	"sync/atomic"
 
 	"openinspect/sandbox/local"
 	"openinspect/sandbox/runner"
@@ -28,18 +29,24 @@ func (runnerRun) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	var port *modelport.Port
-	inFlight := func() int { return port.InFlight() } // the port is there before the agent is
-	var agent runner.Agent = opencode.New(opencode.Config{Binary: boot.Agent, InFlight: inFlight})
+	var port atomic.Pointer[modelport.Port]
+	var agent runner.Agent = opencode.New(opencode.Config{Binary: boot.Agent})
 	if boot.Agent == local.ScriptAgent {
 		agent = &agenttest.Agent{}
 	}
 	return runner.Run(ctx, runner.Config{
 		Boot: boot, Agent: agent,
 		Models: func(ctx context.Context, bot *runner.Bot) (url, token string, err error) {
-			port = modelport.New(bot, session.SystemClock{})
-			url, err = port.Serve(ctx)
-			return url, port.Token(), err
+			p := modelport.New(bot, session.SystemClock{})
+			port.Store(p)
+			url, err = p.Serve(ctx)
+			return url, p.Token(), err
+		},
+		InFlight: func() int {
+			if p := port.Load(); p != nil {
+				return p.InFlight()
+			}
+			return 0
 		},
 		// Under bubblewrap this process is alone in its pid namespace and everything ends with it; without, it ends what it started.
 		Reap: true,

@@ -9,6 +9,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -235,12 +236,32 @@ func (p *play) cmdCrash(context.Context, *testscript.TestScript, []string) error
 	return nil
 }
 
-// clock advance DURATION
-func (p *play) cmdClock(_ context.Context, _ *testscript.TestScript, args []string) error {
-	if len(args) != 2 || args[0] != "advance" {
-		return usage("clock advance DURATION")
+// clock advance DURATION. clock until PATTERN: second by second, until the thread shows it.
+func (p *play) cmdClock(ctx context.Context, _ *testscript.TestScript, args []string) error {
+	switch {
+	case len(args) == 2 && args[0] == "advance":
+		return p.bot.advance(args[1])
+	case len(args) == 2 && args[0] == "until":
+		re, err := regexp.Compile("(?s)" + args[1])
+		if err != nil {
+			return err
+		}
+		for {
+			if err := p.bot.advance("1s"); err != nil {
+				return err
+			}
+			moment, cancel := context.WithTimeout(ctx, 100*time.Millisecond)
+			err := p.stage.slack.Wait(moment, func(n *slacktest.Snapshot) bool { return re.MatchString(p.told(n)) })
+			cancel()
+			if err == nil {
+				return nil
+			}
+			if ctx.Err() != nil {
+				return fmt.Errorf("the thread never showed %q: %w", args[1], ctx.Err())
+			}
+		}
 	}
-	return p.bot.advance(args[1])
+	return usage("clock advance DURATION, clock until PATTERN")
 }
 
 // release NAME: lets the scripted agent go on that waits for NAME, in every sandbox.

@@ -46,19 +46,20 @@ type attachment struct {
 	minting chan struct{}   // held by whoever uses credit
 	credit  link.Credential // newest that was made for the runner
 
-	mu     sync.Mutex
-	cur    *link.Link // nil while there is none
-	moved  chan struct{}
-	cursor session.Cursor
-	heard  time.Time // on the session's clock
-	limit  time.Duration
-	prompt string // the newest one that was delivered or spoken of
+	mu       sync.Mutex
+	cur      *link.Link // nil while there is none
+	moved    chan struct{}
+	cursor   session.Cursor
+	heard    time.Time // on the session's clock
+	limit    time.Duration
+	progress time.Time // when something last came of the agent's work, on the session's clock
+	prompt   string    // the newest one that was delivered or spoken of
 }
 
 func newAttachment(m *Manager, r session.AttachRequest, send session.Send, before *attachment) *attachment {
 	a := &attachment{
 		m: m, req: r, send: send, before: before, done: make(chan struct{}), moved: make(chan struct{}),
-		cursor: r.Cursor, heard: m.c.Clock.Now(), limit: connectLimit, minting: make(chan struct{}, 1),
+		cursor: r.Cursor, heard: m.c.Clock.Now(), limit: connectLimit, progress: m.c.Clock.Now(), minting: make(chan struct{}, 1),
 	}
 	a.ctx, a.cancel = context.WithCancel(m.ctx)
 	a.handler = a.serve()

@@ -49,6 +49,7 @@ func (m *Manager) Prompt(ctx context.Context, id session.ID, d session.Delivery)
 	a.mu.Lock()
 	a.prompt = d.ID
 	a.mu.Unlock()
+	a.progressed()
 	return session.Wrap(op, a.post(ctx, l, "http://runner/prompts", d))
 }
 

@@ -48,6 +48,7 @@ func (a *attachment) connect() (answered bool, err error) {
 	defer cancel()
 	stop := a.watch(ctx, l)
 	defer stop()
+	a.watchTurn(ctx, l)
 	return true, a.follow(ctx, l, st.Journal)
 }
 
@@ -267,6 +268,7 @@ func (a *attachment) read(in *intake, r io.Reader, n int64, earlier bool) error 
 		case l.N == 0 && l.Event == nil && l.Delta == nil: // a heartbeat
 			continue
 		case l.N == 0 && l.Event == nil:
+			a.progressed()
 			d, ok := live.Delta(*l.Delta)
 			if !ok {
 				continue
@@ -276,6 +278,7 @@ func (a *attachment) read(in *intake, r io.Reader, n int64, earlier bool) error 
 			return &strike{fmt.Sprintf("The sandbox's journal does not go on at line %d.", n+1)}
 		default:
 			n = l.N
+			a.progressed()
 			a.m.c.Redactor.Event(l.Event)
 			l.Event.Seq = 0
 			t.event = *l.Event

@@ -191,6 +191,12 @@ type (
 		Reason string // a sentence
 	}
 
+	// Stalled tells that nothing came of the agent's work for ten minutes, and that its runner, asked twice, shows no reason to wait.
+	Stalled struct {
+		Start string
+		Words string // the agent's last log lines; "" if unknown
+	}
+
 	// Tick tells that a deadline of the machine has come.
 	Tick struct{}
 )
@@ -229,6 +235,7 @@ func (RoomGranted) input()       {}
 func (Moved) input()             {}
 func (RoomNeeded) input()        {}
 func (StartDelayed) input()      {}
+func (Stalled) input()           {}
 func (Tick) input()              {}
 
 // Opening is what a session begins with.

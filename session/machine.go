@@ -148,6 +148,8 @@ func (m *Machine) take(in Input) error {
 		return m.roomNeeded()
 	case StartDelayed:
 		m.startDelayed(in)
+	case Stalled:
+		m.stalled(in)
 	case Tick:
 		m.tick()
 	default:

@@ -223,7 +223,7 @@ func (m *Machine) lost(in Lost) {
 	case t.State == TurnAnswered:
 		m.start() // to collect from
 	case t.Stopping:
-		m.endTurn(PromptStopped, t.stopReason(), "")
+		m.endTurn(t.stopOutcome(), t.stopReason(), "")
 	case p == nil || p.Attempt+1 >= maxAttempts:
 		m.endTurn(PromptFailed, "The sandbox was lost twice while the agent worked. What it had not committed is gone. Please send your message again.", "")
 	default:

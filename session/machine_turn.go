@@ -264,7 +264,7 @@ func (m *Machine) stopByForce(t *Turn) {
 		m.drop(EffectPrompt, EffectStop, EffectAttach)
 		m.putAway("the agent did not stop")
 	}
-	m.endTurn(PromptStopped, t.stopReason()+" It was ended by force: the agent did not stop by itself. What it had not committed is still in its files.", "")
+	m.endTurn(t.stopOutcome(), t.stopReason()+" It was ended by force: the agent did not stop by itself. What it had not committed is still in its files.", "")
 }
 
 // answered takes the runner's word that the agent is done. What it did is collected before anything is shown.
@@ -280,7 +280,7 @@ func (m *Machine) answered(e Event) {
 	case PromptFailed, PromptQueued, PromptRunning, PromptWithdrawn:
 	}
 	if t.Stopping && t.Outcome != PromptFailed {
-		t.Outcome, t.Reason = PromptStopped, t.stopReason()
+		t.Outcome, t.Reason = t.stopOutcome(), t.stopReason()
 	}
 	m.s.Turn = &t
 	m.tell(Event{At: e.At, Kind: KindTurn, Turn: &TurnChange{State: TurnAnswered, Outcome: t.Outcome, Reason: t.Reason}})

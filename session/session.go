@@ -141,6 +141,7 @@ type Turn struct {
 	StopBy     Person      `json:"stop_by,omitzero"`
 	StopAt     time.Time   `json:"stop_at,omitzero"` // when it is ended by force
 	StopReason string      `json:"stop_reason,omitempty"`
+	Stalled    bool        `json:"stalled,omitempty"` // it is stopped because it made no progress: it has failed
 	Pause      *Pause      `json:"pause,omitempty"`   // it waits for more budget
 	Outcome    PromptState `json:"outcome,omitempty"` // the runner's word, once answered
 	Reason     string      `json:"reason,omitempty"`

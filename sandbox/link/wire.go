@@ -78,6 +78,10 @@ type Status struct {
 	N        int64         `json:"n"` // newest number
 	Phase    session.Phase `json:"phase"`
 	PromptID string        `json:"prompt_id,omitempty"` // that runs
+	Tools    int           `json:"tools,omitempty"`     // of that turn, that run
+	Models   int           `json:"models,omitempty"`    // model calls under way
+	Settling bool          `json:"settling,omitempty"`  // the agent is done; what it left is being committed
+	Words    string        `json:"words,omitempty"`     // the agent's last log lines, while a turn runs
 	Agent    string        `json:"agent"`               // name and version
 	Head     string        `json:"head,omitempty"`
 	Branch   string        `json:"branch,omitempty"`

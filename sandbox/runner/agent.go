@@ -15,6 +15,8 @@ type Agent interface {
 	Run(ctx context.Context, d session.Delivery, out Output) error
 	// Version names the agent, such as "opencode 1.18.33".
 	Version() string
+	// Words is a sentence with the last lines of its log; "" if there are none.
+	Words() string
 	// Close ends the agent and every process it started.
 	Close() error
 }

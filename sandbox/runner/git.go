@@ -34,17 +34,18 @@ var gitFlags = []string{
 
 // git runs our git commands in a checkout.
 type git struct {
-	dir string
-	env []string
+	dir   string
+	env   []string
+	clock session.Clock
 }
 
 // newGit takes the environment of the agent and takes everything interactive out of it.
-func newGit(dir string, env []string) git {
+func newGit(dir string, env []string, clock session.Clock) git {
 	env = append(append([]string(nil), env...),
 		"GIT_CONFIG_NOSYSTEM=1", "GIT_TERMINAL_PROMPT=0", "GIT_ASKPASS=", "SSH_ASKPASS=", "GIT_SSH_COMMAND=ssh -oBatchMode=yes",
 		"GIT_EDITOR=true", "GIT_SEQUENCE_EDITOR=true", "GIT_PAGER=cat", "GIT_NO_REPLACE_OBJECTS=1",
 		"GIT_CEILING_DIRECTORIES="+filepath.Dir(dir), "LC_ALL=C.UTF-8")
-	return git{dir: dir, env: env}
+	return git{dir: dir, env: env, clock: clock}
 }
 
 // gitCall is one command; the zero values of all but args are good.
@@ -90,8 +91,9 @@ func (g git) call(ctx context.Context, c gitCall) (string, error) {
 	if c.timeout == 0 {
 		c.timeout = gitTimeout
 	}
-	ctx, cancel := context.WithTimeout(ctx, c.timeout)
-	defer cancel()
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	defer g.clock.AfterFunc(c.timeout, func() { cancel(context.DeadlineExceeded) })()
 	cmd := exec.CommandContext(ctx, "git", append(append([]string(nil), gitFlags...), c.args...)...)
 	cmd.Dir = g.dir
 	cmd.Env = append(append([]string(nil), g.env...), c.env...)
@@ -116,8 +118,8 @@ func (g git) call(ctx context.Context, c gitCall) (string, error) {
 	e := &gitError{command: c.args[0], exit: cmd.ProcessState.ExitCode(), err: err}
 	e.stderr = strings.Join(strings.Fields(strings.ToValidUTF8(lastLines(string(stderr), 5), "\uFFFD")), " ")
 	if ctx.Err() != nil {
-		e.err, e.stderr = ctx.Err(), fmt.Sprintf("it did not end within %s", c.timeout)
-		if errors.Is(ctx.Err(), context.Canceled) {
+		e.err, e.stderr = context.Cause(ctx), fmt.Sprintf("it did not end within %s", c.timeout)
+		if errors.Is(e.err, context.Canceled) {
 			e.stderr = ""
 		}
 	}

@@ -70,6 +70,7 @@ type box struct {
 	boot   link.Boot
 	clock  session.Clock
 	agent  *agenttest.Agent
+	models func() int // under way
 	link   *link.Link
 	lines  chan link.Line
 	events []session.Event // read so far
@@ -105,7 +106,7 @@ func (b *box) start() *box {
 	b.end = cancel
 	check(b.t, os.MkdirAll(filepath.Join(b.boot.Dir, "run"), 0o700))
 	go func() {
-		b.done <- runner.Run(ctx, runner.Config{Boot: b.boot, Agent: b.agent, Program: program, Clock: b.clock})
+		b.done <- runner.Run(ctx, runner.Config{Boot: b.boot, Agent: b.agent, Program: program, Clock: b.clock, InFlight: b.models})
 	}()
 	b.t.Cleanup(b.stop)
 	b.dial()

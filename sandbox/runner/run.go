@@ -27,6 +27,9 @@ type Config struct {
 	// Nil: the agent gets no models.
 	Models func(ctx context.Context, bot *Bot) (url, token string, err error)
 
+	// InFlight counts the model calls under way. Nil: there are none.
+	InFlight func() int
+
 	// Program is the absolute path of the executable that has the commands "runner mcp" and "runner git-credential".
 	// Empty: this one.
 	Program string
@@ -75,6 +78,9 @@ func (c *Config) check() error {
 	}
 	if c.Clock == nil {
 		c.Clock = session.SystemClock{}
+	}
+	if c.InFlight == nil {
+		c.InFlight = func() int { return 0 }
 	}
 	if c.Program == "" {
 		program, err := os.Executable()
@@ -174,7 +180,7 @@ func open(ctx context.Context, cfg Config) (*runner, error) {
 		}
 		env = append(env, port.environment()...)
 	}
-	r := &runner{cfg: cfg, paths: p, env: env, git: newGit(p.checkout, env), journal: j, shelf: s, bot: &Bot{}, accepted: j.seen, phaseNow: session.PhaseSync, life: ctx}
+	r := &runner{cfg: cfg, paths: p, env: env, git: newGit(p.checkout, env, cfg.Clock), journal: j, shelf: s, bot: &Bot{}, accepted: j.seen, phaseNow: session.PhaseSync, life: ctx}
 	return r, nil
 }
 

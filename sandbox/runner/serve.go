@@ -129,7 +129,9 @@ func (r *runner) status(w http.ResponseWriter, q *http.Request) {
 	r.mu.Lock()
 	st := link.Status{Version: link.Version, Start: r.cfg.Boot.Start, Journal: r.journal.id, Phase: r.phaseNow, Agent: r.version}
 	if r.running != nil {
-		st.PromptID = r.running.d.ID
+		st.PromptID, st.Settling = r.running.d.ID, r.running.settling
+		st.Tools, st.Models = r.running.progress.busy()
+		st.Words = r.cfg.Agent.Words()
 	}
 	r.mu.Unlock()
 	st.N = r.journal.newest()

@@ -19,8 +19,10 @@ var errStopped = errors.New("stopped by a person")
 
 // turn is the run of the agent over one prompt.
 type turn struct {
-	d    session.Delivery
-	stop context.CancelCauseFunc
+	d        session.Delivery
+	stop     context.CancelCauseFunc
+	progress *progress
+	settling bool // the agent is done; what it left is being committed
 }
 
 // prompts accepts a prompt and starts its turn. One that was accepted before is accepted again and not run again.
@@ -49,7 +51,7 @@ func (r *runner) prompts(w http.ResponseWriter, q *http.Request) {
 		return
 	default:
 		ctx, stop := context.WithCancelCause(r.life)
-		t := &turn{d: d, stop: stop}
+		t := &turn{d: d, stop: stop, progress: newProgress(r.cfg)}
 		r.accepted[d.ID], r.running = true, t
 		r.turns.Go(func() { r.turn(ctx, t) })
 	}
@@ -76,7 +78,12 @@ func (r *runner) stop(w http.ResponseWriter, q *http.Request) {
 func (r *runner) turn(ctx context.Context, t *turn) {
 	defer t.stop(nil)
 	r.identify(ctx, t.d)
-	err := r.cfg.Agent.Run(ctx, t.d, &output{r: r, prompt: t.d.ID})
+	unwatch := r.watch(t)
+	err := r.cfg.Agent.Run(ctx, t.d, &output{r: r, t: t})
+	unwatch()
+	r.mu.Lock()
+	t.settling = true
+	r.mu.Unlock()
 	if r.life.Err() != nil {
 		return
 	}
@@ -85,6 +92,8 @@ func (r *runner) turn(ctx context.Context, t *turn) {
 	case err == nil:
 	case errors.Is(context.Cause(ctx), errStopped):
 		answer.Outcome, answer.Reason = session.PromptStopped, "It was stopped."
+	case errors.Is(context.Cause(ctx), errStalled):
+		answer.Outcome, answer.Reason = session.PromptFailed, r.stalledWords()
 	default:
 		answer.Outcome, answer.Reason = session.PromptFailed, session.Sentence(err)
 	}
@@ -146,17 +155,19 @@ func (r *runner) wrapUp(ctx context.Context, d session.Delivery) error {
 
 // output hands an agent's events to the journal.
 type output struct {
-	r      *runner
-	prompt string
+	r *runner
+	t *turn
 }
 
 func (o *output) Event(e session.Event) {
-	e.PromptID = o.prompt
+	o.t.progress.told(&e)
+	e.PromptID = o.t.d.ID
 	o.r.tell(e)
 }
 
 func (o *output) Delta(d session.Delta) {
-	d.PromptID = o.prompt
+	o.t.progress.told(nil)
+	d.PromptID = o.t.d.ID
 	o.r.journal.delta(d)
 }
 

@@ -46,6 +46,8 @@ type Script struct {
 	answers  map[string]http.HandlerFunc
 	bundle   io.Reader
 	dials    int
+	asked    int
+	claim    func(*link.Status)
 	exit     context.CancelFunc
 }
 
@@ -337,7 +339,24 @@ func (s *Script) Call(ctx context.Context, path string, body any) (status int, a
 }
 
 func (s *Script) status(w http.ResponseWriter, _ *http.Request) {
-	_ = json.NewEncoder(w).Encode(s.Status()) // the bot may be gone
+	st := s.Status()
+	s.mu.Lock()
+	s.asked++
+	if s.claim != nil {
+		s.claim(&st)
+	}
+	s.mu.Unlock()
+	_ = json.NewEncoder(w).Encode(st) // the bot may be gone
+}
+
+// Claim changes what the runner says of itself, from now on.
+func (s *Script) Claim(change func(*link.Status)) { s.change(func() { s.claim = change }) }
+
+// Asked returns how often the bot asked for the status.
+func (s *Script) Asked() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.asked
 }
 
 func (s *Script) events(w http.ResponseWriter, r *http.Request) {

@@ -339,6 +339,8 @@ func (d *speaker) input(w []string, line string) (session.Input, error) {
 		return session.Restarted{}, nil
 	case "model":
 		return session.ModelCalled{Call: session.ModelCall{Model: "anthropic/claude-sonnet-4-6", Usage: session.Usage{Input: 1000, Output: 100}, Cost: 0.5}}, nil
+	case "stalled":
+		return session.Stalled{Start: s.Sandbox.Start, Words: rest(line, 1)}, nil
 	case "granted":
 		return session.RoomGranted{}, nil
 	case "moved":

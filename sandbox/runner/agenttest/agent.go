@@ -15,6 +15,7 @@
 //	!ask QUESTION | OPTION …   the tool ask
 //	!retry REASON              tells that a model call is tried again
 //	!wait NAME                 waits until the file NAME is in the home directory, or until it is stopped
+//	!hang                      does nothing more, and tells nothing, until it is stopped
 //	!fail REASON               ends the turn as failed
 //	!crash                     ends the runner's process at once, as SIGKILL does
 //
@@ -60,6 +61,9 @@ func (a *Agent) Start(ctx context.Context, c runner.AgentConfig) error {
 // Version implements runner.Agent.
 func (a *Agent) Version() string { return "script 1" }
 
+// Words implements runner.Agent.
+func (a *Agent) Words() string { return "Its last words: the script hangs." }
+
 // Config returns what Start was given.
 func (a *Agent) Config() runner.AgentConfig {
 	a.mu.Lock()
@@ -73,7 +77,7 @@ func (a *Agent) Close() error { return nil }
 // directive is one order of a prompt.
 type directive struct{ verb, argument string }
 
-var directiveForm = regexp.MustCompile(`(?:^|\s)!(write|append|run|say|think|todo|update|propose|ask|retry|wait|fail|crash)(?:\s+(.*))?$`)
+var directiveForm = regexp.MustCompile(`(?:^|\s)!(write|append|run|say|think|todo|update|propose|ask|retry|wait|hang|fail|crash)(?:\s+(.*))?$`)
 
 // parse finds the directives of a prompt.
 func parse(text string) []directive {
@@ -152,6 +156,9 @@ func (t *turn) do(ctx context.Context, o directive) error {
 		t.out.Event(session.Event{At: time.Now(), Kind: session.KindRetry, Retry: &session.Retry{Attempt: 1, Reason: o.argument}})
 	case "wait":
 		return t.wait(ctx, o.argument)
+	case "hang":
+		<-ctx.Done()
+		return ctx.Err()
 	case "fail":
 		return &session.Error{Code: session.Unavailable, Op: "agenttest.Run", Message: o.argument}
 	case "crash":

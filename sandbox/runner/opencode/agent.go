@@ -14,9 +14,8 @@ import (
 
 // Config is what an Agent is made of.
 type Config struct {
-	Binary   string        // path of OpenCode's
-	Clock    session.Clock // nil: the computer's
-	InFlight func() int    // how many model calls are under way; nil: not known
+	Binary string        // path of OpenCode's
+	Clock  session.Clock // nil: the computer's
 }
 
 // Agent is OpenCode as a runner's agent.
@@ -37,9 +36,6 @@ var _ runner.Agent = (*Agent)(nil)
 func New(c Config) *Agent {
 	if c.Clock == nil {
 		c.Clock = session.SystemClock{}
-	}
-	if c.InFlight == nil {
-		c.InFlight = func() int { return 0 }
 	}
 	return &Agent{c: c}
 }
@@ -101,6 +97,17 @@ func (a *Agent) Version() string {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	return "opencode " + a.version
+}
+
+// Words implements runner.Agent.
+func (a *Agent) Words() string {
+	a.mu.Lock()
+	s := a.server
+	a.mu.Unlock()
+	if s == nil {
+		return ""
+	}
+	return s.log.words()
 }
 
 // Close implements runner.Agent. The agent's shells are in process groups of their own; an abort is what ends them.

@@ -30,7 +30,6 @@ type telling struct {
 	cutOff   bool          // the newest answer reached the most it may have
 	retries  int           // newest attempt that was told
 	pause    time.Duration // until the next attempt
-	last     time.Time
 }
 
 // progress is how much of a part was told.
@@ -43,7 +42,7 @@ type progress struct {
 
 func newTelling(clock session.Clock, out runner.Output, id, prompt string) *telling {
 	return &telling{
-		clock: clock, out: out, id: id, prompt: prompt, last: clock.Now(),
+		clock: clock, out: out, id: id, prompt: prompt,
 		parts: map[string]*progress{}, tools: map[string]string{}, messages: map[string]bool{}, children: map[string]bool{},
 	}
 }
@@ -69,7 +68,6 @@ func (t *telling) take(e event) (ended bool) {
 	if !ours && !child {
 		return false
 	}
-	t.last = t.clock.Now()
 	if child {
 		if e.Type == "message.part.updated" && p.Part.Type == "tool" {
 			t.tool(p.Part, true)
@@ -233,16 +231,6 @@ func (t *telling) tool(p part, child bool) {
 		at = p.State.Time.End
 	}
 	t.out.Event(session.Event{At: time.UnixMilli(at).UTC(), Kind: session.KindTool, Tool: tool})
-}
-
-// toolRuns reports whether a tool is at work: that is progress.
-func (t *telling) toolRuns() bool {
-	for _, status := range t.tools {
-		if status == "running" {
-			return true
-		}
-	}
-	return false
 }
 
 const cutMark = "\n… cut …\n"

@@ -11,7 +11,6 @@ import (
 )
 
 const (
-	stallAfter = 10 * time.Minute       // without an event, a running tool or a model call under way
 	quietLimit = 15 * time.Second       // for a stopped turn to come to rest
 	quietPoll  = 50 * time.Millisecond  // how often that is looked at
 	lateAfter  = 200 * time.Millisecond // the last words of a failed or stopped turn come within that of each other
@@ -27,13 +26,12 @@ type turn struct {
 	id     string // OpenCode's session
 	d      session.Delivery
 	prompt string // id of the message that is the prompt
-	ticks  chan struct{}
 	*telling
 }
 
 func newTurn(c Config, s *server, id string, d session.Delivery, out runner.Output) *turn {
 	prompt := messageID(c.Clock.Now())
-	return &turn{c: c, server: s, id: id, d: d, prompt: prompt, ticks: make(chan struct{}, 1), telling: newTelling(c.Clock, out, id, prompt)}
+	return &turn{c: c, server: s, id: id, d: d, prompt: prompt, telling: newTelling(c.Clock, out, id, prompt)}
 }
 
 // run posts the prompt and reads events until the turn has ended.
@@ -54,8 +52,6 @@ func (t *turn) run(ctx context.Context) error {
 		t.abort(stream, nil) // it may have come through nevertheless
 		return err
 	}
-	stop := t.tick()
-	defer func() { stop() }()
 	for {
 		select {
 		case <-ctx.Done():
@@ -63,12 +59,6 @@ func (t *turn) run(ctx context.Context) error {
 			return ctx.Err()
 		case <-t.server.exited:
 			return t.server.died()
-		case <-t.ticks:
-			if t.stalled() {
-				t.abort(stream, events)
-				return session.Errorf(session.Unavailable, "The agent made no progress for %d minutes and was stopped. Please send your message again. %s", int(stallAfter.Minutes()), t.server.log.words())
-			}
-			stop = t.tick()
 		case e, ok := <-events:
 			ended := false
 			if ok {
@@ -101,23 +91,6 @@ func (t *turn) post(ctx context.Context) error {
 		body["variant"] = t.d.Effort
 	}
 	return t.server.call(ctx, "POST", "/session/"+t.id+"/prompt_async", body, nil)
-}
-
-// tick asks for a look at the progress a tenth of the way to a stall.
-func (t *turn) tick() (stop func() bool) {
-	return t.c.Clock.AfterFunc(stallAfter/10, func() {
-		select {
-		case t.ticks <- struct{}{}:
-		default:
-		}
-	})
-}
-
-func (t *turn) stalled() bool {
-	if t.c.InFlight() > 0 || t.toolRuns() {
-		t.last = t.c.Clock.Now()
-	}
-	return t.c.Clock.Now().Sub(t.last) >= stallAfter
 }
 
 // outcome is how a turn that has come to rest ended. A failure is told twice and so is the rest after it: the second pair must not be taken for

@@ -13,10 +13,8 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"openinspect/session"
-	"openinspect/session/sessiontest"
 )
 
 // player is a server of OpenCode's that says what a transcript has.
@@ -109,9 +107,6 @@ func (p *player) run(ctx context.Context, c Config) (*recorder, error) {
 func (p *player) runTo(ctx context.Context, c Config, out *recorder) error {
 	if c.Clock == nil {
 		c.Clock = session.SystemClock{}
-	}
-	if c.InFlight == nil {
-		c.InFlight = func() int { return 0 }
 	}
 	return newTurn(c, p.server, "ses_main", session.Delivery{ID: "1.1", Text: "go", Model: sonnet, Effort: "high"}, out).run(ctx)
 }
@@ -278,62 +273,6 @@ func (p *player) check(t *testing.T, out *recorder) {
 		t.Errorf("called: %q", calls)
 	}
 	shown(t, out)
-}
-
-func TestNoProgress(t *testing.T) {
-	for _, c := range []struct {
-		name     string
-		stream   string
-		inFlight int
-		stalls   bool
-	}{
-		{"silence", "", 0, true},
-		{"a model call is under way", "", 1, false},
-		{"a tool runs", "stop", 0, false},
-	} {
-		t.Run(c.name, func(t *testing.T) {
-			stream := ""
-			if c.stream != "" {
-				stream, _ = cutAt(t, transcript(t, c.stream), `"session.error"`)
-			}
-			p := newPlayer(t, stream)
-			p.server.log.Write([]byte("ERROR something broke\n"))
-			clock := &sessiontest.Clock{}
-			ctx, cancel := context.WithCancel(t.Context())
-			defer cancel()
-			done, out := make(chan error, 1), newRecorder()
-			looked := make(chan struct{}, 100)
-			go func() {
-				done <- p.runTo(ctx, Config{Clock: clock, InFlight: func() int { looked <- struct{}{}; return c.inFlight }}, out)
-			}()
-			if c.stream != "" {
-				for e := (session.Event{}); e.Tool == nil; {
-					<-out.told
-					if events, _ := out.all(); len(events) > 0 {
-						e = events[len(events)-1]
-					}
-				}
-			}
-			for range int(stallAfter / time.Minute) {
-				clock.Wait(1)
-				clock.Advance(stallAfter / 10)
-				<-looked
-			}
-			if !c.stalls {
-				clock.Wait(1) // it goes on
-				cancel()
-				if err := <-done; err != context.Canceled {
-					t.Errorf("%v", err)
-				}
-				return
-			}
-			err := <-done
-			if session.CodeOf(err) != session.Unavailable || !strings.Contains(session.Sentence(err), "no progress for 10 minutes") || !strings.Contains(session.Sentence(err), "something broke") {
-				t.Errorf("%v", err)
-			}
-			<-p.aborted
-		})
-	}
 }
 
 func TestCut(t *testing.T) {

@@ -1,0 +1,76 @@
+package sandbox_test
+
+import (
+	"testing"
+	"time"
+
+	"openinspect/sandbox/link"
+	"openinspect/session"
+)
+
+// passes steps the clock minute by minute until ok, and returns how long that was.
+func (b *bench) passes(what string, ok func() bool) time.Duration {
+	b.t.Helper()
+	began := b.clock.Now()
+	eventually(b, what, func() bool {
+		if ok() {
+			return true
+		}
+		b.clock.advance(time.Minute)
+		return false
+	})
+	return b.clock.Now().Sub(began)
+}
+
+// begun is an attachment that has read something.
+func begun(t *testing.T) *bench {
+	b := attached(t)
+	b.runner.Tell(text("on"))
+	b.texts(1)
+	return b
+}
+
+// A runner that answers, and does not end a turn in which nothing moves, is asked twice and then told of.
+func TestStalledTurn(t *testing.T) {
+	b := begun(t)
+	b.runner.Claim(func(st *link.Status) { st.PromptID, st.Words = "1.1", "Its last words: hunter22\nfailed" })
+	if d := b.passes("it is told", func() bool { return len(b.inputs) > 0 }); d < 12*time.Minute {
+		t.Errorf("judged after %s", d)
+	}
+	if in := next[session.Stalled](b); in.Start != "s1" || in.Words != "Its last words: redacted failed" {
+		t.Errorf("got %+v", in)
+	}
+	// An event between the two looks is progress.
+	if err := b.Prompt(b.ctx, id, session.Delivery{ID: "1.2", Text: "go on"}); err != nil {
+		t.Fatal(err)
+	}
+	for range 5 {
+		began := b.clock.Now()
+		b.passes("ten minutes have passed", func() bool { return b.clock.Now().Sub(began) >= 10*time.Minute })
+		b.runner.Tell(text("on"))
+		b.texts(1)
+	}
+	if len(b.inputs) != 0 {
+		t.Errorf("got %#v", <-b.inputs)
+	}
+}
+
+// What moves is waited for: a tool that runs, a model call, the commit of what was left, a boot.
+func TestMovingTurn(t *testing.T) {
+	for name, claim := range map[string]func(*link.Status){
+		"tool":   func(st *link.Status) { st.Tools = 1 },
+		"model":  func(st *link.Status) { st.Models = 1 },
+		"commit": func(st *link.Status) { st.Settling = true },
+		"boot":   func(st *link.Status) { st.Phase = session.PhaseSetup },
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := begun(t)
+			b.runner.Claim(claim)
+			began, before := b.clock.Now(), b.runner.Asked()
+			b.passes("it was asked often enough", func() bool { return b.runner.Asked() > before+20 && b.clock.Now().Sub(began) > 40*time.Minute })
+			if len(b.inputs) != 0 {
+				t.Errorf("got %#v", <-b.inputs)
+			}
+		})
+	}
+}
