@@ -48,6 +48,7 @@ type Script struct {
 	dials    int
 	asked    int
 	claim    func(*link.Status)
+	life     context.Context
 	exit     context.CancelFunc
 }
 
@@ -64,7 +65,7 @@ func (s *Script) Run(ctx context.Context, b link.Boot) error {
 	if s.journal != "" {
 		s.older = append(s.older, older{s.journal, s.lines})
 	}
-	s.boot, s.journal, s.lines, s.n, s.exit = b, b.Start+"-"+rand.Text(), nil, 0, cancel
+	s.boot, s.journal, s.lines, s.n, s.life, s.exit = b, b.Start+"-"+rand.Text(), nil, 0, ctx, cancel
 	s.wake()
 	s.mu.Unlock()
 	if s.Started != nil {
@@ -172,13 +173,16 @@ func (s *Script) accept(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	s.mu.Lock()
-	old := s.cur
+	old, life := s.cur, s.life
 	s.cur = l
 	s.dials++
 	s.wake()
 	s.mu.Unlock()
 	if old != nil {
 		_ = old.Close()
+	}
+	if life.Err() != nil { // it ended meanwhile, and did not know of this link
+		_ = l.Close()
 	}
 }
 
