@@ -52,6 +52,7 @@ type attachment struct {
 	cursor   session.Cursor
 	heard    time.Time // on the session's clock
 	limit    time.Duration
+	turn     bool      // one was begun or spoken of, and has not been answered
 	progress time.Time // when something last came of the agent's work, on the session's clock
 	prompt   string    // the newest one that was delivered or spoken of
 }

@@ -49,7 +49,7 @@ func (m *Manager) Prompt(ctx context.Context, id session.ID, d session.Delivery)
 	a.mu.Lock()
 	a.prompt = d.ID
 	a.mu.Unlock()
-	a.progressed()
+	a.begun()
 	return session.Wrap(op, a.post(ctx, l, "http://runner/prompts", d))
 }
 

@@ -278,7 +278,7 @@ func (a *attachment) read(in *intake, r io.Reader, n int64, earlier bool) error 
 			return &strike{fmt.Sprintf("The sandbox's journal does not go on at line %d.", n+1)}
 		default:
 			n = l.N
-			a.progressed()
+			a.told(l.Event)
 			a.m.c.Redactor.Event(l.Event)
 			l.Event.Seq = 0
 			t.event = *l.Event

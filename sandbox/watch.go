@@ -23,46 +23,68 @@ func (a *attachment) progressed() {
 	a.progress = now
 }
 
-// still returns how much longer nothing may come.
-func (a *attachment) still() time.Duration {
+// begun notes that the runner is given a prompt.
+func (a *attachment) begun() {
+	a.progressed()
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.turn = true
+}
+
+// told notes an event of the runner's.
+func (a *attachment) told(e *session.Event) {
+	a.progressed()
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if e.PromptID != "" {
+		a.turn = e.Turn == nil || e.Turn.State != session.TurnAnswered
+	}
+}
+
+// works reports whether a turn goes on, as far as the bot has heard.
+func (a *attachment) works() bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.turn
+}
+
+// still returns how much longer nothing may come, and since when nothing has.
+func (a *attachment) still() (left time.Duration, since time.Time) {
 	now := a.m.c.Clock.Now()
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	return stallAfter - now.Sub(a.progress)
+	return stallAfter - now.Sub(a.progress), a.progress
 }
 
-// watchTurn tells the session when nothing comes of the agent's work and the runner, asked twice, shows no reason to wait or does not answer.
-// Whether there is a turn at all the session knows. Of a link that is silent altogether watch decides.
+// watchTurn tells the session when nothing comes of a turn and the runner, asked twice, shows no reason to wait or does not answer. Of a link
+// that is silent altogether watch decides.
 func (a *attachment) watchTurn(ctx context.Context, l *link.Link) {
-	suspect := false
+	var suspect time.Time // since when nothing had come at the first look; whatever comes later makes the next look a first one
 	var look func()
 	look = func() {
 		if ctx.Err() != nil {
 			return
 		}
-		rest := a.still()
-		if rest <= 0 {
-			rest = stallAfter
+		left, since := a.still()
+		if left <= 0 {
+			left = stallAfter
 			st, err := a.status(ctx, l)
 			switch moves := err == nil && (st.Tools > 0 || st.Models > 0 || st.Settling || st.Phase != session.PhaseReady); {
 			case ctx.Err() != nil:
 				return
-			case moves:
-				suspect = false
+			case moves, !a.works() && st.PromptID == "":
 				a.progressed()
-			case !suspect:
-				suspect, rest = true, stallAgain
+			case !suspect.Equal(since):
+				suspect, left = since, stallAgain
 			default:
-				suspect = false
 				a.progressed()
 				a.stalled(st)
 			}
-		} else {
-			suspect = false
 		}
-		a.m.c.Clock.AfterFunc(rest, look)
+		a.m.c.Clock.AfterFunc(left, look)
 	}
-	a.m.c.Clock.AfterFunc(a.still(), look)
+	first, _ := a.still()
+	a.m.c.Clock.AfterFunc(first, look)
 }
 
 // maxWords is how many characters of an agent's log are shown.
