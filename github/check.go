@@ -23,6 +23,9 @@ const (
 	maxAttention = 100
 )
 
+// allowance is how much a turn may add, in bytes.
+type allowance struct{ file, total int64 }
+
 // check is the gate between a sandbox's commits and the remote. Nothing in them is believed: what is new is what the remote does not
 // have, and every new commit is looked at, not only the result.
 type check struct {
@@ -162,10 +165,10 @@ func (k *check) scan(ctx context.Context, blobs []blob) error {
 		switch total += size; {
 		case kind != "blob":
 			return session.Errorf(session.Invalid, "`%s` in commit %.7s is no file, so the commits were not taken. Ask the agent to commit its work anew.", readable(b.path, 120), b.commit)
-		case size > maxFile:
-			return session.Errorf(session.Invalid, "`%s` in commit %.7s has %d MiB; at most %d are taken. Ask the agent to leave it out of its commits.", readable(b.path, 120), b.commit, size>>20, maxFile>>20)
-		case total > maxTotal:
-			return session.Errorf(session.Invalid, "The commits of this turn add more than %d MiB of files, the last of them `%s` in commit %.7s, so they were not taken. Ask the agent to leave large files out of its commits.", maxTotal>>20, readable(b.path, 120), b.commit)
+		case size > k.g.most.file:
+			return session.Errorf(session.Invalid, "`%s` in commit %.7s has %d MiB; at most %d are taken. Ask the agent to leave it out of its commits.", readable(b.path, 120), b.commit, size>>20, k.g.most.file>>20)
+		case total > k.g.most.total:
+			return session.Errorf(session.Invalid, "The commits of this turn add more than %d MiB of files, the last of them `%s` in commit %.7s, so they were not taken. Ask the agent to leave large files out of its commits.", k.g.most.total>>20, readable(b.path, 120), b.commit)
 		}
 		if bytes+size > maxGroup {
 			if err := flush(); err != nil {

@@ -3,7 +3,11 @@ package github
 import (
 	"context"
 	"errors"
+	"io"
 	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -267,3 +271,55 @@ type textBody struct{ *strings.Reader }
 func (textBody) Close() error { return nil }
 
 func readCloser(s string) textBody { return textBody{strings.NewReader(s)} }
+
+// Nothing that git is started with holds a credential: its arguments are for everybody on the computer to read. Its configuration is ours alone.
+func TestGitIsStartedClean(t *testing.T) {
+	w := newWorld(t)
+	w.link(bob)
+	w.clone()
+	w.commit(ada, "cart.go", "package cart\n\nvar fixed = true\n", "Fix the cart")
+	real, err := exec.LookPath("git")
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	log := filepath.Join(dir, "log")
+	shim := "#!/bin/sh\nexport -p | tr '\\n' ' ' | grep -q 'GIT_CONFIG_GLOBAL=./dev/null. .*GIT_CONFIG_NOSYSTEM=.1' && echo clean >>" + log + ".env || export -p >>" + log + ".env\n" +
+		"tr '\\0' ' ' </proc/$$/cmdline >>" + log + "\necho >>" + log + "\nexec " + real + " \"$@\"\n"
+	if err := os.WriteFile(filepath.Join(dir, "git"), []byte(shim), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("PATH", dir+":"+os.Getenv("PATH"))
+	bundler := func(ctx context.Context, have []string) (io.ReadCloser, error) {
+		t.Setenv("PATH", os.Getenv("PATH")[len(dir)+1:]) // a sandbox's git is its own affair
+		defer t.Setenv("PATH", dir+":"+os.Getenv("PATH"))
+		return w.bundler(ctx, have)
+	}
+	c, err := w.github.Collect(t.Context(), w.request(), bundler)
+	if err != nil || c == nil {
+		t.Fatalf("%+v %v", c, err)
+	}
+	if _, err := w.open(c.Head, bob); err != nil {
+		t.Fatal(err)
+	}
+	arguments, err := os.ReadFile(log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, command := range []string{" index-pack ", " fetch ", " push ", " diff ", " ls-remote "} {
+		if !strings.Contains(string(arguments), command) {
+			t.Errorf("%swas not seen", command)
+		}
+	}
+	for _, token := range w.server.Tokens() {
+		for _, secret := range []string{token.Value, basic(token.Value)[len("Authorization: Basic "):]} {
+			if strings.Contains(string(arguments), secret) {
+				t.Errorf("a token of %q is in the arguments of git", token.Login+token.Account)
+			}
+		}
+	}
+	environment, err := os.ReadFile(log + ".env")
+	if err != nil || strings.Trim(string(environment), "clean\n") != "" {
+		t.Errorf("%v\n%s", err, environment)
+	}
+}

@@ -243,7 +243,7 @@ var gateCases = []gateCase{
 		f.commit(w, draft{tree: f.file("a.txt", "a\n"), parents: []string{w.tip(), side}})
 	}, want: "`x.env` line 1 in commit"},
 	{name: "secret under an author's name", make: drafted(func(_ *world, d *draft) { d.author = fakeToken + " <x@x> " + date }), want: "(what looks like a secret)"},
-	{name: "secret in a large file", make: adding(file("100644", "large.txt", strings.Repeat("x\n", 3<<20)+fakeToken+"\n")), want: "`large.txt` line 3145729 in commit"},
+	{name: "secret in a large file", make: adding(file("100644", "large.txt", strings.Repeat("x\n", 900_000)+fakeToken+"\n")), want: "`large.txt` line 900001 in commit"},
 
 	// Names and dates.
 	{name: "another's name", make: drafted(func(_ *world, d *draft) { d.author = "Linus <101+ada@users.noreply.github.com> " + date }), want: "names an author who did not prompt in this session (Linus, 101+ada@"},
@@ -322,18 +322,18 @@ var gateCases = []gateCase{
 
 	// Sizes.
 	{name: "large file", make: adding(func(f *forgery) treeEntry {
-		return treeEntry{"100644", "big", f.add(packBlob, make([]byte, maxFile+1))}
-	}), want: "`big` in commit"},
+		return treeEntry{"100644", "big", f.add(packBlob, make([]byte, 2<<20+1))}
+	}), want: "has 2 MiB; at most 2 are taken"},
 	{name: "much in all", make: func(w *world, f *forgery) {
 		var all []treeEntry
-		for i := range 9 {
-			data := make([]byte, maxFile-1)
+		for i := range 5 {
+			data := make([]byte, 2<<20-1)
 			data[0] = byte(i)
 			all = append(all, treeEntry{"100644", fmt.Sprint("big", i), f.add(packBlob, data)})
 		}
 		f.prerequisites = []string{w.tip()}
 		f.commit(w, draft{tree: f.tree(all...), parents: f.prerequisites})
-	}, want: "add more than 200 MiB of files"},
+	}, want: "add more than 8 MiB of files"},
 	{name: "four thousand million objects", make: func(w *world, f *forgery) {
 		adding(file("100644", "n", "x"))(w, f)
 		f.count = 4e9
@@ -358,12 +358,12 @@ var gateCases = []gateCase{
 	}, want: "too long or too much memory"},
 	{name: "directories without end", make: func(w *world, f *forgery) {
 		e := treeEntry{"100644", "x", f.blob("x")}
-		for range 60_000 {
+		for range depth() {
 			e = treeEntry{"40000", "d", f.tree(e)}
 		}
 		f.prerequisites = []string{w.tip()}
 		f.commit(w, draft{tree: f.tree(e), parents: f.prerequisites})
-	}, want: "were not taken"},
+	}, want: "taken. Ask the agent"},
 	{name: "names without end", make: func(w *world, f *forgery) {
 		blob := f.blob("x")
 		var all []treeEntry
@@ -383,11 +383,20 @@ var gateCases = []gateCase{
 	}, want: "too large to be looked through"},
 }
 
+// depth is how many directories are within each other: more than a path may have, and with TEST_LONG more than a stack holds.
+func depth() int {
+	if os.Getenv("TEST_LONG") == "1" {
+		return 60_000
+	}
+	return 3_000
+}
+
 // TestGateAgainstHostileBundles judges them one after the other in one session, as a sandbox would send them, with traps around git.
 func TestGateAgainstHostileBundles(t *testing.T) {
 	w := newWorld(t)
 	canary := plantCanary(t)
 	w.github.git.local.memory = 512 << 20
+	w.github.most = allowance{2 << 20, 8 << 20}
 	for _, c := range gateCases {
 		t.Run(c.name, func(t *testing.T) {
 			f := &forgery{}

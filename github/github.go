@@ -57,6 +57,7 @@ type GitHub struct {
 	// timeout is how long one call of the API may take.
 	timeout time.Duration
 	limits  limits
+	most    allowance
 
 	mu            sync.Mutex
 	ctx           context.Context // of Run: what linking lives in
@@ -92,7 +93,7 @@ func New(c Config) (*GitHub, error) {
 	g := &GitHub{
 		c: c, base: base, ctx: context.Background(), timeout: 30 * time.Second, git: newGit(filepath.Join(c.Dir, "git")),
 		installations: map[session.Repo]int64{}, flows: map[string]*flow{}, minted: map[string]bool{}, handed: map[string]func(){},
-		limits: limits{clock: c.Clock, until: map[string]time.Time{}},
+		limits: limits{clock: c.Clock, until: map[string]time.Time{}}, most: allowance{maxFile, maxTotal},
 	}
 	g.http = &http.Client{Timeout: g.timeout, Transport: g.guarded("oauth")}
 	app, err := ghinstallation.NewAppsTransport(g.guarded("app"), c.AppID, c.PrivateKey)
