@@ -69,7 +69,14 @@ func (m *Manager) Stop(ctx context.Context, id session.ID, promptID string) erro
 	return session.Wrap(op, err)
 }
 
-// Bundle implements session.Sandboxes. The reader fails with Invalid when the bundle has more than 100 MiB; ctx bounds reading too.
+// How long a bundle may take to begin, which is when the runner has made it, and how long the rest of it may stand still, on the session's clock.
+const (
+	bundleBegins = 6 * time.Minute
+	bundleStalls = time.Minute
+)
+
+// Bundle implements session.Sandboxes. The reader fails with Invalid when the bundle has more than 100 MiB; ctx bounds reading too, and so does
+// Unavailable for one that stands still.
 func (m *Manager) Bundle(ctx context.Context, id session.ID, have []string) (io.ReadCloser, error) {
 	const op = "sandbox.Bundle"
 	a, l, err := m.up(ctx, id)
@@ -77,21 +84,29 @@ func (m *Manager) Bundle(ctx context.Context, id session.ID, have []string) (io.
 		return nil, session.Wrap(op, err)
 	}
 	q := url.Values{"have": {strings.Join(have, ",")}}
+	ctx, cancel := context.WithCancel(ctx)
+	wait := func(d time.Duration) func() bool { return m.c.Clock.AfterFunc(d, cancel) }
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://runner/bundle?"+q.Encode(), nil)
 	if err != nil {
+		cancel()
 		return nil, session.Wrap(op, err)
 	}
+	stop := wait(bundleBegins)
 	resp, err := l.Client().Do(req)
+	stop()
 	if err != nil {
+		cancel()
 		return nil, &session.Error{Code: session.Unavailable, Op: op, Message: "The sandbox did not hand over its commits.", Err: err}
 	}
 	switch resp.StatusCode {
 	case http.StatusOK:
-		return &bundle{ReadCloser: resp.Body, left: link.MaxBundle}, nil
+		return &bundle{ReadCloser: resp.Body, left: link.MaxBundle, wait: wait, cancel: cancel}, nil
 	case http.StatusNoContent:
 		resp.Body.Close()
+		cancel()
 		return nil, nil
 	}
+	defer cancel()
 	defer resp.Body.Close()
 	return nil, session.Wrap(op, a.problem(resp))
 }
@@ -99,14 +114,23 @@ func (m *Manager) Bundle(ctx context.Context, id session.ID, have []string) (io.
 // bundle reads at most left bytes, and fails when there are more.
 type bundle struct {
 	io.ReadCloser
-	left int64
+	left   int64
+	wait   func(time.Duration) (stop func() bool)
+	cancel context.CancelFunc
+}
+
+func (b *bundle) Close() error {
+	defer b.cancel()
+	return b.ReadCloser.Close()
 }
 
 func (b *bundle) Read(p []byte) (int, error) {
 	if int64(len(p)) > b.left+1 {
 		p = p[:b.left+1]
 	}
+	stop := b.wait(bundleStalls)
 	n, err := b.ReadCloser.Read(p)
+	stop()
 	if b.left -= int64(n); b.left < 0 {
 		return 0, session.Errorf(session.Invalid, "The commits of this session are larger than %d MiB together.", link.MaxBundle>>20)
 	}

@@ -270,7 +270,7 @@ func (a *attachment) read(in *intake, r io.Reader, n int64, earlier bool) error 
 		case l.N == 0 && l.Event == nil:
 			a.progressed()
 			d, ok := live.Delta(*l.Delta)
-			if !ok {
+			if !ok || !a.concerns(d.PromptID) {
 				continue
 			}
 			t.delta = &d
@@ -287,6 +287,13 @@ func (a *attachment) read(in *intake, r io.Reader, n int64, earlier bool) error 
 			return err
 		}
 	}
+}
+
+// concerns reports whether a delta's prompt is the newest that was delivered, if that is known: of another there is nothing to be shown any more, or not yet.
+func (a *attachment) concerns(prompt string) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.prompt == "" || prompt == a.prompt
 }
 
 // last returns the prompt that the newest of events is about.

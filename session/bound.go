@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 	"time"
+	"unicode"
 	"unicode/utf8"
 )
 
@@ -17,6 +18,7 @@ const (
 	maxTodos  = 200
 	maxTold   = 256 << 20 // of a session's log altogether, as it is stored
 	perEvent  = 200       // what an event takes besides its words
+	maxDepth  = 100       // of a tool's input
 	maxMillis = 7 * 24 * 3_600_000
 )
 
@@ -58,14 +60,15 @@ func (e *Event) bound() int64 {
 		size += stored(s)
 		return s
 	}
+	line := func(s string) string { return cut(printable(s), maxWords) }
 	if t := e.Text; t != nil {
 		e.Text = &Text{Part: cut(t.Part, maxWords), Text: cut(t.Text, maxSpeech)}
 	}
 	if e.Tool != nil {
 		t := *e.Tool
-		t.Call, t.Name, t.State, t.Title = cut(t.Call, maxWords), cut(t.Name, maxWords), stepState(t.State), cut(t.Title, maxWords)
+		t.Call, t.Name, t.State, t.Title = line(t.Call), line(t.Name), stepState(t.State), line(t.Title)
 		t.Output, t.Error, t.Diff = cut(t.Output, maxOutput), cut(t.Error, maxOutput), cut(t.Diff, maxSpeech)
-		if len(t.Input) > maxArgs {
+		if len(t.Input) > maxArgs || deep(t.Input) {
 			t.Input = json.RawMessage(fmt.Sprintf(`{"omitted_bytes":%d}`, len(t.Input)))
 		}
 		size += stored(t.Input)
@@ -74,7 +77,7 @@ func (e *Event) bound() int64 {
 	if e.Todo != nil {
 		todo := make([]TodoItem, min(len(e.Todo), maxTodos))
 		for i := range todo {
-			todo[i] = TodoItem{Text: cut(e.Todo[i].Text, maxWords), State: cut(e.Todo[i].State, 100)}
+			todo[i] = TodoItem{Text: line(e.Todo[i].Text), State: todoState(e.Todo[i].State)}
 		}
 		e.Todo = todo
 	}
@@ -91,10 +94,53 @@ func (e *Event) bound() int64 {
 	}
 	if e.Boot != nil {
 		b := *e.Boot
-		b.Phase, b.State, b.Detail, b.Output = Phase(cut(string(b.Phase), 100)), stepState(b.State), cut(b.Detail, maxWords), cut(b.Output, maxOutput)
+		b.Phase, b.State, b.Detail, b.Output = Phase(cut(string(b.Phase), 100)), stepState(b.State), line(b.Detail), cut(b.Output, maxOutput)
 		e.Boot = &b
 	}
 	return int64(size)
+}
+
+// printable returns s on one line, without control characters.
+func printable(s string) string {
+	if strings.IndexFunc(s, unicode.IsControl) < 0 {
+		return s
+	}
+	return strings.Map(func(c rune) rune {
+		if unicode.IsControl(c) {
+			return ' '
+		}
+		return c
+	}, s)
+}
+
+// deep reports whether JSON is nested deeper than whoever shows it should have to follow.
+func deep(raw json.RawMessage) bool {
+	depth, quoted := 0, false
+	for i := 0; i < len(raw); i++ {
+		switch c := raw[i]; {
+		case c == '\\':
+			i++
+		case c == '"':
+			quoted = !quoted
+		case quoted:
+		case c == '[' || c == '{':
+			if depth++; depth > maxDepth {
+				return true
+			}
+		case c == ']' || c == '}':
+			depth--
+		}
+	}
+	return false
+}
+
+// todoState returns s if it is one that a todo list has.
+func todoState(s string) string {
+	switch s {
+	case "pending", "in_progress", "completed", "cancelled":
+		return s
+	}
+	return "pending"
 }
 
 // sane puts times and durations that cannot be into what can: nothing happened before the session or after now.

@@ -75,6 +75,14 @@ const (
 	PhaseReady Phase = "ready" // prompts are accepted
 )
 
+func (p Phase) known() bool {
+	switch p {
+	case PhaseSync, PhaseSetup, PhaseStart, PhaseAgent, PhaseReady:
+		return true
+	}
+	return false
+}
+
 // StepState is how far a boot phase or a tool call is.
 type StepState string
 

@@ -65,7 +65,7 @@ func carry(c net.Conn, client bool, h http.Handler) (*Link, error) {
 	life, lost := context.WithCancel(context.Background())
 	plain := new(http.Protocols) // else every link's server gets the whole configuration of HTTP/2
 	plain.SetHTTP1(true)
-	srv := &http.Server{Handler: h, Protocols: plain, ReadHeaderTimeout: headerTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: 64 << 10,
+	srv := &http.Server{Handler: impatient(h), Protocols: plain, ReadHeaderTimeout: headerTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeader,
 		BaseContext: func(net.Listener) context.Context { return life }}
 	ctx, cancel := context.WithCancel(context.Background())
 	go func() {
@@ -75,12 +75,13 @@ func carry(c net.Conn, client bool, h http.Handler) (*Link, error) {
 		lost()
 	}()
 	transport := &http.Transport{
-		DialContext:         func(context.Context, string, string) (net.Conn, error) { return s.Open() },
-		Proxy:               nil,
-		DisableCompression:  true,
-		MaxConnsPerHost:     maxStreams - maxLong, // what the other end takes; a call beyond waits instead of failing
-		MaxIdleConnsPerHost: 16,                   // the default of 2 would open a stream per request, at twice the latency
-		IdleConnTimeout:     callerIdleTimeout,
+		DialContext:            func(context.Context, string, string) (net.Conn, error) { return s.Open() },
+		Proxy:                  nil,
+		DisableCompression:     true,
+		MaxResponseHeaderBytes: maxHeader,
+		MaxConnsPerHost:        maxStreams - maxLong, // what the other end takes; a call beyond waits instead of failing
+		MaxIdleConnsPerHost:    16,                   // the default of 2 would open a stream per request, at twice the latency
+		IdleConnTimeout:        callerIdleTimeout,
 		// Every stream has its own pair: small ones, which large reads and writes go past.
 		ReadBufferSize:  1 << 10,
 		WriteBufferSize: 1 << 10,

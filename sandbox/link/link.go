@@ -119,6 +119,7 @@ func (c *conn) Close() error { return c.ws.CloseNow() }
 const (
 	maxStreams = 64             // requests under way
 	maxLong    = 2              // of them by Stream, one of which may be about to end
+	maxHeader  = 64 << 10       // bytes of a request's or an answer's
 	maxKept    = 4 * maxStreams // streams that hold memory: those under way in both directions, and closed ones the other end has not closed yet
 
 	// A caller gives an idle stream up before the end that serves it would: a request must not meet the closing of its stream.
