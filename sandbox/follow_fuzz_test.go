@@ -1,11 +1,11 @@
 package sandbox
 
 import (
-	"bufio"
 	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"slices"
 	"strings"
 	"testing"
@@ -112,7 +112,7 @@ func FuzzJournal(f *testing.F) {
 			req: session.AttachRequest{Session: "abcdefghij", Start: "abcdefghij-1"}, send: l.send, done: make(chan struct{}), moved: make(chan struct{}),
 		}
 		l.at = session.Cursor{Journal: "abcdefghij-1-boot"}
-		over, err := a.take(t.Context(), bufio.NewReader(bytes.NewReader(journal)), l.at, earlier)
+		over, err := a.take(t.Context(), io.NopCloser(bytes.NewReader(journal)), l.at, earlier)
 		if over && !earlier || !over && err == nil {
 			t.Errorf("it ended with %v, %v", over, err)
 		}

@@ -11,9 +11,6 @@ import (
 	"openinspect/session"
 )
 
-// maxHeader is how many bytes an answer's head may have.
-const maxHeader = 64 << 10
-
 // Stream makes one call whose answer goes on for as long as the link does, on a stream of its own: what a pool keeps for a connection, two
 // goroutines and their buffers, is most of an idle link's memory. The request has no body. Its context ends the answer.
 func (l *Link) Stream(req *http.Request) (*http.Response, error) {
