@@ -100,7 +100,7 @@ func (m *Manager) Bundle(ctx context.Context, id session.ID, have []string) (io.
 	}
 	switch resp.StatusCode {
 	case http.StatusOK:
-		return &bundle{ReadCloser: resp.Body, left: link.MaxBundle, wait: wait, cancel: cancel}, nil
+		return &bundle{ReadCloser: resp.Body, left: link.MaxBundle, ctx: ctx, wait: wait, cancel: cancel}, nil
 	case http.StatusNoContent:
 		resp.Body.Close()
 		cancel()
@@ -115,6 +115,7 @@ func (m *Manager) Bundle(ctx context.Context, id session.ID, have []string) (io.
 type bundle struct {
 	io.ReadCloser
 	left   int64
+	ctx    context.Context
 	wait   func(time.Duration) (stop func() bool)
 	cancel context.CancelFunc
 }
@@ -131,6 +132,9 @@ func (b *bundle) Read(p []byte) (int, error) {
 	stop := b.wait(bundleStalls)
 	n, err := b.ReadCloser.Read(p)
 	stop()
+	if b.ctx.Err() != nil && errors.Is(err, io.EOF) {
+		err = b.ctx.Err() // closing a stream ends what its other end is still sending, which then looks whole
+	}
 	if b.left -= int64(n); b.left < 0 {
 		return 0, session.Errorf(session.Invalid, "The commits of this session are larger than %d MiB together.", link.MaxBundle>>20)
 	}
