@@ -445,3 +445,65 @@ func TestCrashAgain(t *testing.T) {
 	}
 	crashes(t, evenings)
 }
+
+// TestFilesGone takes the sandbox's files away: before anything is pushed, and when there is a pull request. What the bot holds goes on, and
+// no push leaves out what was shown.
+func TestFilesGone(t *testing.T) {
+	e, err := newEvening()
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), waitLimit)
+	defer cancel()
+	err = func() error {
+		if err := e.connected(ctx); err != nil {
+			return err
+		}
+		m, err := e.stage.slack.As("ada").Mention(stageChannel, "begin !write a.txt a ;; !say One.")
+		if err != nil {
+			return err
+		}
+		e.channel, e.thread = m.Channel, m.TS
+		for _, act := range []func() error{
+			func() error { return e.sees(ctx, "One.", "Changes ready", "a.txt") },
+			e.sandboxes.Lose, // it was idle
+			func() error { return e.reply("bob", "more !write b.txt b ;; !say Two.") },
+			func() error { return e.sees(ctx, "Two.", "Changes ready", "a.txt", "b.txt") },
+			func() error { return e.approves(ctx, "ada", "Two.") },
+			func() error { return e.sees(ctx, "Opened as #1 by Ada") },
+			func() error { return e.idles(ctx) },
+			e.sandboxes.Lose, // it was put away
+			func() error { return e.reply("ada", "last !write c.txt c ;; !say Three.") },
+			func() error { return e.sees(ctx, "files of this thread", "Three.", "Changes ready", "c.txt") },
+			func() error { return e.approves(ctx, "bob", "Three.") },
+			func() error { return e.sees(ctx, "Pushed to #1 by Bob") },
+		} {
+			if err := act(); err != nil {
+				return err
+			}
+		}
+		return nil
+	}()
+	if err != nil {
+		t.Fatalf("%v\n--- thread\n%s--- bot\n%s", err, e.stage.slack.Render(e.channel, e.thread), e.log())
+	}
+	pulls := e.stage.github.Pulls(stageRepo)
+	if len(pulls) != 1 {
+		t.Fatalf("%d pull requests", len(pulls))
+	}
+	commits, err := e.stage.github.Log(stageRepo, "main.."+pulls[0].Head)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var authors []string
+	for _, c := range commits {
+		authors = append(authors, c.Author.Name)
+	}
+	if got := strings.Join(authors, ", "); got != "Ada Lovelace, Bob Hopper, Ada Lovelace" {
+		t.Errorf("the branch has commits by %s", got)
+	}
+	close(e.over)
+	if err := e.close(); err != nil {
+		t.Error(err)
+	}
+}

@@ -6,6 +6,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"strings"
 	"sync"
@@ -27,6 +28,13 @@ type Credentials interface {
 	Clone(ctx context.Context, r session.Repo) (username, password string, expires time.Time, err error)
 }
 
+// Commits has what was collected of sessions.
+type Commits interface {
+	// Held returns a bundle of a commit that was collected, as link.CollectedRef, with what the branch base lacks of its history; nil if base
+	// has it. NotFound when it is not there any more. The caller closes it.
+	Held(ctx context.Context, id session.ID, r session.Repo, base, commit string) (io.ReadCloser, error)
+}
+
 // Models serves a session's model calls. Paths are /model/PROVIDER/…; the session is asked before each and told of each after its answer.
 type Models interface {
 	Handler(id session.ID, send session.Send) http.Handler
@@ -38,6 +46,7 @@ type Config struct {
 	Store       Store
 	Credentials Credentials
 	Models      Models
+	Commits     Commits                                   // nil: none are held
 	Live        func(session.ID, session.Delta)           // shows a delta, at once
 	Clock       session.Clock                             // default: the computer's
 	Report      func(id session.ID, op string, err error) // takes errors that nobody waits for
@@ -121,7 +130,7 @@ func (m *Manager) Start(ctx context.Context, r session.StartRequest) (session.Ha
 		return session.Handle{}, session.Wrap(op, err)
 	}
 	boot := link.Boot{
-		Session: r.Session, Start: r.Start, TokenHash: link.HashToken(token), Mode: r.Mode, Repo: r.Repo, Base: r.Base, Bot: m.c.Bot,
+		Session: r.Session, Start: r.Start, TokenHash: link.HashToken(token), Mode: r.Mode, Repo: r.Repo, Base: r.Base, Collected: r.Collected, Bot: m.c.Bot,
 		Catalogue: m.c.Catalogue, Providers: m.c.Providers, SetupTimeout: m.c.Setup, StartTimeout: m.c.StartScript, LogURL: m.c.LogURL(r.Session),
 	}
 	if r.Repo != (session.Repo{}) {

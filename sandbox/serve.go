@@ -23,6 +23,8 @@ func (a *attachment) serve() http.Handler {
 			models.ServeHTTP(w, r)
 		case call == "POST /git/credential":
 			answer(a.credential)(w, r)
+		case call == "POST /git/collected":
+			a.collected(w, r)
 		case call == "POST /tools/propose_pull_request":
 			answerCall(a.propose)(w, r)
 		case call == "POST /tools/post_update":
@@ -101,6 +103,27 @@ func (a *attachment) credential(ctx context.Context, q link.CredentialRequest) (
 	a.m.c.Redactor.Learn(password)
 	a.credit = link.Credential{Username: user, Password: password, Expires: expires}
 	return a.credit, nil
+}
+
+// collected hands out the commit that the session's checkout goes on from, and no other.
+func (a *attachment) collected(w http.ResponseWriter, r *http.Request) {
+	if a.req.Collected == "" || a.m.c.Commits == nil {
+		refuse(w, session.Errorf(session.NotFound, "The bot holds no commit of this session."))
+		return
+	}
+	body, err := a.m.c.Commits.Held(r.Context(), a.req.Session, a.req.Repo, a.req.Base, a.req.Collected)
+	switch {
+	case err != nil:
+		a.m.c.Report(a.req.Session, "hand out commits", err)
+		refuse(w, err)
+	case body == nil:
+		w.WriteHeader(http.StatusNoContent)
+	default:
+		defer body.Close()
+		if _, err := io.Copy(w, body); err != nil {
+			panic(http.ErrAbortHandler) // half a bundle must not look like one
+		}
+	}
 }
 
 // credentialLeft is how long a credential that is handed out again is good at least.

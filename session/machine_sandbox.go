@@ -27,7 +27,7 @@ func (m *Machine) start() {
 	b.State, b.Handle = SandboxSpawning, Handle{}
 	m.tell(Event{Kind: KindSandbox, Sandbox: &SandboxChange{State: SandboxSpawning, Name: b.Name}})
 	m.ask(Effect{Kind: EffectStart, Start: b.Start, Boot: &StartRequest{
-		Session: m.s.ID, Name: b.Name, Start: b.Start, Mode: b.Mode, Image: b.Image, Repo: m.s.Repo, Base: m.s.Base, Model: m.s.Model,
+		Session: m.s.ID, Name: b.Name, Start: b.Start, Mode: b.Mode, Image: b.Image, Repo: m.s.Repo, Base: m.s.Base, Model: m.s.Model, Collected: m.s.Collected,
 	}})
 }
 
@@ -42,9 +42,11 @@ func (m *Machine) started(in Started) {
 }
 
 func (m *Machine) attachment() Effect {
-	return Effect{Kind: EffectAttach, Start: m.s.Sandbox.Start, Attach: &AttachRequest{
-		Session: m.s.ID, Repo: m.s.Repo, Start: m.s.Sandbox.Start, Handle: m.s.Sandbox.Handle, Cursor: m.s.Cursor,
-	}}
+	r := &AttachRequest{Session: m.s.ID, Repo: m.s.Repo, Start: m.s.Sandbox.Start, Handle: m.s.Sandbox.Handle, Cursor: m.s.Cursor}
+	if m.s.Collected != "" {
+		r.Collected, r.Base = m.s.Collected, m.s.Base
+	}
+	return Effect{Kind: EffectAttach, Start: m.s.Sandbox.Start, Attach: r}
 }
 
 func (m *Machine) startFailed(in StartFailed) {
@@ -62,7 +64,7 @@ func (m *Machine) startFailed(in StartFailed) {
 }
 
 // lostFiles is told when a session goes on without the files that it had.
-const lostFiles = "The files of this thread's sandbox are gone, so it starts again from a fresh checkout. Commits that a card shows are safe; changes after them are lost."
+const lostFiles = "The files of this thread's sandbox are gone, so it starts again from a fresh checkout, with the commits that a card shows. Changes after them are lost."
 
 // bootFailed ends what waited for the sandbox. One that exists is ended too, before the next one starts: that may begin from the same files.
 func (m *Machine) bootFailed(reason string) {

@@ -35,6 +35,8 @@ type StartRequest struct {
 	Repo    Repo     `json:"repo,omitzero"`   // zero: an empty checkout
 	Base    string   `json:"base,omitempty"`
 	Model   string   `json:"model,omitempty"`
+	// Collected is the newest commit that the bot holds of the session: where a checkout without the session's files goes on from.
+	Collected string `json:"collected,omitempty"`
 }
 
 // AttachRequest asks for a link to a runner that was started.
@@ -44,6 +46,9 @@ type AttachRequest struct {
 	Start   string `json:"start"`
 	Handle  Handle `json:"handle"`
 	Cursor  Cursor `json:"cursor,omitzero"` // where to read on; the actor sets it to the newest when it runs the effect
+	// Collected is the commit that the runner may ask for, and Base the branch that it has already; both empty: none.
+	Collected string `json:"collected,omitempty"`
+	Base      string `json:"base,omitempty"`
 }
 
 // Delivery is a prompt on its way to a runner.

@@ -32,6 +32,7 @@ type Boot struct {
 	Repo         session.Repo     `json:"repo,omitzero"`
 	CloneURL     string           `json:"clone_url,omitempty"` // without credentials
 	Base         string           `json:"base,omitempty"`      // branch
+	Collected    string           `json:"collected,omitempty"` // a fresh clone goes on from there: POST /git/collected
 	Bot          session.Author   `json:"bot"`                 // committer
 	Agent        string           `json:"agent"`               // path of the agent's binary; "script" for agenttest's
 	Catalogue    []byte           `json:"catalogue,omitempty"` // models in models.dev form
@@ -101,6 +102,10 @@ type CredentialRequest struct {
 	Host     string `json:"host"`
 	Path     string `json:"path"`
 }
+
+// CollectedRef is the one ref of the bundle with which the bot answers POST /git/collected: the commit that Boot names, and what the base branch
+// lacks of its history. 204 when the base branch has it; 404 when the bot does not hold it any more.
+const CollectedRef = "refs/inspect/collected"
 
 // Credential is the answer: a read token for the session's own repository. 403 for any other.
 type Credential struct {

@@ -42,7 +42,9 @@ func (r *runner) sync(ctx context.Context) (detail string, fatal bool, err error
 		detail, err = r.refresh(ctx)
 		return detail, false, err
 	}
-	detail, err = r.clone(ctx)
+	if detail, err = r.clone(ctx); err == nil && boot.Collected != "" {
+		detail, err = r.goOn(ctx, detail)
+	}
 	return detail, err != nil, err
 }
 

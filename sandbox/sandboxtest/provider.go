@@ -2,6 +2,7 @@ package sandboxtest
 
 import (
 	"context"
+	"errors"
 	"os"
 	"path/filepath"
 	"sync"
@@ -93,6 +94,19 @@ func (p *Provider) KillAll() {
 	for _, b := range p.boxes {
 		b.end()
 	}
+}
+
+// Lose ends every sandbox and deletes its files and all images, as when a disk is gone.
+func (p *Provider) Lose() error {
+	p.KillAll()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	var err error
+	for dir := range p.boxes {
+		err = errors.Join(err, os.RemoveAll(filepath.Join(p.root, dir)))
+	}
+	p.boxes = map[string]*box{}
+	return err
 }
 
 // Dir returns the directory of the sandbox of that name, "" if there is none.

@@ -1,0 +1,113 @@
+package runner
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"net/http"
+	"os"
+	"path/filepath"
+	"time"
+
+	"openinspect/sandbox/link"
+	"openinspect/session"
+)
+
+// collectedTimeout bounds getting what the bot holds: it may have to make a bundle first.
+const collectedTimeout = 5 * time.Minute
+
+// goOn brings a fresh clone to the commit that the bot holds of the session: the files that had it are gone, and work that began before it would
+// leave out what people have seen, and perhaps approved. detail is the clone's line.
+func (r *runner) goOn(ctx context.Context, detail string) (string, error) {
+	want := r.cfg.Boot.Collected
+	file := filepath.Join(r.paths.run, "collected.bundle")
+	defer os.Remove(file)
+	there, err := r.fetchCollected(ctx, file)
+	if err != nil {
+		return "", err
+	}
+	if !there {
+		return detail, nil // the base branch has it
+	}
+	fetch := []string{"fetch", "--quiet", file, "+" + link.CollectedRef + ":" + collectedRef}
+	if _, err := r.git.run(ctx, fetch...); err != nil {
+		// The clone's history may not reach back to where the commits begin.
+		if _, err := r.git.call(ctx, gitCall{timeout: fetchTimeout, args: []string{"fetch", "--quiet", "--unshallow", "origin"}}); err != nil {
+			return "", gitFailed("The commits of this thread do not fit the repository any more.", err)
+		}
+		if _, err := r.git.run(ctx, fetch...); err != nil {
+			return "", gitFailed("The commits of this thread do not fit the repository any more.", err)
+		}
+	}
+	if got := r.git.resolve(ctx, collectedRef); got != want {
+		return "", session.Errorf(session.Internal, "The bot handed out commit %.7s instead of %.7s.", got, want)
+	}
+	if _, err := r.git.run(ctx, "reset", "--quiet", "--hard", want); err != nil {
+		return "", gitFailed("The checkout could not be moved to the commits of this thread.", err)
+	}
+	return r.at(ctx) + ", with the commits of this thread", nil
+}
+
+// fetchCollected gets the bundle into a file, again while the bot does not answer; false if there is nothing to get.
+func (r *runner) fetchCollected(ctx context.Context, file string) (there bool, err error) {
+	ctx, cancel := context.WithTimeout(ctx, collectedTimeout)
+	defer cancel()
+	for pause := askAgain; ; pause = min(2*pause, 10*time.Second) {
+		there, err = r.tryCollected(ctx, file)
+		if err == nil || session.CodeOf(err) != session.Unavailable {
+			return there, err
+		}
+		again := time.NewTimer(pause)
+		select {
+		case <-again.C:
+		case <-ctx.Done():
+			again.Stop()
+			return false, err
+		}
+	}
+}
+
+func (r *runner) tryCollected(ctx context.Context, file string) (there bool, err error) {
+	const op = "runner.collected"
+	broken := func(err error) error {
+		return &session.Error{Code: session.Unavailable, Op: op, Message: "The bot did not hand over the commits of this thread.", Err: err}
+	}
+	rt, err := r.bot.Link(ctx)
+	if err != nil {
+		return false, err
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://bot/git/collected", nil)
+	if err != nil {
+		return false, err
+	}
+	resp, err := rt.RoundTrip(req)
+	if err != nil {
+		return false, broken(err)
+	}
+	defer resp.Body.Close()
+	switch resp.StatusCode {
+	case http.StatusNoContent:
+		return false, nil
+	case http.StatusOK:
+	default:
+		var p link.Problem
+		b, err := io.ReadAll(io.LimitReader(resp.Body, link.MaxToolBody))
+		if err != nil || json.Unmarshal(b, &p) != nil || p.Message == "" {
+			return false, broken(errors.New(resp.Status))
+		}
+		return false, &session.Error{Code: p.Code, Op: op, Message: p.Message}
+	}
+	f, err := os.OpenFile(file, os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o600)
+	if err != nil {
+		return false, session.Wrap(op, err)
+	}
+	n, err := io.Copy(f, io.LimitReader(resp.Body, link.MaxBundle+1))
+	if err = errors.Join(err, f.Close()); err != nil {
+		return false, broken(err)
+	}
+	if n > link.MaxBundle {
+		return false, session.Errorf(session.Invalid, "The commits of this thread are larger than %d MiB.", link.MaxBundle>>20)
+	}
+	return true, nil
+}
