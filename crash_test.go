@@ -34,6 +34,7 @@ type evening struct {
 	deaths   int
 	channel  string
 	thread   string
+	newest   string         // of the card that cyd approves
 	id       *regexp.Regexp // the session's, once it is over
 	mu       sync.Mutex
 	runs     map[string]int // how often the agent was given each prompt, by its first word
@@ -43,8 +44,8 @@ type evening struct {
 }
 
 // newEvening makes one, with its bot running.
-func newEvening(kills ...string) (*evening, error) {
-	e := &evening{kills: kills, runs: map[string]int{}, over: make(chan struct{}), watched: make(chan error, 1)}
+func newEvening(perish bool, kills ...string) (*evening, error) {
+	e := &evening{kills: kills, perish: perish, runs: map[string]int{}, over: make(chan struct{}), watched: make(chan error, 1)}
 	var err error
 	if e.rig, err = newRig(e.runner, "ada", "bob"); err != nil {
 		return nil, err
@@ -239,6 +240,11 @@ func (e *evening) queues(ctx context.Context) error {
 	if err := e.sees(ctx, "1 queued"); err != nil {
 		return err
 	}
+	if e.perish { // a stop and the loss of what it stops may each come first
+		e.newest = "Second done."
+		return errors.Join(e.lets("go"), e.sees(ctx, "Red it is.", "Second done.", "Changes ready"))
+	}
+	e.newest = "never.txt"
 	if err := e.reply("ada", "third !write never.txt n ;; !wait never ;; !say not said"); err != nil {
 		return err
 	}
@@ -259,7 +265,7 @@ func (e *evening) links(ctx context.Context) error {
 	}
 	told := 0
 	for {
-		if err := e.approves(ctx, "cyd", "never.txt"); err != nil {
+		if err := e.approves(ctx, "cyd", e.newest); err != nil {
 			return err
 		}
 		code := ""
@@ -291,7 +297,7 @@ func (e *evening) links(ctx context.Context) error {
 		}
 		told = len(dm(e.stage.slack.Snapshot()))
 		e.unlinked++
-		m, err := e.stage.message(ctx, e.channel, e.thread, func(_ slacktest.Message, text string) bool { return strings.Contains(text, "never.txt") })
+		m, err := e.stage.message(ctx, e.channel, e.thread, func(_ slacktest.Message, text string) bool { return strings.Contains(text, e.newest) })
 		if err != nil {
 			return err
 		}
@@ -371,9 +377,9 @@ func (e *evening) ends(ctx context.Context) (*outcome, error) {
 	}
 }
 
-// run plays an evening whose bots are killed like that and returns what it came to.
-func run(ctx context.Context, kills ...string) (e *evening, o *outcome, err error) {
-	if e, err = newEvening(kills...); err != nil {
+// run plays an evening whose bots are killed like that and returns what it came to. With perish, sandboxes end with their bot.
+func run(ctx context.Context, perish bool, kills ...string) (e *evening, o *outcome, err error) {
+	if e, err = newEvening(perish, kills...); err != nil {
 		return nil, nil, err
 	}
 	ctx, cancel := context.WithTimeout(ctx, waitLimit)
@@ -397,8 +403,8 @@ func (e *evening) log() string {
 }
 
 // crashes plays evenings, a few at a time: under each name one with those kills. All must come to what an undisturbed one comes to.
-func crashes(t *testing.T, evenings map[string][]string) {
-	_, want, err := run(t.Context())
+func crashes(t *testing.T, perish bool, evenings map[string][]string) {
+	_, want, err := run(t.Context(), perish)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -408,10 +414,14 @@ func crashes(t *testing.T, evenings map[string][]string) {
 		room <- true
 		wg.Go(func() {
 			defer func() { <-room }()
-			e, got, err := run(t.Context(), evenings[name]...)
+			e, got, err := run(t.Context(), perish, evenings[name]...)
 			if err != nil {
 				t.Errorf("%s: %v", name, err)
 				return
+			}
+			want := want
+			if perish {
+				want, got = want.lasting(), got.lasting()
 			}
 			if d := diff(want, got); d != "" {
 				t.Errorf("%s, %d deaths:\n%s", name, e.deaths, d)
@@ -434,7 +444,7 @@ func TestCrash(t *testing.T) {
 			evenings["killed at commit "+at] = []string{at}
 		}
 	}
-	crashes(t, evenings)
+	crashes(t, false, evenings)
 }
 
 // TestCrashAgain kills the bot at every few commits of an evening, again and again.
@@ -443,13 +453,26 @@ func TestCrashAgain(t *testing.T) {
 	for _, at := range []string{"12", "13-", "17", "19-"} {
 		evenings["killed at every commit "+at] = slices.Repeat([]string{at}, 100)
 	}
-	crashes(t, evenings)
+	crashes(t, false, evenings)
+}
+
+// TestCrashWithSandboxes kills the bot and its sandboxes with it, as when a computer fails. A turn that was under way is run again, once.
+func TestCrashWithSandboxes(t *testing.T) {
+	evenings := map[string][]string{}
+	step := 45
+	if os.Getenv("TEST_LONG") == "1" {
+		step = 3
+	}
+	for n := 19; n <= 230; n += step {
+		evenings["killed at commit "+strconv.Itoa(n)] = []string{strconv.Itoa(n)}
+	}
+	crashes(t, true, evenings)
 }
 
 // TestFilesGone takes the sandbox's files away: before anything is pushed, and when there is a pull request. What the bot holds goes on, and
 // no push leaves out what was shown.
 func TestFilesGone(t *testing.T) {
-	e, err := newEvening()
+	e, err := newEvening(false)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -20,7 +20,7 @@ import (
 //
 // What may differ, and is therefore taken out: session id, commit hashes (each becomes h1, h2 … in the order of the thread), Slack's
 // timestamps (t1, t2 …), durations, codes, ports, and whether a message was edited on the way to what it says; what the bot says between
-// what people say, whose order each keep; where in the log an event of the agent's journal, or of its tools, stands between events of others; and how often
+// what people say, whose order each keep; where in the log an event of the agent's journal, of its tools or of the sandbox stands between events of others; and how often
 // an ephemeral came, which is at least once.
 type outcome struct {
 	lines []string
@@ -260,7 +260,7 @@ func (o *outcome) session(ctx context.Context, db *boltdb.DB, s session.Session)
 	if int64(len(events)) != s.Seq {
 		o.add("GAP", "%d events, the newest is %d", len(events), s.Seq)
 	}
-	var journal, said []string
+	var journal, said, boxes []string
 	for i, e := range events {
 		if e.Seq != int64(i+1) {
 			o.add("GAP", "event %d in place %d", e.Seq, i+1)
@@ -268,9 +268,11 @@ func (o *outcome) session(ctx context.Context, db *boltdb.DB, s session.Session)
 		switch line := strings.ReplaceAll(told(e), string(s.ID), "SESSION"); e.Kind {
 		case session.KindText, session.KindReasoning, session.KindTool, session.KindTodo, session.KindRetry, session.KindBoot:
 			journal = append(journal, line)
+		case session.KindSandbox:
+			boxes = append(boxes, line)
 		case session.KindNote, session.KindModel:
 			said = append(said, line)
-		case session.KindPrompt, session.KindTurn, session.KindCommits, session.KindCard, session.KindApproval, session.KindPullRequest, session.KindSandbox, session.KindBudget, session.KindError:
+		case session.KindPrompt, session.KindTurn, session.KindCommits, session.KindCard, session.KindApproval, session.KindPullRequest, session.KindBudget, session.KindError:
 			o.add("event", "%s", line)
 		}
 	}
@@ -279,6 +281,9 @@ func (o *outcome) session(ctx context.Context, db *boltdb.DB, s session.Session)
 	}
 	for _, line := range said {
 		o.add("said", "%s", line)
+	}
+	for _, line := range boxes {
+		o.add("sandbox", "%s", line)
 	}
 	o.add("session", "turn %v, %d prompts, %d approvals, %d effects, question %q, sandbox %s, started %d times", s.Turn != nil, len(st.Prompts), len(st.Approvals), len(st.Effects), s.Question, s.Sandbox.State, s.Sandbox.Starts)
 	o.add("session", "collected %s, pushed %s, %d branches", s.Collected, s.Pushed, s.Branches)
@@ -332,6 +337,26 @@ func told(e session.Event) string {
 	}
 	return string(e.Kind)
 }
+
+// lasting is what must be the same although sandboxes ended, and turns were run again: who prompted and what became of it, pull requests, audit,
+// secrets, sandboxes; and whatever must never be.
+func (o *outcome) lasting() *outcome {
+	kept := &outcome{}
+	for _, l := range o.lines {
+		section, text, _ := strings.Cut(l, " | ")
+		switch {
+		case section == strings.ToUpper(section), slices.Contains([]string{"people", "pull request", "audit", "secret", "sandboxes", "direct to cyd", "private to cyd"}, section):
+		case section == "event" && strings.HasPrefix(text, "prompt of"):
+		case section == "card" && strings.Contains(text, " done at "):
+		default:
+			continue
+		}
+		kept.lines = append(kept.lines, hashName.ReplaceAllString(l, "h"))
+	}
+	return kept
+}
+
+var hashName = regexp.MustCompile(`\bh\d+\b`)
 
 // diff tells where two outcomes differ: what one lacks (-) and what it has besides (+), and what stands before that.
 func diff(want, got *outcome) string {

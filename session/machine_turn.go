@@ -38,7 +38,7 @@ func (m *Machine) prompted(p Prompt) error {
 	if waiting >= MaxQueued {
 		return Errorf(Conflict, "%d prompts wait in this thread already, so yours was not taken. Send it again when one of them is done.", MaxQueued)
 	}
-	p.State, p.Reason, p.Attempt, p.Ended = PromptQueued, "", 0, time.Time{}
+	p.State, p.Reason, p.Begun, p.Attempt, p.Ended = PromptQueued, "", false, 0, time.Time{}
 	if p.At.IsZero() {
 		p.At = m.at
 	}
@@ -197,7 +197,8 @@ func (m *Machine) working(p *Prompt) {
 	if a, ok := p.Author.Author(); ok {
 		m.s.Identities = addAuthor(m.s.Identities, a)
 	}
-	if p.Attempt == 0 {
+	if !p.Begun {
+		p.Begun = true
 		m.s.Asked = append(slices.Clone(m.s.Asked[max(0, len(m.s.Asked)-maxAsked+1):]), Asking{By: p.Author, Text: excerpt(p.Text, maxAskedText)})
 	}
 	if m.s.Turn.State == TurnStarted {

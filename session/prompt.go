@@ -43,6 +43,7 @@ type Prompt struct {
 	Answers  string      `json:"answers,omitempty"`  // the question of the agent that this replies to
 	State    PromptState `json:"state"`
 	Reason   string      `json:"reason,omitempty"` // why it failed, was stopped or withdrawn: a sentence
+	Begun    bool        `json:"begun,omitempty"`  // the agent has had it, in this attempt or an earlier one
 	Attempt  int         `json:"attempt,omitempty"`
 	At       time.Time   `json:"at"`
 	Ended    time.Time   `json:"ended,omitzero"`
