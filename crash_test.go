@@ -341,7 +341,7 @@ func (e *evening) settled(ctx context.Context) error {
 		if still++; err != nil || n != was {
 			was, still = n, 0
 		}
-		return still == 40
+		return still == 80
 	})
 }
 

@@ -85,7 +85,7 @@ func stepped(advance func(time.Duration)) {
 }
 
 // quick is how many times faster than ours the time of a quick clock is.
-const quick = 20
+const quick = 10
 
 // quickClock is a clock on which pauses are short, for what has to come by itself: it has run quick times as fast as ours since START (Unix
 // nanoseconds), whichever process looks at it, and was stepped by SKIPPED (nanoseconds) before this one.
