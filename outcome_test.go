@@ -113,7 +113,26 @@ func (e *evening) outcome(ctx context.Context) (*outcome, error) {
 		runs = append(runs, fmt.Sprintf("%s: %d run", prompt, n))
 	}
 	o.addSorted("agent", runs)
+	o.forgive(e.unlinked)
 	return o, errors.Join(err, listErr, imagesErr)
+}
+
+// forgive takes out what a bot said that was killed between GitHub's giving a person's token away, which it does once, and keeping it: that
+// the linking came to nothing. She reacted again, so each of this is there once more for each time.
+func (o *outcome) forgive(times int) {
+	for range times {
+		for _, line := range []string{
+			"direct to cyd | [reaction/", "direct to cyd |   Open ", "direct to cyd |   Enter it ", "direct to cyd | [linked/U0CYD/FLOW] inspect: Your GitHub account was not linked.",
+			"event | approval by Cyd Unlinked of c4 is linking", "event | approval by Cyd Unlinked of c4 is refused The code is used up", "audit | approve by U0CYD c4 h4: refused: The code is used up",
+		} {
+			if i := slices.IndexFunc(o.lines, func(l string) bool { return strings.HasPrefix(l, line) }); i >= 0 {
+				o.lines = slices.Delete(o.lines, i, i+1)
+			} else {
+				o.add("UNSAID", "%s", line)
+			}
+		}
+	}
+	o.lines = slices.DeleteFunc(o.lines, func(l string) bool { return times > 0 && strings.HasPrefix(l, "private to cyd | The code is used up") })
 }
 
 func (o *outcome) slack(e *evening) {
@@ -323,7 +342,7 @@ func told(e session.Event) string {
 	case session.KindCard:
 		return fmt.Sprintf("card %s is %s: %s", e.Card.ID, e.Card.State, e.Card.Outcome)
 	case session.KindApproval:
-		return fmt.Sprintf("approval %s by %s of %s is %s %s", e.Approval.ID, e.Approval.By.Name, e.Approval.Card, e.Approval.State, e.Approval.Reason)
+		return fmt.Sprintf("approval by %s of %s is %s %s", e.Approval.By.Name, e.Approval.Card, e.Approval.State, e.Approval.Reason)
 	case session.KindPullRequest:
 		return fmt.Sprintf("pull request #%d at %s", e.PullRequest.Number, e.PullRequest.Commit)
 	case session.KindSandbox:
