@@ -13,12 +13,24 @@ import (
 	"strings"
 	"sync"
 	"testing"
+
+	"openinspect/bot/slacktest"
+	"openinspect/github/githubtest"
 )
 
+// kill says when the bots of an evening are killed: each one at a commit, as envKill has it, or one of them at a moment.
+type kill struct {
+	at     []string
+	moment *moment
+}
+
 // run plays an evening whose bots are killed like that and returns what it came to. With perish, sandboxes end with their bot.
-func run(ctx context.Context, perish bool, kills ...string) (e *evening, o *outcome, err error) {
-	if e, err = newEvening(perish, kills...); err != nil {
+func run(ctx context.Context, perish bool, k kill) (e *evening, o *outcome, err error) {
+	if e, err = newEvening(perish, k.at...); err != nil {
 		return nil, nil, err
+	}
+	if k.moment != nil {
+		k.moment.arm(e)
 	}
 	ctx, cancel := context.WithTimeout(ctx, waitLimit)
 	defer cancel()
@@ -32,8 +44,8 @@ func run(ctx context.Context, perish bool, kills ...string) (e *evening, o *outc
 }
 
 // crashes plays evenings, a few at a time: under each name one with those kills. All must come to what an undisturbed one comes to.
-func crashes(t *testing.T, perish bool, evenings map[string][]string) {
-	_, want, err := run(t.Context(), perish)
+func crashes(t *testing.T, perish bool, evenings map[string]kill) {
+	_, want, err := run(t.Context(), perish, kill{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -43,7 +55,7 @@ func crashes(t *testing.T, perish bool, evenings map[string][]string) {
 		room <- true
 		wg.Go(func() {
 			defer func() { <-room }()
-			e, got, err := run(t.Context(), perish, evenings[name]...)
+			e, got, err := run(t.Context(), perish, evenings[name])
 			if err != nil {
 				t.Errorf("%s: %v", name, err)
 				return
@@ -55,6 +67,9 @@ func crashes(t *testing.T, perish bool, evenings map[string][]string) {
 			if d := diff(want, got); d != "" {
 				t.Errorf("%s, %d deaths:\n%s", name, e.deaths, d)
 			}
+			if e.deaths == 0 && evenings[name].moment != nil {
+				t.Errorf("%s: it was not", name)
+			}
 			t.Logf("%s: %d deaths", name, e.deaths)
 		})
 	}
@@ -63,14 +78,14 @@ func crashes(t *testing.T, perish bool, evenings map[string][]string) {
 
 // TestCrash kills the bot at the commits of an evening: each evening's at one of them, right before it is durable or right after.
 func TestCrash(t *testing.T) {
-	from, to, step := 11, 250, 60
+	from, to, step := 11, 250, 120
 	if os.Getenv("TEST_LONG") == "1" {
 		from, step = 1, 1
 	}
-	evenings := map[string][]string{}
+	evenings := map[string]kill{}
 	for n := from; n <= to; n += step {
 		for _, at := range []string{strconv.Itoa(n), strconv.Itoa(n) + "-"} {
-			evenings["killed at commit "+at] = []string{at}
+			evenings["killed at commit "+at] = kill{at: []string{at}}
 		}
 	}
 	crashes(t, false, evenings)
@@ -78,24 +93,85 @@ func TestCrash(t *testing.T) {
 
 // TestCrashAgain kills the bot at every few commits of an evening, again and again.
 func TestCrashAgain(t *testing.T) {
-	evenings := map[string][]string{}
+	evenings := map[string]kill{}
 	for _, at := range []string{"12", "13-", "17", "19-"} {
-		evenings["killed at every commit "+at] = slices.Repeat([]string{at}, 100)
+		evenings["killed at every commit "+at] = kill{at: slices.Repeat([]string{at}, 100)}
 	}
 	crashes(t, false, evenings)
 }
 
 // TestCrashWithSandboxes kills the bot and its sandboxes with it, as when a computer fails. A turn that was under way is run again, once.
 func TestCrashWithSandboxes(t *testing.T) {
-	evenings := map[string][]string{}
-	step := 45
+	evenings := map[string]kill{}
+	step := 90
 	if os.Getenv("TEST_LONG") == "1" {
 		step = 3
 	}
 	for n := 19; n <= 230; n += step {
-		evenings["killed at commit "+strconv.Itoa(n)] = []string{strconv.Itoa(n)}
+		evenings["killed at commit "+strconv.Itoa(n)] = kill{at: []string{strconv.Itoa(n)}}
 	}
 	crashes(t, true, evenings)
+}
+
+// moment is when the nth call of one kind has done its work, and the bot does not know yet.
+type moment struct {
+	of, call string // slack, github or provider; what is called
+	n        int
+	long     bool // with TEST_LONG=1 only
+}
+
+var moments = []moment{
+	{of: "slack", call: "chat.postMessage", n: 1}, {of: "slack", call: "chat.postMessage", n: 3, long: true}, {of: "slack", call: "chat.postMessage", n: 7},
+	{of: "slack", call: "chat.postMessage", n: 11, long: true}, {of: "slack", call: "files.completeUploadExternal", n: 2}, {of: "slack", call: "chat.postEphemeral", n: 1, long: true},
+	{of: "slack", call: "reactions.add", n: 2, long: true}, {of: "slack", call: "conversations.open", n: 1, long: true}, {of: "slack", call: "chat.update", n: 3, long: true},
+	{of: "github", call: "POST /login/device/code", n: 1, long: true}, {of: "github", call: "POST /login/oauth/access_token", n: 1},
+	{of: "github", call: "POST /app/installations/{id}/access_tokens", n: 2, long: true}, {of: "github", call: "DELETE /installation/token", n: 2, long: true},
+	{of: "github", call: "git git-receive-pack", n: 1, long: true}, {of: "github", call: "git git-receive-pack", n: 2}, {of: "github", call: "POST /repos/{owner}/{repo}/pulls", n: 1},
+	{of: "provider", call: "Create", n: 1}, {of: "provider", call: "Create", n: 2, long: true}, {of: "provider", call: "Snapshot", n: 1, long: true}, {of: "provider", call: "Destroy", n: 1},
+}
+
+// arm has the bot killed at that moment of the evening.
+func (w moment) arm(e *evening) {
+	var mu sync.Mutex
+	calls := 0
+	done := func(call string) {
+		mu.Lock()
+		defer mu.Unlock()
+		if call != w.call {
+			return
+		}
+		if calls++; calls == w.n {
+			e.running().kill()
+		}
+	}
+	switch w.of {
+	case "slack":
+		e.stage.slack.SetFaults(slacktest.Faults{After: func(c slacktest.Call, r slacktest.Response) *slacktest.Response {
+			done(c.Method)
+			return nil
+		}})
+	case "github":
+		e.stage.github.SetFault(func(c githubtest.Call) *githubtest.Response {
+			granted := func(t githubtest.Token) bool { return t.Login == cast["cyd"] }
+			if c.After && c.Status < 300 && (c.Route != "POST /login/oauth/access_token" || slices.ContainsFunc(e.stage.github.Tokens(), granted)) {
+				done(c.Route)
+			}
+			return nil
+		})
+	case "provider":
+		e.done.Store(&done)
+	}
+}
+
+// TestCrashAfterTheCall kills the bot between the world's doing what it asked and its knowing that.
+func TestCrashAfterTheCall(t *testing.T) {
+	evenings := map[string]kill{}
+	for _, w := range moments {
+		if !w.long || os.Getenv("TEST_LONG") == "1" {
+			evenings[fmt.Sprintf("killed after %s of %s, number %d", w.call, w.of, w.n)] = kill{moment: &w}
+		}
+	}
+	crashes(t, false, evenings)
 }
 
 // TestFilesGone takes the sandbox's files away: before anything is pushed, and when there is a pull request. What the bot holds goes on, and

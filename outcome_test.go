@@ -122,14 +122,17 @@ func (e *evening) outcome(ctx context.Context) (*outcome, error) {
 func (o *outcome) forgive(times int) {
 	for range times {
 		for _, line := range []string{
-			"direct to cyd | [reaction/", "direct to cyd |   Open ", "direct to cyd |   Enter it ", "direct to cyd | [linked/U0CYD/FLOW] inspect: Your GitHub account was not linked.",
+			"direct to cyd | [reaction/", "direct to cyd |     Open ", "direct to cyd |     Enter it ", "direct to cyd | [linked/U0CYD/FLOW] inspect: Your GitHub account was not linked.",
 			"event | approval by Cyd Unlinked of c4 is linking", "event | approval by Cyd Unlinked of c4 is refused The code is used up", "audit | approve by U0CYD c4 h4: refused: The code is used up",
 		} {
-			if i := slices.IndexFunc(o.lines, func(l string) bool { return strings.HasPrefix(l, line) }); i >= 0 {
-				o.lines = slices.Delete(o.lines, i, i+1)
-			} else {
-				o.add("UNSAID", "%s", line)
+			i := len(o.lines) - 1
+			for ; i >= 0 && !strings.HasPrefix(o.lines[i], line); i-- {
 			}
+			if i < 0 {
+				o.add("UNSAID", "%s", line)
+				continue
+			}
+			o.lines = slices.Delete(o.lines, i, i+1)
 		}
 	}
 	o.lines = slices.DeleteFunc(o.lines, func(l string) bool { return times > 0 && strings.HasPrefix(l, "private to cyd | The code is used up") })

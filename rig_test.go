@@ -147,7 +147,8 @@ type rig struct {
 	program   string // the test binary, under the program's name
 	sandboxes *sandboxtest.Provider
 	provider  *http.Server
-	settings  map[string]string // beside the stage's
+	settings  map[string]string                   // beside the stage's
+	done      atomic.Pointer[func(method string)] // told when the provider has done what a bot asked, before it answers
 
 	mu      sync.Mutex
 	began   time.Time // with skipped: see quickClock
@@ -189,7 +190,13 @@ func newRigOn(s *stage, run func(context.Context, link.Boot) error, linked ...st
 	if err != nil {
 		return nil, err
 	}
-	r.provider = &http.Server{Handler: sandboxtest.Handler(r.sandboxes)}
+	provider := sandboxtest.Handler(r.sandboxes)
+	r.provider = &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
+		provider.ServeHTTP(w, q) // a small answer stays in the server's buffer until this returns
+		if done := r.done.Load(); done != nil {
+			(*done)(strings.TrimPrefix(q.URL.Path, "/"))
+		}
+	})}
 	go func() { _ = r.provider.Serve(socket) }() // ends with close
 	return r, r.link(linked...)
 }
