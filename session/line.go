@@ -45,15 +45,20 @@ func (l *line) note(s Session) {
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	delete(l.asking, s.ID)
 	b := s.Sandbox
+	was, taken := l.seats[s.ID]
+	changed := l.asking[s.ID]
+	delete(l.asking, s.ID)
 	if b.Occupied() {
-		l.seats[s.ID] = seat{
+		is := seat{
 			since: b.Since, idle: b.State == SandboxReady && s.Turn == nil && !b.Kept, idleAt: s.IdleAt,
 			leaving: b.State == SandboxSnapshotting || b.State == SandboxFailed,
 		}
+		l.seats[s.ID] = is
+		changed = changed || is != was
 	} else {
 		delete(l.seats, s.ID)
+		changed = changed || taken
 	}
 	i := l.index(s.ID)
 	switch waits := b.State == SandboxPending; {
@@ -63,6 +68,8 @@ func (l *line) note(s Session) {
 		l.waiting[i].place = b.Place
 	case i >= 0:
 		l.waiting = slices.Delete(l.waiting, i, i+1)
+	case !changed:
+		return // as most commits: nothing of it concerns the line
 	}
 	select {
 	case l.changed <- struct{}{}:
@@ -98,8 +105,10 @@ func (l *line) look(id ID) Terms {
 	if !t.Full && !taken {
 		l.asking[id] = true
 	}
-	if served := l.coming(); served < len(l.waiting) {
-		t.Since = l.waiting[served].asked
+	if len(l.waiting) > 0 {
+		if served := l.coming(); served < len(l.waiting) {
+			t.Since = l.waiting[served].asked
+		}
 	}
 	return t
 }

@@ -385,3 +385,46 @@ func TestSandboxHours(t *testing.T) {
 		t.Errorf("%v %v", d, err)
 	}
 }
+
+// Room that was told to a step whose commit the disk refused, or that came to nothing, is free for others.
+func TestNoRoomIsKeptForARefusedStep(t *testing.T) {
+	w := newTown(t, 1)
+	var mu sync.Mutex
+	refuse := false
+	w.stop()
+	w.store.Fail = func(method string) error {
+		mu.Lock()
+		defer mu.Unlock()
+		if method == "Commit" && refuse {
+			return session.Errorf(session.Unavailable, "The disk is full.")
+		}
+		return nil
+	}
+	w.open()
+	w.ask("a", "a1")
+	w.runs("a", "a1")
+	w.answers("a", "a1")
+	w.clock.Advance(session.IdleAfter)
+	w.comes("a", sandboxIs(session.SandboxStopped))
+	mu.Lock()
+	refuse = true
+	mu.Unlock()
+	if err := w.bench.hub.Send(t.Context(), w.ids["a"], session.Prompted{Prompt: session.Prompt{ID: "a2", Author: sessiontest.Ada, Text: "more"}}); session.CodeOf(err) != session.Unavailable {
+		t.Fatalf("%v", err)
+	}
+	mu.Lock()
+	refuse = false
+	mu.Unlock()
+	w.ask("b", "b1")
+	w.runs("b", "b1")
+	w.answers("b", "b1")
+	w.clock.Advance(session.IdleAfter)
+	w.comes("b", sandboxIs(session.SandboxStopped))
+	if err := w.bench.hub.Send(t.Context(), w.ids["a"], session.StopAsked{By: sessiontest.Ada}); session.CodeOf(err) != session.NotFound {
+		t.Fatalf("%v", err)
+	}
+	w.ask("c", "c1")
+	w.runs("c", "c1")
+	w.ask("a", "a2")
+	w.comes("a", at(1))
+}
