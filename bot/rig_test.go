@@ -141,6 +141,11 @@ func (w *watched) Sent(ctx context.Context, key string, version int64, ts, faile
 	return w.DB.Sent(ctx, key, version, ts, failed)
 }
 
+func (w *watched) Present(ctx context.Context, id session.ID, seq int64, messages []session.Message) error {
+	defer w.tell()
+	return w.DB.Present(ctx, id, seq, messages)
+}
+
 func (w *watched) Handled(ctx context.Context, key string) error {
 	defer w.tell()
 	return w.DB.Handled(ctx, key)
@@ -148,7 +153,7 @@ func (w *watched) Handled(ctx context.Context, key string) error {
 
 // rig is a bot with a Slack, a hub and a store around it.
 type rig struct {
-	t     *testing.T
+	t     testing.TB
 	ctx   context.Context
 	slack *slacktest.Server
 	db    *watched
@@ -198,7 +203,7 @@ func (l *logged) String() string {
 }
 
 // newRig starts everything; change may alter what the bot is made with.
-func newRig(t *testing.T, change ...func(*rig)) *rig {
+func newRig(t testing.TB, change ...func(*rig)) *rig {
 	t.Helper()
 	r := &rig{t: t, world: &sessiontest.World{}, forge: &forge{}}
 	for _, name := range []string{"acme/api", "acme/web"} {
