@@ -50,7 +50,7 @@ func (d *door) connect(w http.ResponseWriter, r *http.Request) {
 func (d *door) reverseProxy() *httputil.ReverseProxy {
 	transport := &http.Transport{
 		Proxy:       nil, // dial knows of the bot's own
-		DialContext: func(ctx context.Context, _, address string) (net.Conn, error) { return d.reach(ctx, address) },
+		DialContext: d.dialAsked,
 		// For each sandbox apart: a connection may carry who asks.
 		MaxIdleConns: maxIdleServer, IdleConnTimeout: keepAlive, MaxConnsPerHost: maxOpen,
 		ResponseHeaderTimeout: answerLimit, DisableCompression: true, MaxResponseHeaderBytes: 1 << 20,
@@ -68,6 +68,23 @@ func (d *door) reverseProxy() *httputil.ReverseProxy {
 		},
 		ErrorHandler: func(w http.ResponseWriter, r *http.Request, err error) { say(w, r, statusOf(err), sentence(err)) },
 	}
+}
+
+// asked is the key, in a dial's context, of the context of the request that asked for it.
+type asked struct{}
+
+// forwarded answers a request for a whole address.
+func (d *door) forwarded(w http.ResponseWriter, r *http.Request) {
+	d.forward.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), asked{}, r.Context())))
+}
+
+// dialAsked dials for a request, and no longer than the request lasts. Left alone, http.Transport lets a dial go on for requests that may come: who
+// asks for silent addresses and hangs up would have any number of dials under way, each with a descriptor of the bot's.
+func (d *door) dialAsked(ctx context.Context, _, address string) (net.Conn, error) {
+	if r, ok := ctx.Value(asked{}).(context.Context); ok {
+		ctx = r
+	}
+	return d.reach(ctx, address)
 }
 
 func (d *door) transport() *http.Transport { return d.forward.Transport.(*http.Transport) }

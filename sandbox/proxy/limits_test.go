@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -33,12 +34,17 @@ func (p *pipes) Accept() (net.Conn, error) {
 func (p *pipes) Close() error   { p.once.Do(func() { close(p.done) }); return nil }
 func (p *pipes) Addr() net.Addr { return &net.UnixAddr{Name: "pipes", Net: "unix"} }
 
+// silent counts the dials under way to what does not answer.
+var silent atomic.Int64
+
 // bubble serves on pipes in a synctest bubble. far is the other end of what the proxy dials.
 func bubble(t *testing.T, f func(t *testing.T, dial func() net.Conn, far chan net.Conn)) {
 	synctest.Test(t, func(t *testing.T) {
 		far := make(chan net.Conn, 200)
 		p, err := New(Config{Dial: func(ctx context.Context, _, address string) (net.Conn, error) {
 			if strings.HasPrefix(address, "9.9.9.") { // does not answer
+				silent.Add(1)
+				defer silent.Add(-1)
 				<-ctx.Done()
 				return nil, ctx.Err()
 			}
@@ -144,6 +150,27 @@ func TestDialIsBounded(t *testing.T) {
 		}
 		if took := time.Since(began); took > dialLimit {
 			t.Errorf("it took %s", took)
+		}
+	})
+}
+
+// Whoever asks for silent addresses and hangs up leaves no dials behind: each would have a descriptor of the bot's.
+func TestDialsEndWithTheirRequests(t *testing.T) {
+	bubble(t, func(t *testing.T, dial func() net.Conn, _ chan net.Conn) {
+		for i := range 2 * maxOpen {
+			c := dial()
+			if _, err := fmt.Fprintf(c, "GET http://9.9.9.9:%d/ HTTP/1.1\r\nHost: x\r\n\r\n", 8000+i); err != nil {
+				t.Fatal(err)
+			}
+			synctest.Wait()
+			if i == 0 && silent.Load() != 1 {
+				t.Error("it was not dialled")
+			}
+			_ = c.Close()
+			synctest.Wait()
+		}
+		if n := silent.Load(); n != 0 {
+			t.Errorf("%d dials are under way for nobody", n)
 		}
 	})
 }

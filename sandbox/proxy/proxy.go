@@ -136,7 +136,7 @@ func (d *door) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		d.connect(w, r)
 		return
 	}
-	d.forward.ServeHTTP(w, r)
+	d.forwarded(w, r)
 }
 
 // enter waits a while for a slot.
