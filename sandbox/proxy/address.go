@@ -69,17 +69,19 @@ func refusal(a netip.Addr) string {
 	return ""
 }
 
-// own reports whether an address is one of this computer's. From here it leads to services that a firewall keeps from everybody else.
+// own reports whether an address is one of this computer's or of its neighbours': of a network that an interface of it is in. From here it leads to
+// services that a firewall keeps from everybody else, whether or not the address is public, as IPv6 addresses are also at home.
 func own(a netip.Addr) bool {
 	addrs, err := net.InterfaceAddrs()
-	if err != nil {
-		return true // not known to be another's
-	}
+	return err != nil || within(addrs, a) // what is not known is not another's
+}
+
+// within reports whether an address is in the network of one of an interface's addresses.
+func within(addrs []net.Addr, a netip.Addr) bool {
+	ip := net.IP(a.Unmap().AsSlice())
 	for _, i := range addrs {
-		if n, ok := i.(*net.IPNet); ok {
-			if ip, ok := netip.AddrFromSlice(n.IP); ok && ip.Unmap() == a.Unmap() {
-				return true
-			}
+		if n, ok := i.(*net.IPNet); ok && n.Contains(ip) {
+			return true
 		}
 	}
 	return false

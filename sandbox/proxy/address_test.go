@@ -32,9 +32,29 @@ func TestRefusal(t *testing.T) {
 }
 
 func TestOwn(t *testing.T) {
-	for s, want := range map[string]bool{"127.0.0.1": true, "::ffff:127.0.0.1": true, "192.0.2.77": false} {
+	for s, want := range map[string]bool{"127.0.0.1": true, "::ffff:127.0.0.1": true, "1.1.1.1": false} {
 		if own(netip.MustParseAddr(s)) != want {
 			t.Errorf("%s: own is not %v", s, want)
+		}
+	}
+}
+
+// Neighbours on the wire may have public addresses, with IPv6 as a rule.
+func TestWithin(t *testing.T) {
+	var addrs []net.Addr
+	for _, s := range []string{"5.5.5.5/24", "6.6.6.6/32", "2a01:4f8:1:2::10/64", "127.0.0.1/8"} {
+		ip, n, err := net.ParseCIDR(s)
+		if err != nil {
+			t.Fatal(err)
+		}
+		addrs = append(addrs, &net.IPNet{IP: ip, Mask: n.Mask})
+	}
+	for s, want := range map[string]bool{
+		"5.5.5.5": true, "5.5.5.9": true, "::ffff:5.5.5.9": true, "5.5.6.5": false, "6.6.6.6": true, "6.6.6.7": false,
+		"2a01:4f8:1:2::10": true, "2a01:4f8:1:2:ffff::1": true, "2a01:4f8:1:3::10": false, "1.1.1.1": false,
+	} {
+		if within(addrs, netip.MustParseAddr(s)) != want {
+			t.Errorf("%s: within is not %v", s, want)
 		}
 	}
 }

@@ -43,7 +43,7 @@ func (p *Proxy) dial(ctx context.Context, t target) (net.Conn, error) {
 		// What is checked is a; it is a that is dialled, and not the name again.
 		what := refusal(a)
 		if what == "" && p.own(a) {
-			what = "an address of the bot's computer"
+			what = "an address of the bot's computer or of its neighbours"
 		}
 		switch {
 		case excepted || what == "":

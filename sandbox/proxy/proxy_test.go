@@ -312,7 +312,7 @@ func TestOwnAddress(t *testing.T) {
 		t.Fatal(err)
 	}
 	p.own = func(a netip.Addr) bool { return a == netip.MustParseAddr("5.5.5.5") }
-	if _, err := p.dial(t.Context(), target{"me.test", 443}); session.CodeOf(err) != session.Forbidden || !strings.Contains(err.Error(), "an address of the bot's computer") {
+	if _, err := p.dial(t.Context(), target{"me.test", 443}); session.CodeOf(err) != session.Forbidden || !strings.Contains(err.Error(), "an address of the bot's computer or of its neighbours") {
 		t.Error(err)
 	}
 }
