@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -84,7 +85,7 @@ func (c *call) pass(w http.ResponseWriter, r *http.Request, body []byte) {
 	}
 	w.WriteHeader(resp.StatusCode)
 	counter := &meter{stream: strings.HasPrefix(resp.Header.Get("Content-Type"), "text/event-stream")}
-	err = relay(w, answer, counter, alive)
+	err = pour(w, answer, counter, alive)
 	usage, whole := counter.usage(c.weight)
 	counted.Usage, counted.Estimate = session.Usage(usage), !whole
 	counted.Cost = c.model.Cost(usage) + c.model.Hourly(counter.hourly)
@@ -138,9 +139,23 @@ func (d *watchdog) feed() {
 	}
 }
 
+// pour passes an answer on: a stream as it comes, anything else once it is whole. What that one cost stands at its end, and a caller who left before
+// it would have most of an answer for the price of the question.
+func pour(w http.ResponseWriter, body io.Reader, counter *meter, alive *watchdog) error {
+	flush := http.NewResponseController(w).Flush
+	if counter.stream {
+		return relay(w, flush, body, counter, alive)
+	}
+	var all bytes.Buffer
+	broken := relay(&all, func() error { return nil }, io.LimitReader(body, maxMeterLine), counter, alive)
+	if _, err := w.Write(all.Bytes()); err != nil || broken != nil {
+		return errors.Join(broken, err)
+	}
+	return relay(w, flush, body, counter, alive) // what is longer than any answer
+}
+
 // relay copies an answer as it comes.
-func relay(w http.ResponseWriter, body io.Reader, counter *meter, alive *watchdog) error {
-	flush := http.NewResponseController(w)
+func relay(w io.Writer, flush func() error, body io.Reader, counter *meter, alive *watchdog) error {
 	buffer := make([]byte, 32<<10)
 	for {
 		n, err := body.Read(buffer)
@@ -150,7 +165,7 @@ func relay(w http.ResponseWriter, body io.Reader, counter *meter, alive *watchdo
 			if _, err := w.Write(buffer[:n]); err != nil {
 				return err
 			}
-			if err := flush.Flush(); err != nil {
+			if err := flush(); err != nil {
 				return err
 			}
 		}

@@ -121,17 +121,17 @@ func (g *Gateway) Handler(id session.ID, send session.Send) http.Handler {
 			return
 		}
 		defer leave()
-		if !g.enter() {
-			askAgain(w, provider, "The bot is restarting.")
-			return
-		}
-		defer g.leave()
 		// Read whole: what is asked has to be looked at, and a proxy that answers while a body is still being read can cut answers short.
 		body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
 		if err != nil {
 			refuse(w, provider, http.StatusRequestEntityTooLarge, "invalid_request_error", "The request is larger than 64 MiB, or broke off.")
 			return
 		}
+		if !g.enter() { // not before: a body that does not come would keep a bot from stopping
+			askAgain(w, provider, "The bot is restarting.")
+			return
+		}
+		defer g.leave()
 		body, m, err := admit("/"+rest, body)
 		if err != nil {
 			refuse(w, provider, http.StatusBadRequest, "invalid_request_error", session.Sentence(err))

@@ -9,6 +9,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"time"
 
 	"openinspect/session"
 	"openinspect/session/model"
@@ -184,6 +185,68 @@ func TestBrokenAnswerIsAnEstimate(t *testing.T) {
 	if call := <-r.calls; !call.Estimate || call.Usage.Input != 1000 || call.Usage.Output == 0 {
 		t.Errorf("%+v", call)
 	}
+}
+
+// gone is a caller who has left by the time that something is written.
+type gone struct{ http.ResponseWriter }
+
+func (gone) Write([]byte) (int, error) { return 0, io.ErrClosedPipe }
+
+// An answer that is no stream tells what it cost at its end. It is counted as told, whenever the caller leaves.
+func TestWholeAnswerIsCountedWithoutItsCaller(t *testing.T) {
+	provider := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		_, _ = io.WriteString(w, `{"type":"message","content":[{"type":"text","text":"`+strings.Repeat("long ", 100_000)+`"}],"usage":{"input_tokens":10,"output_tokens":125000}}`)
+	}))
+	defer provider.Close()
+	g, err := New(Config{Providers: map[string]Provider{model.Anthropic: {BaseURL: provider.URL}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := &rig{t: t, calls: make(chan session.ModelCall, 1)}
+	body, err := json.Marshal(anthropic(bareName(t, model.Anthropic), false))
+	if err != nil {
+		t.Fatal(err)
+	}
+	func() {
+		defer func() {
+			if recover() != http.ErrAbortHandler {
+				t.Error("the caller's end was not noticed")
+			}
+		}()
+		g.Handler("abcdefghij", r.send).ServeHTTP(gone{httptest.NewRecorder()}, httptest.NewRequest("POST", "/model/anthropic/v1/messages", bytes.NewReader(body)))
+	}()
+	if call := <-r.calls; call.Estimate || call.Usage != (session.Usage{Input: 10, Output: 125000}) {
+		t.Errorf("%+v", call)
+	}
+}
+
+// stalled is a body that does not come before it is let go.
+type stalled struct{ read, letGo chan struct{} }
+
+func (s stalled) Read([]byte) (int, error) {
+	close(s.read)
+	<-s.letGo
+	return 0, io.ErrUnexpectedEOF
+}
+
+// A sandbox that begins a call and sends nothing more does not keep the bot from stopping.
+func TestDrainDoesNotWaitForBodies(t *testing.T) {
+	r := newRig(t, hello)
+	body := stalled{make(chan struct{}), make(chan struct{})}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		r.gateway.Handler("abcdefghij", r.send).ServeHTTP(httptest.NewRecorder(), httptest.NewRequest("POST", "/model/anthropic/v1/messages", body))
+	}()
+	<-body.read
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second) // that long only if it fails
+	defer cancel()
+	if err := r.gateway.Drain(ctx); err != nil {
+		t.Error(err)
+	}
+	close(body.letGo)
+	<-done
 }
 
 func TestRefusals(t *testing.T) {

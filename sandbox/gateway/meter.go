@@ -49,12 +49,15 @@ type meter struct {
 	line   []byte
 	long   bool // the line is longer than is kept
 	seen   model.Usage
-	text   int   // bytes of text, thoughts and tool input so far
+	text   int   // bytes of text, thoughts and tool input so far; of one object all its bytes
 	whole  bool  // the final usage was told
 	hourly int64 // of seen.CacheWrite, what is kept for an hour
 }
 
 func (m *meter) take(p []byte) {
+	if !m.stream {
+		m.text += len(p)
+	}
 	for len(p) > 0 {
 		head, tail, ended := bytes.Cut(p, []byte("\n"))
 		if len(m.line)+len(head) <= maxMeterLine {

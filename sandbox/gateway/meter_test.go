@@ -32,6 +32,8 @@ func TestMeter(t *testing.T) {
 		"messages, whole": {json: true, lines: []string{
 			`{"type":"message","content":[{"type":"text","text":"x"}],"usage":{"input_tokens":10,"cache_creation_input_tokens":3,"cache_read_input_tokens":2,"output_tokens":5}}`,
 		}, want: model.Usage{Input: 10, Output: 5, CacheRead: 2, CacheWrite: 3}},
+		"messages, whole, broken off": {json: true, lines: []string{`{"type":"message","content":[{"type":"text","text":"eight by`},
+			want: model.Usage{Input: 100, Output: 15}, broke: true},
 		"responses": {lines: []string{
 			`{"type":"response.created","response":{"id":"r","usage":null}}`,
 			`{"type":"response.output_text.delta","delta":"hello"}`,
