@@ -57,35 +57,42 @@ func (r *errands) once(key string, now time.Time) bool {
 	return true
 }
 
-// untaken tells whoever addressed us that their message could not be stored, and so not be acknowledged. Slack repeats it some times within
-// minutes, and it may be taken then.
+// onceOnly is about commands and buttons, which Slack does not repeat.
+const onceOnly = "Please try again later, and tell whoever runs me."
+
+// untaken tells whoever addressed us that what they did could not be stored, and so not be acknowledged. Slack repeats messages and reactions
+// some times within minutes, and they may be taken then.
 func (b *Bot) untaken(ctx context.Context, f frame) {
 	var user, channel, thread string
+	then := "Slack repeats messages for a few minutes, and I take it if there is room by then. If it has no :eyes: in ten minutes, please send it again, and tell whoever runs me."
 	switch f.Type {
 	case slashCommands:
 		var c command
 		if lenient(f.Payload, &c) != nil {
 			return
 		}
-		user, channel = c.User, c.Channel
+		user, channel, then = c.User, c.Channel, onceOnly
 	case interactive:
 		var p press
 		if lenient(f.Payload, &p) != nil {
 			return
 		}
-		user, channel, thread = p.User.ID, p.Container.Channel, p.Container.Thread
+		user, channel, thread, then = p.User.ID, p.Container.Channel, p.Container.Thread, onceOnly
 	default:
 		var p payload
 		if lenient(f.Payload, &p) != nil {
 			return
 		}
 		user, channel, thread = p.Event.User, cmp.Or(p.Event.Channel, p.Event.Item.Channel), p.Event.ThreadTS
+		if p.Event.Type == "reaction_added" {
+			then = "Slack repeats reactions for a few minutes, and I take it if there is room by then. If nothing comes of it in ten minutes, please take it off and react again, and tell whoever runs me."
+		}
 	}
 	if user == "" || channel == "" || !b.errands.once(channel+"/"+user, b.clock.Now()) {
 		return
 	}
 	m := session.Message{Op: session.MessageEphemeral, Channel: channel, Thread: thread, User: user,
-		Text: "I cannot store anything just now, because my disk refuses, so I did not take that. Slack repeats messages for a few minutes, and I take it if there is room by then. If it has no :eyes: in ten minutes, please send it again, and tell whoever runs me."}
+		Text: "I cannot store anything just now, because my disk refuses, so I did not take that. " + then}
 	b.errands.run(func() {
 		if err := b.sender.whisper(ctx, m); err != nil && ctx.Err() == nil {
 			b.logger.Warn("telling somebody that the disk refuses", "user", user, "error", err)

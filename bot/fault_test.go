@@ -234,3 +234,19 @@ func TestReadingThatIsLimited(t *testing.T) {
 		t.Errorf("alice was told %v", got)
 	}
 }
+
+// The disk is full for longer than anything else is waited for: what was acknowledged is handled when there is room, without a restart, and what
+// was said is not said again because it could not be noted.
+func TestDiskFullForLongRegression(t *testing.T) {
+	r := newRig(t, func(r *rig) { r.db.refuses = map[string]int{"Put": 3 * handleTries, "Sent": 20} })
+	r.mention("bob", "")
+	r.told("bob", "no task in it")
+	ts, _ := r.turn("Fixed.")
+	r.shown(ts, ":eyes:", "Done for alice", "Fixed.")
+	r.once(ts, "Done for alice", "Fixed.")
+	r.kept("the outbox to be empty", func() bool { p, err := r.db.Pending(r.ctx); return err == nil && len(p) == 0 })
+	r.kept("the inbox to be empty", func() bool { all, err := r.db.Inbox(r.ctx); return err == nil && len(all) == 0 })
+	if n := len(r.slack.Ephemerals("bob")); n != 1 {
+		t.Errorf("bob was told %d times", n)
+	}
+}

@@ -2,6 +2,7 @@ package bot
 
 import (
 	"context"
+	"errors"
 	"sync"
 	"time"
 
@@ -74,7 +75,8 @@ func (b *Bot) redact(r session.Received) session.Received {
 // That is a minute and a half: Slack and GitHub are seldom away for longer.
 const handleTries = 8
 
-// handle brings one event of the inbox to its outcome. What cannot be stored stays in the inbox and is replayed at the next start.
+// handle brings one event of the inbox to its outcome. While the disk refuses it waits, however long that takes: what was acknowledged is not
+// given up, and no excuse could be stored either.
 func (b *Bot) handle(ctx context.Context, r session.Received) {
 	pause := time.Second
 	for n := 1; ; n++ {
@@ -89,18 +91,21 @@ func (b *Bot) handle(ctx context.Context, r session.Received) {
 			break
 		}
 		b.logger.Error("handling a Slack event", "key", r.Key, "try", n, "error", err)
-		if session.CodeOf(err) == session.Unavailable && n < handleTries {
-			if !wait(ctx, b.clock, pause) {
-				return
+		refuses := errors.Is(err, session.ErrStorage)
+		if !refuses && (n >= handleTries || session.CodeOf(err) != session.Unavailable) {
+			err = b.apologise(ctx, r, err)
+			if err == nil {
+				break
 			}
-			pause = min(2*pause, 30*time.Second)
-			continue
+			b.logger.Error("telling about a Slack event that failed", "key", r.Key, "error", err)
+			if refuses = errors.Is(err, session.ErrStorage); !refuses {
+				return // it is tried again at the next start
+			}
 		}
-		if err := b.apologise(ctx, r, err); err != nil {
-			b.logger.Error("telling about a Slack event that failed; it will be tried again at the next start", "key", r.Key, "error", err)
+		if !wait(ctx, b.clock, pause) {
 			return
 		}
-		break
+		pause = min(2*pause, 30*time.Second)
 	}
 	if err := b.store.Handled(ctx, r.Key); err != nil && ctx.Err() == nil {
 		b.logger.Error("marking a Slack event as handled", "key", r.Key, "error", err)

@@ -119,8 +119,27 @@ func (a accounts) Unlink(ctx context.Context, slack string) error { return a.db.
 // watched is a store that tells when the bot has recorded an outcome.
 type watched struct {
 	*boltdb.DB
-	mu   sync.Mutex
-	next chan struct{}
+	mu      sync.Mutex
+	next    chan struct{}
+	refuses map[string]int // how often the disk refuses a method yet
+}
+
+// refuse is the disk's refusal of a method, as often as it is told to refuse it.
+func (w *watched) refuse(method string) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.refuses[method] == 0 {
+		return nil
+	}
+	w.refuses[method]--
+	return &session.Error{Code: session.Unavailable, Message: "The disk is full.", Err: session.ErrStorage}
+}
+
+func (w *watched) Put(ctx context.Context, messages ...session.Message) error {
+	if err := w.refuse("Put"); err != nil {
+		return err
+	}
+	return w.DB.Put(ctx, messages...)
 }
 
 func (w *watched) changed() <-chan struct{} {
@@ -138,6 +157,9 @@ func (w *watched) tell() {
 
 func (w *watched) Sent(ctx context.Context, key string, version int64, ts, failed string) error {
 	defer w.tell()
+	if err := w.refuse("Sent"); err != nil {
+		return err
+	}
 	return w.DB.Sent(ctx, key, version, ts, failed)
 }
 

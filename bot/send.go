@@ -47,15 +47,28 @@ func (s *sender) send(ctx context.Context, m session.Message, doubt bool) {
 			return
 		}
 	}
-	if err := s.bot.store.Sent(context.WithoutCancel(ctx), m.Key, m.Version, ts, failed); err != nil {
-		s.bot.logger.Error("recording that a message was sent", "key", m.Key, "error", err)
-		s.again(m, time.Second, true)
+	if err := s.record(ctx, m, ts, failed); err != nil {
+		if ctx.Err() == nil {
+			s.bot.logger.Error("recording that a message was sent", "key", m.Key, "error", err)
+			s.again(m, time.Second, true)
+		}
 		return
 	}
 	s.mu.Lock()
 	delete(s.retries, m.Key)
 	delete(s.doubt, m.Key)
 	s.mu.Unlock()
+}
+
+// record notes what came of a call. While the disk refuses it waits, and the conversation with it: a call that is not noted would be made
+// again, and what one person alone sees cannot be looked for first.
+func (s *sender) record(ctx context.Context, m session.Message, ts, failed string) error {
+	for {
+		err := s.bot.store.Sent(context.WithoutCancel(ctx), m.Key, m.Version, ts, failed)
+		if !errors.Is(err, session.ErrStorage) || !wait(ctx, s.bot.clock, time.Second) {
+			return err
+		}
+	}
 }
 
 // later puts a message off if its error passes, and reports whether it did.
