@@ -18,6 +18,7 @@ const (
 	maxTodos  = 200
 	maxTold   = 256 << 20 // of a session's log altogether, as it is stored
 	perEvent  = 200       // what an event takes besides its words
+	perTodo   = 23        // what an item takes besides its words and state
 	maxDepth  = 100       // of a tool's input
 	maxMillis = 7 * 24 * 3_600_000
 )
@@ -78,6 +79,7 @@ func (e *Event) bound() int64 {
 		todo := make([]TodoItem, min(len(e.Todo), maxTodos))
 		for i := range todo {
 			todo[i] = TodoItem{Text: line(e.Todo[i].Text), State: todoState(e.Todo[i].State)}
+			size += perTodo + len(todo[i].State)
 		}
 		e.Todo = todo
 	}

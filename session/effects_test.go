@@ -214,6 +214,9 @@ func TestLogIsCountedAsStored(t *testing.T) {
 			{Kind: session.KindBoot, Boot: &session.Boot{Phase: session.PhaseSetup, State: session.StepWarning, Output: strings.Repeat(word, 1000)}},
 		}}, session.ModelCalled{Call: session.ModelCall{Model: "anthropic/claude", Cost: 0.01}})
 	}
+	for range 100 {
+		take(session.Journaled{Start: start, Events: []session.Event{{Kind: session.KindTodo, PromptID: "1.1", Todo: make([]session.TodoItem, 200)}}})
+	}
 	var stored int64
 	for _, e := range all {
 		b, err := json.Marshal(e)

@@ -42,9 +42,11 @@ func (h hash) String() string { return hex.EncodeToString(h[:]) }
 // before a transaction refers to it, and goes after the one that took the last reference away; a crash in between leaves a file that
 // nothing refers to, which a sweep removes.
 type blobs struct {
-	dir string
+	dir  string
+	sync func(dir string) error // makes the names in a directory durable
 
 	mu    sync.Mutex
+	lasts bool         // the directory's name is durable
 	inUse map[hash]int // written for transactions under way: a sweep leaves them alone
 	held  int          // backups under way: nothing is removed
 }
@@ -71,16 +73,16 @@ func (b *blobs) put(body []byte) (h hash, release func(), err error) {
 
 func (b *blobs) write(h hash, body []byte) error {
 	path := filepath.Join(b.dir, h.String())
+	if err := b.makeDir(); err != nil {
+		return err
+	}
 	if f, err := os.Open(path); err == nil {
 		// Whoever wrote it may not have come as far as making it durable.
 		there, err := io.ReadAll(io.LimitReader(f, int64(len(body))+1))
 		err = errors.Join(err, f.Sync(), f.Close())
 		if err == nil && bytes.Equal(there, body) {
-			return syncDir(b.dir)
+			return b.sync(b.dir)
 		}
-	}
-	if err := os.MkdirAll(b.dir, 0o700); err != nil {
-		return err
 	}
 	f, err := os.CreateTemp(b.dir, tempBlob+"*") // 0600
 	if err != nil {
@@ -93,7 +95,25 @@ func (b *blobs) write(h hash, body []byte) error {
 	if err != nil {
 		return errors.Join(err, os.Remove(f.Name()))
 	}
-	return syncDir(b.dir)
+	return b.sync(b.dir)
+}
+
+// makeDir makes the directory, durably: a file in it is no more so than its name. One that is there is taken for durable only if this process
+// saw to it: whoever made it may not have come as far.
+func (b *blobs) makeDir() error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	err := os.Mkdir(b.dir, 0o700)
+	if errors.Is(err, fs.ErrExist) {
+		err = nil
+	} else {
+		b.lasts = false
+	}
+	if err == nil && !b.lasts {
+		err = b.sync(filepath.Dir(b.dir))
+		b.lasts = err == nil
+	}
+	return err
 }
 
 // tempBlob begins the names of blobs that are being written.
@@ -167,7 +187,7 @@ func (db *DB) collect(h hash) error {
 	}
 	referred := true
 	// Whoever refers to it now began after it was in use, and that is over: the transaction is committed, or never will be.
-	err := db.bolt.View(func(tx *bbolt.Tx) error {
+	err := db.view(context.Background(), func(tx *bbolt.Tx) error {
 		referred = tx.Bucket(bBlobs).Get(h[:]) != nil
 		return nil
 	})

@@ -75,6 +75,27 @@ func TestBlobsAreSharedAndCollected(t *testing.T) {
 	}
 }
 
+// TestTheFirstBlobLasts: the name of the directory is made durable before the first file in it counts, and again if somebody removed it.
+func TestTheFirstBlobLasts(t *testing.T) {
+	db := open(t, file(t), nil)
+	var synced []string
+	db.blobs.sync = func(dir string) error {
+		synced = append(synced, filepath.Base(dir))
+		return syncDir(dir)
+	}
+	ss := newSession(1)
+	commitBig(t, db, &ss, "alpha")
+	commitBig(t, db, &ss, "beta")
+	commitBig(t, db, &ss, "alpha")
+	if err := os.RemoveAll(db.blobs.dir); err != nil {
+		t.Fatal(err)
+	}
+	commitBig(t, db, &ss, "gamma")
+	if got, want := strings.Join(synced, " "), "data blobs blobs blobs data blobs"; got != want {
+		t.Errorf("flushed were %s, want %s", got, want)
+	}
+}
+
 func TestADamagedBlobIsTold(t *testing.T) {
 	db := open(t, file(t), nil)
 	ss := newSession(1)

@@ -27,6 +27,7 @@ import (
 	"encoding/binary"
 	"encoding/json"
 	"errors"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -109,7 +110,7 @@ func Open(path string, o Options) (*DB, error) {
 	if err != nil {
 		return nil, wrap(op, err)
 	}
-	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+	if err := makeDirs(filepath.Dir(path)); err != nil {
 		return nil, wrap(op, err)
 	}
 	b, err := bbolt.Open(path, 0o600, &bbolt.Options{
@@ -124,7 +125,7 @@ func Open(path string, o Options) (*DB, error) {
 		return nil, unopened(op, path, err)
 	}
 	db := &DB{
-		bolt: b, clock: o.Clock, keys: keys, blobs: blobs{dir: filepath.Join(filepath.Dir(path), BlobDir), inUse: map[hash]int{}},
+		bolt: b, clock: o.Clock, keys: keys, blobs: blobs{dir: filepath.Join(filepath.Dir(path), BlobDir), sync: syncDir, inUse: map[hash]int{}},
 		disk: disk{report: o.Report}, apply: b.Update, witness: o.Witness,
 		queue: make(chan *write), stop: make(chan struct{}), ended: make(chan struct{}),
 	}
@@ -141,6 +142,21 @@ func Open(path string, o Options) (*DB, error) {
 	return db, nil
 }
 
+// makeDirs makes a directory and those above it that are missing, durably.
+func makeDirs(dir string) error {
+	if _, err := os.Stat(dir); !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	above := filepath.Dir(dir)
+	if err := makeDirs(above); err != nil {
+		return err
+	}
+	if err := os.Mkdir(dir, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
+		return err
+	}
+	return syncDir(above)
+}
+
 func inUse(path string) error {
 	return session.Errorf(session.Conflict, "another openinspect uses %s; stop it first", filepath.Dir(path))
 }
@@ -155,6 +171,9 @@ func (db *DB) prepare(path string) error {
 		return err
 	}
 	if err := anchor(path, db.bolt.Info().PageSize); err != nil {
+		return db.refusal(err)
+	}
+	if err := syncDir(filepath.Dir(path)); err != nil { // the file may be new
 		return db.refusal(err)
 	}
 	if err := db.migrate(); err != nil {
