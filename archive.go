@@ -156,6 +156,9 @@ func damagedArchive(format string, args ...any) error {
 func readArchive(r io.Reader, take func(name string, size int64, r io.Reader) error) (*inventory, error) {
 	t := tar.NewReader(r)
 	broken := func(err error) error {
+		if _, ok := errors.AsType[*session.Error](err); ok {
+			return err // whoever makes the backup says why it breaks off
+		}
 		return &session.Error{Code: session.Invalid, Message: session.Sentence(damagedArchive("it breaks off or is damaged")), Err: err}
 	}
 	seen := map[string]filed{}
@@ -174,8 +177,8 @@ func readArchive(r io.Reader, take func(name string, size int64, r io.Reader) er
 				return nil, damagedArchive("it has format %q, and this openinspect knows %s; use a newer one", session.OneLine(f, 20), archiveFormat)
 			}
 			continue
-		case h.Typeflag != tar.TypeReg:
-			return nil, damagedArchive("%q in it is not a file", session.OneLine(h.Name, 100))
+		case h.Typeflag != tar.TypeReg || sparse(h):
+			return nil, damagedArchive("%q in it is not a plain file", session.OneLine(h.Name, 100))
 		case h.Name == manifestName:
 			return readManifest(t, seen, broken)
 		case !validName(h.Name):
@@ -193,6 +196,16 @@ func readArchive(r io.Reader, take func(name string, size int64, r io.Reader) er
 		}
 		seen[h.Name] = filed{h.Name, h.Size, hex.EncodeToString(sum.Sum(nil))}
 	}
+}
+
+// sparse reports whether an entry says that it has holes, and so may be read as much more than there is of it.
+func sparse(h *tar.Header) bool {
+	for key := range h.PAXRecords {
+		if strings.HasPrefix(key, "GNU.sparse.") {
+			return true
+		}
+	}
+	return false
 }
 
 func readManifest(t *tar.Reader, seen map[string]filed, broken func(error) error) (*inventory, error) {

@@ -130,13 +130,86 @@ func TestArchivesThatAreRefused(t *testing.T) {
 		"up in a ref":       {made(mark, "git/quarantine/aaaaaaaaaa.git/refs/../../../../evil=x", none), "does not belong"},
 		"git configuration": {made(mark, "git/quarantine/aaaaaaaaaa.git/config=[core]", none), "does not belong"},
 		"a hook":            {made(mark, "git/quarantine/aaaaaaaaaa.git/hooks/pre-push=x", none), "does not belong"},
-		"a link":            {made(mark, "openinspect.db=->/etc/passwd", none), "is not a file"},
+		"a link":            {made(mark, "openinspect.db=->/etc/passwd", none), "is not a plain file"},
 		"another file":      {made(mark, "master.key=x", none), "does not belong"},
 	} {
 		_, err := readArchive(bytes.NewReader(c.file), drain)
 		if session.CodeOf(err) != session.Invalid || !strings.Contains(session.Sentence(err), c.want) {
 			t.Errorf("%s: %v, want %q", why, err, c.want)
 		}
+	}
+}
+
+// TestSparseEntriesAreRefused: a small file cannot say that it is a terabyte of nothing.
+func TestSparseEntriesAreRefused(t *testing.T) {
+	var b bytes.Buffer
+	w := tar.NewWriter(&b)
+	const holes = "0\n"
+	for _, h := range []*tar.Header{{Name: archiveMark, Size: 2}, {Name: storeName, Size: 512, PAXRecords: map[string]string{
+		"GNV.sparse.major": "1", "GNV.sparse.minor": "0", "GNV.sparse.name": storeName, "GNV.sparse.realsize": "1048576"}}} {
+		h.Mode, h.Format = 0o600, tar.FormatPAX
+		if err := w.WriteHeader(h); err != nil {
+			t.Fatal(err)
+		}
+		text := archiveFormat + "\n"
+		if h.Name == storeName {
+			text = holes + strings.Repeat("\x00", 512-len(holes))
+		}
+		if _, err := io.WriteString(w, text); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	// The writer does not take those keys; the checksum is not over them.
+	hostile := bytes.ReplaceAll(b.Bytes(), []byte("GNV.sparse"), []byte("GNU.sparse"))
+	_, err := readArchive(bytes.NewReader(hostile), func(name string, size int64, _ io.Reader) error {
+		t.Errorf("%s was handed out with %d bytes", name, size)
+		return nil
+	})
+	if session.CodeOf(err) != session.Invalid || !strings.Contains(session.Sentence(err), "not a plain file") {
+		t.Error(err)
+	}
+}
+
+// TestBackupThatIsNotMade: whoever makes one is told why it broke off, by a running bot too, and has no file.
+func TestBackupThatIsNotMade(t *testing.T) {
+	no := session.Errorf(session.Unavailable, "The disk refused a write meanwhile; make the backup again.")
+	for name, c := range map[string]struct {
+		cause error
+		want  string
+	}{
+		"with a sentence": {no, "The backup was not made. The disk refused a write meanwhile; make the backup again."},
+		"without":         {errors.New("read openinspect.db: input/output error"), "The backup was not made. read openinspect.db: input/output error"},
+		"another process": {nil, "another openinspect uses"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			if c.cause != nil {
+				stop, err := serveControl(t.Context(), dir, nil, func(_ context.Context, add boltdb.Add) ([]string, error) {
+					return nil, errors.Join(add(storeName, 5, func(w io.Writer) error { _, err := io.WriteString(w, "whole"); return err }), c.cause)
+				})
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer stop()
+			} else {
+				db, err := boltdb.Open(filepath.Join(dir, storeName), boltdb.Options{MasterKey: make([]byte, 32)})
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer db.Close()
+			}
+			to := t.TempDir()
+			err := (&backupCommand{data: data{DataDir: dir}, File: filepath.Join(to, "b.tar")}).Run(t.Context())
+			if got := session.Sentence(err); !strings.Contains(got, "The backup was not made.") || !strings.Contains(got, c.want) {
+				t.Errorf("told was %q", got)
+			}
+			if left, err := os.ReadDir(to); err != nil || len(left) > 0 {
+				t.Errorf("left are %v, %v", left, err)
+			}
+		})
 	}
 }
 

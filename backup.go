@@ -21,30 +21,52 @@ import (
 // stallLimit is how long a reader of a backup may take for one piece: a snapshot is open meanwhile.
 const stallLimit = time.Minute
 
-// serveBackup answers with a backup of the running bot's data directory. An error after the first byte cuts the connection, and so tells the
-// reader that it has no backup.
+// brokenOff is the trailer of a backup that is not whole: it says why.
+const brokenOff = "Broken-Off"
+
+// serveBackup answers with a backup of the running bot's data directory. After an error it has no manifest, and so is none; why is told behind it.
 func serveBackup(dataDir string, source backupSource) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		out := &steady{w: w, control: http.NewResponseController(w)}
-		err := writeArchive(r.Context(), out, dataDir, source)
-		switch {
-		case err != nil && out.begun:
-			panic(http.ErrAbortHandler)
-		case err != nil:
-			answer(w, nil, err)
+		if err := writeArchive(r.Context(), out, dataDir, source); err != nil {
+			w.Header().Set(http.TrailerPrefix+brokenOff, session.OneLine(reason(err), 500))
 		}
 	}
+}
+
+// reason is an error in words for the operator.
+func reason(err error) string {
+	if _, ours := errors.AsType[*session.Error](err); !ours {
+		return err.Error()
+	}
+	words := session.Sentence(err)
+	if cause := cause(err); cause != "" {
+		words += " (" + cause + ")"
+	}
+	return words
+}
+
+// received is the body of a running bot's backup, which ends with the reason if it is not whole.
+type received struct {
+	io.ReadCloser
+	resp *http.Response
+}
+
+func (r received) Read(p []byte) (int, error) {
+	n, err := r.ReadCloser.Read(p)
+	if why := r.resp.Trailer.Get(brokenOff); err == io.EOF && why != "" {
+		err = session.Errorf(session.Unavailable, "%s", why)
+	}
+	return n, err
 }
 
 // steady writes to a reader that has to keep up.
 type steady struct {
 	w       io.Writer
 	control *http.ResponseController
-	begun   bool
 }
 
 func (s *steady) Write(p []byte) (int, error) {
-	s.begun = true
 	if err := s.control.SetWriteDeadline(time.Now().Add(stallLimit)); err != nil {
 		return 0, err
 	}
@@ -98,13 +120,22 @@ func (c *backupCommand) Run(ctx context.Context) error {
 		err = finish()
 	}
 	if err != nil {
-		return &session.Error{Code: session.Unavailable, Op: "backup", Message: "The backup was not made.", Err: err}
+		return notMade(err)
 	}
 	fmt.Fprintf(os.Stderr, "Backed up: %s. The master key is not in it; keep it elsewhere, or the backup cannot be used.\n", m.summary())
 	for _, name := range m.Damaged {
 		fmt.Fprintf(os.Stderr, "Damaged in the data directory, and so not in the backup: %s\n", name)
 	}
 	return nil
+}
+
+// notMade says that there is no backup, and why. What reading it found damaged is for whoever restores one: here it broke off.
+func notMade(err error) error {
+	message := "The backup was not made."
+	if e, ok := errors.AsType[*session.Error](err); ok && e.Code != session.Invalid {
+		message += " " + session.Sentence(err)
+	}
+	return &session.Error{Code: session.Unavailable, Op: "backup", Message: message, Err: err}
 }
 
 // openBackup returns the running bot's backup or, if none runs, that of the directory.
@@ -122,7 +153,7 @@ func openBackup(ctx context.Context, dir string) (io.ReadCloser, error) {
 			defer resp.Body.Close()
 			return nil, remoteError(resp)
 		}
-		return resp.Body, nil
+		return received{resp.Body, resp}, nil
 	}
 	file := filepath.Join(dir, storeName)
 	if err := hasStore(dir); err != nil {
