@@ -11,6 +11,7 @@ import (
 	"net/http/httptrace"
 	"strings"
 	"sync/atomic"
+	"time"
 
 	"openinspect/session"
 	"openinspect/session/model"
@@ -21,6 +22,10 @@ var forwarded = []string{"Content-Type", "Accept", "User-Agent", "Anthropic-Vers
 
 // returned are the headers of the provider's answer that the agent gets; what identifies our account stays here.
 var returned = []string{"Content-Type", "Retry-After", "Retry-After-Ms", "Request-Id", "X-Request-Id", "X-Should-Retry"}
+
+// lastWords is how long an answer is listened to whose caller has left. What it cost stands at its very end, and who leaves just before it must not
+// have it for less.
+const lastWords = time.Second
 
 // call is one call of a session's that was admitted.
 type call struct {
@@ -44,8 +49,17 @@ func estimate(m model.Model, weight int) session.ModelCall {
 func (c *call) pass(w http.ResponseWriter, r *http.Request, body []byte) {
 	counted := session.ModelCall{Model: c.model.ID}
 	defer func() { c.asker.count(r.Context(), c.id, counted) }()
-	ctx, cancel := context.WithCancel(r.Context())
+	// A call whose caller leaves is given up; one that is being answered, a moment later.
+	ctx, cancel := context.WithCancel(context.WithoutCancel(r.Context()))
 	defer cancel()
+	var answered atomic.Bool
+	defer context.AfterFunc(r.Context(), func() {
+		if !answered.Load() {
+			cancel()
+			return
+		}
+		c.g.clock.AfterFunc(lastWords, cancel)
+	})()
 	alive := c.g.watch(cancel)
 	defer func() { alive.stop() }()
 	var sent atomic.Bool // all of it: the provider may answer, and charge for it, whether or not we hear of that
@@ -78,6 +92,7 @@ func (c *call) pass(w http.ResponseWriter, r *http.Request, body []byte) {
 		c.unanswered(w, r, ctx, "The model provider broke its answer off before it began.")
 		return
 	}
+	answered.Store(true)
 	for _, h := range returned {
 		if v := resp.Header.Get(h); v != "" {
 			w.Header().Set(h, v)
@@ -127,20 +142,29 @@ type watchdog struct {
 	clock session.Clock
 	bite  func()
 	stop  func() bool
+
+	hurried bool
 }
 
 func (g *Gateway) watch(bite func()) *watchdog {
-	return &watchdog{g.clock, bite, g.clock.AfterFunc(silence, bite)}
+	return &watchdog{clock: g.clock, bite: bite, stop: g.clock.AfterFunc(silence, bite)}
+}
+
+// hurry has the watchdog bite soon, whatever it is fed.
+func (d *watchdog) hurry() {
+	if d.stop() {
+		d.stop = d.clock.AfterFunc(lastWords, d.bite)
+	}
+	d.hurried = true
 }
 
 func (d *watchdog) feed() {
-	if d.stop() {
+	if !d.hurried && d.stop() {
 		d.stop = d.clock.AfterFunc(silence, d.bite)
 	}
 }
 
-// pour passes an answer on: a stream as it comes, anything else once it is whole. What that one cost stands at its end, and a caller who left before
-// it would have most of an answer for the price of the question.
+// pour passes an answer on: a stream as it comes, anything else once it is whole and counted.
 func pour(w http.ResponseWriter, body io.Reader, counter *meter, alive *watchdog) error {
 	flush := http.NewResponseController(w).Flush
 	if counter.stream {
@@ -154,23 +178,26 @@ func pour(w http.ResponseWriter, body io.Reader, counter *meter, alive *watchdog
 	return relay(w, flush, body, counter, alive) // what is longer than any answer
 }
 
-// relay copies an answer as it comes.
+// relay copies an answer as it comes. When nobody takes it any more the rest is counted alone.
 func relay(w io.Writer, flush func() error, body io.Reader, counter *meter, alive *watchdog) error {
 	buffer := make([]byte, 32<<10)
+	var gone error
 	for {
 		n, err := body.Read(buffer)
 		if n > 0 {
 			alive.feed()
 			counter.take(buffer[:n])
-			if _, err := w.Write(buffer[:n]); err != nil {
-				return err
-			}
-			if err := flush(); err != nil {
-				return err
+			if gone == nil {
+				if _, gone = w.Write(buffer[:n]); gone == nil {
+					gone = flush()
+				}
+				if gone != nil {
+					alive.hurry()
+				}
 			}
 		}
 		if err == io.EOF {
-			return nil
+			return gone
 		}
 		if err != nil {
 			return err

@@ -187,40 +187,6 @@ func TestBrokenAnswerIsAnEstimate(t *testing.T) {
 	}
 }
 
-// gone is a caller who has left by the time that something is written.
-type gone struct{ http.ResponseWriter }
-
-func (gone) Write([]byte) (int, error) { return 0, io.ErrClosedPipe }
-
-// An answer that is no stream tells what it cost at its end. It is counted as told, whenever the caller leaves.
-func TestWholeAnswerIsCountedWithoutItsCaller(t *testing.T) {
-	provider := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		w.Header().Set("Content-Type", "application/json")
-		_, _ = io.WriteString(w, `{"type":"message","content":[{"type":"text","text":"`+strings.Repeat("long ", 100_000)+`"}],"usage":{"input_tokens":10,"output_tokens":125000}}`)
-	}))
-	defer provider.Close()
-	g, err := New(Config{Providers: map[string]Provider{model.Anthropic: {BaseURL: provider.URL}}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	r := &rig{t: t, calls: make(chan session.ModelCall, 1)}
-	body, err := json.Marshal(anthropic(bareName(t, model.Anthropic), false))
-	if err != nil {
-		t.Fatal(err)
-	}
-	func() {
-		defer func() {
-			if recover() != http.ErrAbortHandler {
-				t.Error("the caller's end was not noticed")
-			}
-		}()
-		g.Handler("abcdefghij", r.send).ServeHTTP(gone{httptest.NewRecorder()}, httptest.NewRequest("POST", "/model/anthropic/v1/messages", bytes.NewReader(body)))
-	}()
-	if call := <-r.calls; call.Estimate || call.Usage != (session.Usage{Input: 10, Output: 125000}) {
-		t.Errorf("%+v", call)
-	}
-}
-
 // stalled is a body that does not come before it is let go.
 type stalled struct{ read, letGo chan struct{} }
 

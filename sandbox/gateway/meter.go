@@ -3,6 +3,7 @@ package gateway
 import (
 	"bytes"
 	"encoding/json"
+	"slices"
 
 	"openinspect/session/model"
 )
@@ -15,32 +16,46 @@ const maxMeterLine = 8 << 20
 const bytesPerToken = 4
 
 // An image, or another file in base64, is taken for so many bytes of text whatever its size: docs.anthropic.com, "Vision", gives about 1,600
-// tokens for a large one. A string is taken for such a file if it is longer than any word.
+// tokens for a large one. A string is taken for such a file if it is longer than any word, and stands where files stand: an agent may write words
+// that long.
 const (
 	imageWeight = 1600 * bytesPerToken
 	longestWord = 4 << 10
 )
 
-// weight is how many bytes of text a request is taken for: its length, but for the files in it.
+// fileFields are the fields of a request in which providers take files, or their own sealed thoughts.
+var fileFields = []string{"data", "url", "image_url", "file_data", "signature", "encrypted_content"}
+
+// weight is how many bytes of text a request, without spaces between its tokens, is taken for: its length, but for the files in it.
 func weight(body []byte) int {
 	n := len(body)
-	for rest := body; ; {
-		_, after, found := bytes.Cut(rest, []byte{'"'})
-		if !found {
+	for at := 0; ; {
+		quote := bytes.IndexByte(body[at:], '"')
+		if quote < 0 {
 			return n
 		}
-		end := 0
-		for end < len(after) && after[end] > ' ' && after[end] != '"' && after[end] != '\\' {
+		begin := at + quote + 1
+		end := begin
+		for end < len(body) && body[end] > ' ' && body[end] != '"' && body[end] != '\\' {
 			end++
 		}
-		if end > longestWord {
-			n -= end - min(end, imageWeight)
+		if end-begin > longestWord && inFileField(body[:begin]) {
+			n -= end - begin - min(end-begin, imageWeight)
 		}
-		rest = after[end:]
-		if len(rest) > 0 && rest[0] == '"' {
-			rest = rest[1:]
+		at = min(end+1, len(body))
+		if end < len(body) && body[end] != '"' {
+			at = end
 		}
 	}
+}
+
+// inFileField reports whether what ends with a string's opening quote is the name of such a field. Inside of a string it cannot be: quotes are escaped.
+func inFileField(before []byte) bool {
+	name, ok := bytes.CutSuffix(before, []byte(`":"`))
+	return ok && slices.ContainsFunc(fileFields, func(f string) bool {
+		rest, ok := bytes.CutSuffix(name, []byte(f))
+		return ok && bytes.HasSuffix(rest, []byte{'"'})
+	})
 }
 
 // meter reads the tokens out of an answer that passes, in all three wire formats. It keeps one line at most.

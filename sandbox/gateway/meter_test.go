@@ -91,11 +91,14 @@ func TestWeight(t *testing.T) {
 	file := strings.Repeat("iVBORw0K", 128<<10)
 	frame := `{"model":"m","messages":[{"role":"user","content":[{"type":"image","source":{"data":""}},{"type":"text","text":"what is \"it\"?"}]}]}`
 	text := strings.Repeat("words of a long answer, with spaces. ", 10_000)
+	escaped := strings.Replace(frame, `\"it\"`, `\"data\":\"`+file, 1)
 	for body, want := range map[string]int{
 		frame: len(frame), "": 0, `"`: 1,
 		strings.Replace(frame, `"data":""`, `"data":"`+file+`"`, 1):                       len(frame) + imageWeight,
 		strings.Replace(frame, `"data":""`, `"data":"data:image/png;base64,`+file+`"`, 1): len(frame) + imageWeight,
-		strings.Replace(frame, "what is", text, 1):                                        len(frame) - len("what is") + len(text),
+		strings.Replace(frame, "what is", file, 1):                                        len(frame) - len("what is") + len(file),
+		escaped: len(escaped),
+		strings.Replace(frame, "what is", text, 1): len(frame) - len("what is") + len(text),
 	} {
 		if got := weight([]byte(body)); got != want {
 			t.Errorf("%.80s: %d, want %d", body, got, want)
