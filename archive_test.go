@@ -8,6 +8,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -245,6 +246,26 @@ func TestRestoreInPlace(t *testing.T) {
 		if err := extract(filepath.Join(temp, name), strings.NewReader(name)); err != nil {
 			t.Fatal(err)
 		}
+	}
+	alive := filepath.Join(data, storeName)
+	if err := os.WriteFile(alive, []byte("of a bot that was started meanwhile"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	copied := filepath.Join(data, ".restore-2")
+	if err := os.CopyFS(copied, os.DirFS(temp)); err != nil {
+		t.Fatal(err)
+	}
+	if err := place(copied, data); !errors.Is(err, fs.ErrExist) {
+		t.Errorf("a bot's store was replaced: %v", err)
+	}
+	if b, err := os.ReadFile(alive); err != nil || string(b) != "of a bot that was started meanwhile" {
+		t.Errorf("its store is %q, %v", b, err)
+	}
+	if err := errors.Join(os.Remove(alive), os.RemoveAll(copied)); err != nil {
+		t.Fatal(err)
+	}
+	if left, err := os.ReadDir(data); err != nil || len(left) != 2 {
+		t.Errorf("a restore that was given up left %v, %v", left, err)
 	}
 	if err := place(temp, data); err != nil {
 		t.Fatal(err)

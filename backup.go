@@ -224,6 +224,9 @@ func (c *restoreCommand) Run(ctx context.Context) (err error) {
 		return err
 	}
 	if err := place(temp, dir); err != nil {
+		if errors.Is(err, fs.ErrExist) {
+			return &session.Error{Code: session.Conflict, Op: "restore", Message: "Something was put into " + dir + " meanwhile, so nothing was restored. Stop the bot and move its directory away first.", Err: err}
+		}
 		return session.Wrap("restore", err)
 	}
 	fmt.Fprintf(os.Stderr, "Restored into %s: %d sessions; %s, as of %s.\n", dir, sessions, m.summary(), m.Made.Local().Format("2006-01-02 15:04"))
@@ -305,7 +308,7 @@ func workshop(dir string) string {
 	return parent
 }
 
-// place puts what was restored into place: by one rename, or by several of which the store is the last.
+// place puts what was restored into place: by one rename, or by several, and the store last. A store that a bot made there meanwhile stays.
 func place(temp, dir string) error {
 	if err := syncTree(temp); err != nil {
 		return err
@@ -315,7 +318,11 @@ func place(temp, dir string) error {
 	}
 	var put []string
 	for _, name := range []string{boltdb.BlobDir, "git", storeName} {
-		err := os.Rename(filepath.Join(temp, name), filepath.Join(dir, name))
+		move := os.Rename
+		if name == storeName {
+			move = os.Link // takes no other file's place
+		}
+		err := move(filepath.Join(temp, name), filepath.Join(dir, name))
 		if errors.Is(err, fs.ErrNotExist) && name != storeName {
 			continue
 		}
@@ -338,14 +345,6 @@ func syncTree(dir string) error {
 		}
 		return err
 	})
-}
-
-func syncPath(path string) error {
-	f, err := os.Open(path)
-	if err != nil {
-		return err
-	}
-	return errors.Join(f.Sync(), f.Close())
 }
 
 // firstMissing returns the topmost directory on the way to dir that does not exist, "" if its parent does.

@@ -424,7 +424,19 @@ func makeKey(path string) ([]byte, error) {
 	} else if err != nil {
 		return failed(err)
 	}
+	if err := syncPath(filepath.Dir(path)); err != nil { // what it seals must not outlast it
+		return failed(err)
+	}
 	return key, nil
+}
+
+// syncPath makes a file, or the names in a directory, durable.
+func syncPath(path string) error {
+	f, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	return errors.Join(f.Sync(), f.Close())
 }
 
 // configFrom reads a Config from an environment of its own, as a process with just that environment would.

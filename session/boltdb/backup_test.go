@@ -1,7 +1,10 @@
 package boltdb
 
 import (
+	"context"
+	"encoding/binary"
 	"errors"
+	"hash/fnv"
 	"io"
 	"os"
 	"path/filepath"
@@ -165,6 +168,61 @@ func TestBackupKeepsWhatItNeeds(t *testing.T) {
 	}
 	if all := files(t, db); len(all) > 0 {
 		t.Errorf("after the backup %v are left", all)
+	}
+}
+
+// TestLargeStoreGrowsBesideABackup: a store of a gibibyte goes on while somebody reads a backup of it slowly. That its file gets larger than that
+// must not wait for the reader, and everybody else for it.
+func TestLargeStoreGrowsBesideABackup(t *testing.T) {
+	path := file(t)
+	db := open(t, path, nil)
+	page := db.bolt.Info().PageSize
+	if err := db.Close(); err != nil {
+		t.Fatal(err)
+	}
+	f, err := os.OpenFile(path, os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	// bbolt's meta pages: behind a header of 16 bytes the number of pages is at 40, and at 56 a checksum of what is before it.
+	for _, at := range []int64{0, int64(page)} {
+		meta := make([]byte, 64)
+		if _, err := f.ReadAt(meta, at+16); err != nil {
+			t.Fatal(err)
+		}
+		binary.LittleEndian.PutUint64(meta[40:], uint64(1<<30/page-10))
+		sum := fnv.New64a()
+		sum.Write(meta[:56])
+		binary.LittleEndian.PutUint64(meta[56:], sum.Sum64())
+		if _, err := f.WriteAt(meta, at+16); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := f.Truncate(1<<30 - int64(10*page)); err != nil { // a hole, but for the beginning
+		t.Fatal(err)
+	}
+	db = open(t, path, nil)
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	_, err = db.Backup(ctx, func(string, int64, func(io.Writer) error) error {
+		stored := make(chan error, 1)
+		go func() {
+			ss := newSession(1)
+			stored <- db.Commit(t.Context(), step(&ss, 500))
+		}()
+		select {
+		case err := <-stored:
+			return err
+		case <-ctx.Done():
+			return errors.New("a commit waits for the backup to end")
+		}
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if info, err := f.Stat(); err != nil || info.Size() <= 1<<30 {
+		t.Errorf("the file has %d bytes, %v", info.Size(), err)
 	}
 }
 

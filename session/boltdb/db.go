@@ -43,8 +43,9 @@ import (
 // lockWait is how long Open waits for another process to let go of the file.
 const lockWait = time.Second
 
-// mapSize is how much address space is reserved for the file: as long as it fits, growing it never waits for readers.
-const mapSize = min(1<<30, 1<<(strconv.IntSize-3))
+// mapSize is how much address space is reserved for the file: as long as it fits, growing it never waits for readers, one of which may be a
+// backup that takes its time. It costs nothing until it is used.
+const mapSize = min(1<<36, 1<<(strconv.IntSize-3))
 
 var (
 	bSessions    = []byte("sessions")
