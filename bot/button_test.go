@@ -189,6 +189,10 @@ func TestForgedPress(t *testing.T) {
 func TestPressIsReplayed(t *testing.T) {
 	r, ts, id := broke(t)
 	question := r.ours(ts, "the agent has paused")
+	r.kept("the question is recorded", func() bool { // else the next run first looks for it in Slack
+		_, err := r.db.MessageAt(r.ctx, question.Channel, question.TS)
+		return err == nil
+	})
 	r.stop()
 	raw := []byte(`{"type":"block_actions","user":{"id":"U0BOB"},"container":{"channel_id":"` + question.Channel + `","message_ts":"` + question.TS + `","thread_ts":"` + ts + `"},` +
 		`"actions":[{"action_id":"budget_raise","value":"` + string(id) + `/b1","action_ts":"1.5"}]}`)
