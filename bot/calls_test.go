@@ -54,6 +54,7 @@ func busyThread(t testing.TB, events, seconds int) (calls, shown int) {
 	ts := r.mention("alice", "fix acme/web")
 	id := r.id(ts)
 	r.ready(id, ts)
+	r.kept("the agent has the prompt", func() bool { return r.load(id).Session.Turn.State == session.TurnWorking })
 	r.flush(id, clock)
 	r.shown(ts, "Working for alice")
 	clock.Advance(time.Minute) // what the beginning cost is over
@@ -73,6 +74,7 @@ func busyThread(t testing.TB, events, seconds int) (calls, shown int) {
 		clock.Advance(time.Second / steps)
 	}
 	r.answered(id, ts, "Fixed.")
+	r.kept("the turn is over", func() bool { return r.load(id).Session.Turn == nil })
 	r.flush(id, clock)
 	r.shown(ts, "Done for alice", "Fixed.")
 	after := r.slack.Snapshot().Counts()
