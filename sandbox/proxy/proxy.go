@@ -34,7 +34,7 @@ const (
 // Config says what may be reached. The zero value is good.
 type Config struct {
 	Except   []string // host:port, reached wherever it is: GitHub's
-	Resolver Resolver // nil: the computer's
+	Resolver Resolver // nil: the computer's, by Go's own look-ups
 	Dial     func(ctx context.Context, network, address string) (net.Conn, error)
 	// Upstream is the proxy through which the bot itself reaches a target, as http.Transport's field Proxy; nil: none.
 	Upstream func(*http.Request) (*url.URL, error)
@@ -60,7 +60,8 @@ func New(c Config) (*Proxy, error) {
 		p.excepted[t] = true
 	}
 	if p.c.Resolver == nil {
-		p.c.Resolver = net.DefaultResolver
+		// Go's own: a look-up that C's library makes goes on, in a thread of the bot's, when nobody waits for it any more.
+		p.c.Resolver = &net.Resolver{PreferGo: true}
 	}
 	if p.c.Dial == nil {
 		p.c.Dial = new(net.Dialer).DialContext
