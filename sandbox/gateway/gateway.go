@@ -20,7 +20,7 @@ import (
 
 // Limits of what a session may do at once.
 const (
-	maxBody    = 64 << 20
+	maxBody    = 64 << 20 // of one call, and of all that are under way
 	maxStreams = 4
 	maxHeld    = 32  // calls that wait for the thread; they are no streams
 	retryAfter = "2" // seconds, of an answer that says to come again
@@ -104,6 +104,7 @@ func New(c Config) (*Gateway, error) {
 func (g *Gateway) Handler(id session.ID, send session.Send) http.Handler {
 	asker := &asker{g, id, send}
 	streams, held := make(chan struct{}, maxStreams), make(chan struct{}, maxHeld)
+	var taken atomic.Int64 // bytes of bodies
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		provider, rest, _ := strings.Cut(strings.TrimPrefix(r.URL.Path, "/model/"), "/")
 		up, ok := g.providers[provider]
@@ -121,6 +122,16 @@ func (g *Gateway) Handler(id session.ID, send session.Send) http.Handler {
 			return
 		}
 		defer leave()
+		size := r.ContentLength
+		if size < 0 || size > maxBody {
+			size = maxBody // it may be that long
+		}
+		free := sync.OnceFunc(func() { taken.Add(-size) })
+		defer free()
+		if taken.Add(size) > maxBody {
+			askAgain(w, provider, "Other calls of this session are too large for this one to run beside them.")
+			return
+		}
 		// Read whole: what is asked has to be looked at, and a proxy that answers while a body is still being read can cut answers short.
 		body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
 		if err != nil {
@@ -143,6 +154,7 @@ func (g *Gateway) Handler(id session.ID, send session.Send) http.Handler {
 		switch {
 		case errors.Is(err, session.ErrHeld):
 			leave()
+			free()
 			out, ok := take(held)
 			if !ok {
 				tooMany(w, provider, maxHeld)

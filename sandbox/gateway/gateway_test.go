@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"openinspect/sandbox/link"
 	"openinspect/session"
 	"openinspect/session/model"
 	"openinspect/session/model/modeltest"
@@ -194,6 +195,39 @@ func (s stalled) Read([]byte) (int, error) {
 	close(s.read)
 	<-s.letGo
 	return 0, io.ErrUnexpectedEOF
+}
+
+// What a session's calls keep in memory has a limit for all of them together. A call for which there is no room is not lost: the runner asks again.
+func TestBodiesHaveOneLimit(t *testing.T) {
+	r := newRig(t, hello)
+	h := r.gateway.Handler("abcdefghij", r.send)
+	ask := func(body io.Reader, size int64) *httptest.ResponseRecorder {
+		q := httptest.NewRequest("POST", "/model/anthropic/v1/messages", body)
+		q.ContentLength = size
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, q)
+		return w
+	}
+	first := stalled{make(chan struct{}), make(chan struct{})}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		ask(first, maxBody/2)
+	}()
+	<-first.read
+	for _, size := range []int64{maxBody/2 + 1, -1} {
+		if w := ask(strings.NewReader("{}"), size); w.Code != http.StatusServiceUnavailable || w.Header().Get(link.HeaderRestarting) == "" {
+			t.Errorf("%d bytes: %d %s", size, w.Code, w.Body)
+		}
+	}
+	if w := ask(strings.NewReader("{}"), maxBody/2); w.Code != http.StatusBadRequest { // it is looked at
+		t.Errorf("%d %s", w.Code, w.Body)
+	}
+	close(first.letGo)
+	<-done
+	if w := ask(strings.NewReader("{}"), -1); w.Code != http.StatusBadRequest {
+		t.Errorf("when the first has ended: %d %s", w.Code, w.Body)
+	}
 }
 
 // A sandbox that begins a call and sends nothing more does not keep the bot from stopping.
