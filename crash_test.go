@@ -43,9 +43,21 @@ func run(ctx context.Context, perish bool, k kill) (e *evening, o *outcome, err 
 	return e, o, errors.Join(err, e.close())
 }
 
+// undisturbed is what an evening comes to in which nothing is killed; perish as run has it.
+var undisturbed = map[bool]func() (*outcome, error){}
+
+func init() {
+	for _, perish := range []bool{false, true} {
+		undisturbed[perish] = sync.OnceValues(func() (*outcome, error) {
+			_, o, err := run(context.Background(), perish, kill{})
+			return o, err
+		})
+	}
+}
+
 // crashes plays evenings, a few at a time: under each name one with those kills. All must come to what an undisturbed one comes to.
 func crashes(t *testing.T, perish bool, evenings map[string]kill) {
-	_, want, err := run(t.Context(), perish, kill{})
+	want, err := undisturbed[perish]()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -65,12 +77,12 @@ func crashes(t *testing.T, perish bool, evenings map[string]kill) {
 				want, got = want.lasting(), got.lasting()
 			}
 			if d := diff(want, got); d != "" {
-				t.Errorf("%s, %d deaths:\n%s", name, e.deaths, d)
+				t.Errorf("%s, %d deaths:\n%s", name, e.deaths.Load(), d)
 			}
-			if e.deaths == 0 && evenings[name].moment != nil {
+			if e.deaths.Load() == 0 && evenings[name].moment != nil {
 				t.Errorf("%s: it was not", name)
 			}
-			t.Logf("%s: %d deaths", name, e.deaths)
+			t.Logf("%s: %d deaths", name, e.deaths.Load())
 		})
 	}
 	wg.Wait()
@@ -78,7 +90,7 @@ func crashes(t *testing.T, perish bool, evenings map[string]kill) {
 
 // TestCrash kills the bot at the commits of an evening: each evening's at one of them, right before it is durable or right after.
 func TestCrash(t *testing.T) {
-	from, to, step := 11, 250, 120
+	from, to, step := 131, 250, 250
 	if os.Getenv("TEST_LONG") == "1" {
 		from, step = 1, 1
 	}
@@ -94,7 +106,7 @@ func TestCrash(t *testing.T) {
 // TestCrashAgain kills the bot at every few commits of an evening, again and again.
 func TestCrashAgain(t *testing.T) {
 	evenings := map[string]kill{}
-	for _, at := range []string{"12", "13-", "17", "19-"} {
+	for _, at := range []string{"12", "13-", "19-"} {
 		evenings["killed at every commit "+at] = kill{at: slices.Repeat([]string{at}, 100)}
 	}
 	crashes(t, false, evenings)
@@ -103,7 +115,7 @@ func TestCrashAgain(t *testing.T) {
 // TestCrashWithSandboxes kills the bot and its sandboxes with it, as when a computer fails. A turn that was under way is run again, once.
 func TestCrashWithSandboxes(t *testing.T) {
 	evenings := map[string]kill{}
-	step := 90
+	step := 120
 	if os.Getenv("TEST_LONG") == "1" {
 		step = 3
 	}
@@ -118,16 +130,17 @@ type moment struct {
 	of, call string // slack, github or provider; what is called
 	n        int
 	long     bool // with TEST_LONG=1 only
+	box      bool // the sandboxes' runners are killed, not the bot
 }
 
 var moments = []moment{
-	{of: "slack", call: "chat.postMessage", n: 1}, {of: "slack", call: "chat.postMessage", n: 3, long: true}, {of: "slack", call: "chat.postMessage", n: 7},
+	{of: "slack", call: "chat.postMessage", n: 1, long: true}, {of: "slack", call: "chat.postMessage", n: 3, long: true}, {of: "slack", call: "chat.postMessage", n: 7},
 	{of: "slack", call: "chat.postMessage", n: 11, long: true}, {of: "slack", call: "files.completeUploadExternal", n: 2}, {of: "slack", call: "chat.postEphemeral", n: 1, long: true},
 	{of: "slack", call: "reactions.add", n: 2, long: true}, {of: "slack", call: "conversations.open", n: 1, long: true}, {of: "slack", call: "chat.update", n: 3, long: true},
 	{of: "github", call: "POST /login/device/code", n: 1, long: true}, {of: "github", call: "POST /login/oauth/access_token", n: 1},
 	{of: "github", call: "POST /app/installations/{id}/access_tokens", n: 2, long: true}, {of: "github", call: "DELETE /installation/token", n: 2, long: true},
-	{of: "github", call: "git git-receive-pack", n: 1, long: true}, {of: "github", call: "git git-receive-pack", n: 2}, {of: "github", call: "POST /repos/{owner}/{repo}/pulls", n: 1},
-	{of: "provider", call: "Create", n: 1}, {of: "provider", call: "Create", n: 2, long: true}, {of: "provider", call: "Snapshot", n: 1, long: true}, {of: "provider", call: "Destroy", n: 1},
+	{of: "github", call: "git git-receive-pack", n: 1, long: true}, {of: "github", call: "git git-receive-pack", n: 2, long: true}, {of: "github", call: "POST /repos/{owner}/{repo}/pulls", n: 1},
+	{of: "provider", call: "Create", n: 1}, {of: "provider", call: "Create", n: 2, long: true}, {of: "provider", call: "Snapshot", n: 1, long: true}, {of: "provider", call: "Destroy", n: 1, long: true},
 }
 
 // arm has the bot killed at that moment of the evening.
@@ -140,9 +153,15 @@ func (w moment) arm(e *evening) {
 		if call != w.call {
 			return
 		}
-		if calls++; calls == w.n {
-			e.running().kill()
+		if calls++; calls != w.n {
+			return
 		}
+		if !w.box {
+			e.running().kill() // the watch counts it
+			return
+		}
+		e.deaths.Add(1)
+		go e.sandboxes.KillAll() // the provider may be in the middle of this very call
 	}
 	switch w.of {
 	case "slack":
@@ -172,6 +191,24 @@ func TestCrashAfterTheCall(t *testing.T) {
 		}
 	}
 	crashes(t, false, evenings)
+}
+
+// boxMoments are while a sandbox boots, in mid-turn, between an answer and the collecting of its commits, and before and after a snapshot.
+var boxMoments = []moment{
+	{of: "provider", call: "Dial", n: 1}, {of: "slack", call: "chat.update", n: 2, long: true}, {of: "slack", call: "reactions.add", n: 2, long: true},
+	{of: "github", call: "POST /app/installations/{id}/access_tokens", n: 2}, {of: "github", call: "git git-upload-pack", n: 6, long: true},
+	{of: "provider", call: "Snapshot", n: 1}, {of: "provider", call: "Create", n: 2, long: true},
+}
+
+// TestSandboxKilled kills the runner, and the agent in it, at such moments. The turn is run again once, or what it left is collected.
+func TestSandboxKilled(t *testing.T) {
+	evenings := map[string]kill{}
+	for _, w := range boxMoments {
+		if w.box = true; !w.long || os.Getenv("TEST_LONG") == "1" {
+			evenings[fmt.Sprintf("sandboxes killed after %s of %s, number %d", w.call, w.of, w.n)] = kill{moment: &w}
+		}
+	}
+	crashes(t, true, evenings)
 }
 
 // TestFilesGone takes the sandbox's files away: before anything is pushed, and when there is a pull request. What the bot holds goes on, and
@@ -230,7 +267,7 @@ func TestFilesGone(t *testing.T) {
 	if got := strings.Join(authors, ", "); got != "Ada Lovelace, Bob Hopper, Ada Lovelace" {
 		t.Errorf("the branch has commits by %s", got)
 	}
-	close(e.over)
+	e.ending()
 	if err := e.close(); err != nil {
 		t.Error(err)
 	}

@@ -11,6 +11,7 @@ import (
 	"regexp"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"openinspect/bot/slacktest"
@@ -27,7 +28,7 @@ type evening struct {
 	*rig
 	kills    []string // of the bots to come, as envKill has them
 	perish   bool     // sandboxes end with their bot
-	deaths   int
+	deaths   atomic.Int32
 	channel  string
 	thread   string
 	newest   string         // of the card that cyd approves
@@ -36,16 +37,23 @@ type evening struct {
 	runs     map[string]int // how often the agent was given each prompt, by its first word
 	unlinked int            // how often cyd was told that her linking came to nothing
 	over     chan struct{}
+	once     sync.Once // closes over
 	watched  chan error
 }
 
 // newEvening makes one, with its bot running.
 func newEvening(perish bool, kills ...string) (*evening, error) {
+	return newEveningWith(nil, perish, kills...)
+}
+
+// newEveningWith makes one with settings beside the stage's.
+func newEveningWith(settings map[string]string, perish bool, kills ...string) (*evening, error) {
 	e := &evening{kills: kills, perish: perish, runs: map[string]int{}, over: make(chan struct{}), watched: make(chan error, 1)}
 	var err error
 	if e.rig, err = newRig(e.runner, "ada", "bob"); err != nil {
 		return nil, err
 	}
+	e.settings = settings
 	if err := e.next(); err != nil {
 		return nil, errors.Join(err, e.close())
 	}
@@ -87,6 +95,9 @@ func (e *evening) next() error {
 	return e.start(kill)
 }
 
+// ending has no bot started again from now on.
+func (e *evening) ending() { e.once.Do(func() { close(e.over) }) }
+
 // watch starts the bot again whenever it was killed, until the evening is over.
 func (e *evening) watch() error {
 	for {
@@ -99,7 +110,7 @@ func (e *evening) watch() error {
 		if s := bot.cmd.ProcessState.String(); s != "signal: killed" {
 			return fmt.Errorf("the bot ended by itself: %s", s)
 		}
-		e.deaths++
+		e.deaths.Add(1)
 		if e.perish {
 			e.sandboxes.KillAll()
 		}
@@ -346,7 +357,7 @@ func (e *evening) ends(ctx context.Context) (*outcome, error) {
 	if err := e.settled(ctx); err != nil {
 		return nil, err
 	}
-	close(e.over)
+	e.ending()
 	for {
 		if err := e.running().stop(ctx); err != nil {
 			return nil, err
