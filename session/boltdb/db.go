@@ -86,19 +86,22 @@ type Options struct {
 
 // DB is an open store. Its methods may be called from any goroutine.
 type DB struct {
-	bolt    *bbolt.DB
-	clock   session.Clock
-	keys    keys
-	blobs   blobs
-	disk    disk
-	apply   func(func(*bbolt.Tx) error) error // runs and commits a transaction
-	queue   chan *write
-	stop    chan struct{}
-	ended   chan struct{}
-	witness func(n uint64, durable bool)
-	commits uint64 // of the writer alone
-	closed  sync.Once
-	err     error // of closing
+	bolt        *bbolt.DB
+	clock       session.Clock
+	keys        keys
+	blobs       blobs
+	disk        disk
+	apply       func(func(*bbolt.Tx) error) error // runs and commits a transaction
+	queue       chan *write
+	stop        chan struct{}
+	ended       chan struct{}
+	witness     func(n uint64, durable bool)
+	commits     uint64 // of the writer alone
+	waitingLock sync.Mutex
+	waiting     map[string]waiting // what Pending returned last, by key
+
+	closed sync.Once
+	err    error // of closing
 }
 
 var _ session.Store = (*DB)(nil)

@@ -65,22 +65,50 @@ func (db *DB) Unpresented(ctx context.Context) ([]session.ID, error) {
 	return ids, wrap("boltdb.Unpresented", err)
 }
 
-// Pending returns the messages of which Slack does not have the newest version, less those it refused, in order.
+// Pending returns the messages of which Slack does not have the newest version, less those it refused, in order. Their Blocks are shared
+// with later calls and must not be changed.
 func (db *DB) Pending(ctx context.Context) ([]session.Message, error) {
 	const op = "boltdb.Pending"
-	var bodies [][]byte
+	// The outbox is read whenever a message was sent, and the others are the same then: only what is different is decoded.
+	db.waitingLock.Lock()
+	defer db.waitingLock.Unlock()
+	next := make(map[string]waiting, len(db.waiting))
+	var keys []string
 	err := db.view(ctx, func(tx *bbolt.Tx) error {
 		outbox := tx.Bucket(bOutbox)
 		return tx.Bucket(bPending).ForEach(func(_, key []byte) error {
-			bodies = append(bodies, bytes.Clone(outbox.Get(key)[8:]))
+			body := outbox.Get(key)[8:]
+			w, known := db.waiting[string(key)]
+			if !known || !bytes.Equal(w.body, body) {
+				w = waiting{body: bytes.Clone(body)}
+			}
+			keys = append(keys, string(key))
+			next[string(key)] = w
 			return nil
 		})
 	})
 	if err != nil {
 		return nil, wrap(op, err)
 	}
-	all, err := decodeAll[session.Message](bodies)
-	return all, wrap(op, err)
+	all := make([]session.Message, 0, len(keys))
+	for _, key := range keys {
+		w := next[key]
+		if w.message.Key == "" {
+			if w.message, err = decode[session.Message](w.body); err != nil {
+				return nil, wrap(op, err)
+			}
+			next[key] = w
+		}
+		all = append(all, w.message)
+	}
+	db.waiting = next
+	return all, nil
+}
+
+// waiting is a message of the outbox as it is stored, and decoded.
+type waiting struct {
+	body    []byte
+	message session.Message
 }
 
 // Sent records a delivery: that Slack has a version of the message, at ts unless empty; or, with failed, that it refused that
