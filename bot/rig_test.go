@@ -155,6 +155,11 @@ func (w *watched) tell() {
 	w.next = make(chan struct{})
 }
 
+func (w *watched) Commit(ctx context.Context, ready session.Ready) error {
+	defer w.tell()
+	return w.DB.Commit(ctx, ready)
+}
+
 func (w *watched) Sent(ctx context.Context, key string, version int64, ts, failed string) error {
 	defer w.tell()
 	if err := w.refuse("Sent"); err != nil {
