@@ -53,6 +53,11 @@ func arguments(dir, door, runner, agent string) []string {
 		"--proc", "/proc", "--dev", "/dev", "--tmpfs", "/tmp", "--tmpfs", "/run", "--tmpfs", "/var/tmp",
 		"--bind", dir, insideDir, "--chdir", insideDir + "/checkout",
 	}
+	if os.Getuid() == 0 {
+		// The kernel's settings are files of root's, and capabilities are not asked for: by one of them (core_pattern) a sandbox of a bot that runs as
+		// root could have a program run outside. Bubblewrap covers them only where it sees that they can be written to, which of directories it does not.
+		a = append(a, "--remount-ro", "/proc")
+	}
 	if door != "" {
 		a = append(a, "--ro-bind", door, insideDoor) // a socket takes connections there all the same
 	}

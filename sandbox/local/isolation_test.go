@@ -39,6 +39,7 @@ func TestHidden(t *testing.T) {
 		"the computer's keys":     {`find /etc/ -path '*/private/*' 2>/dev/null | wc -l`, "0"},
 		"capabilities":            {`grep CapEff /proc/self/status | cut -f2`, "0000000000000000"},
 		"writing programs":        {`touch /usr/x /etc/x /x /opt/openinspect 2>/dev/null && echo written || echo refused`, "refused"},
+		"the kernel's settings":   {`for f in sys/kernel/core_pattern sys/kernel/modprobe sys/vm/drop_caches irq/default_smp_affinity sysrq-trigger; do test -w /proc/$f && echo $f; done; true`, ""},
 		"host name":               {`hostname 2>/dev/null || cat /proc/sys/kernel/hostname`, "sandbox"},
 		"who it is":               {`echo $HOME $OPENINSPECT_SANDBOX; pwd`, "/sandbox/home /sandbox\n/sandbox/checkout"},
 		"what works":              {`echo a >f && git init -q . && git add f && git -c user.name=a -c user.email=a@b commit -qm m && git log --oneline | wc -l && touch /tmp/x ~/y && ls ~`, "1\ny"},
