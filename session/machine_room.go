@@ -40,6 +40,15 @@ func (m *Machine) want() {
 	m.place(m.terms.Place)
 }
 
+// replace starts a sandbox in the place of one that was lost in this very step, whose room it takes over. why is told where none may start.
+func (m *Machine) replace(why string) {
+	if reason := m.capped(); reason != "" {
+		m.failAll(why + reason)
+		return
+	}
+	m.start()
+}
+
 // place tells where in the line the session is.
 func (m *Machine) place(n int) {
 	m.s.Sandbox.Place = n
@@ -137,10 +146,7 @@ func (m *Machine) giveWay() {
 // idle puts away what nobody used for a while. One that still boots, though whoever wanted it is gone, may never come to an end by itself.
 func (m *Machine) idle() {
 	switch b := m.s.Sandbox; b.State {
-	case SandboxReady:
-		m.putAway("idle")
-	case SandboxBooting:
-		m.drop(EffectAttach)
+	case SandboxReady, SandboxBooting:
 		m.putAway("idle")
 	case SandboxSpawning:
 		m.s.IdleAt = m.at.Add(IdleAfter)

@@ -9,7 +9,7 @@ import (
 // start asks for a sandbox. The name and the start id are in the record that is committed before the provider is called.
 func (m *Machine) start() {
 	b := &m.s.Sandbox
-	again := b.Handle != (Handle{}) // the one that was lost: its directory is still there
+	again := b.Handle != (Handle{}) // the one that was lost: its directory is still there, and put away if this start fails
 	m.began()
 	b.Starts++
 	if !again {
@@ -24,7 +24,7 @@ func (m *Machine) start() {
 	default:
 		b.Mode = BootFresh
 	}
-	b.State, b.Handle = SandboxSpawning, Handle{}
+	b.State = SandboxSpawning
 	m.tell(Event{Kind: KindSandbox, Sandbox: &SandboxChange{State: SandboxSpawning, Name: b.Name}})
 	m.ask(Effect{Kind: EffectStart, Start: b.Start, Boot: &StartRequest{
 		Session: m.s.ID, Name: b.Name, Start: b.Start, Mode: b.Mode, Image: b.Image, Repo: m.s.Repo, Base: m.s.Base, Model: m.s.Model, Collected: m.s.Collected,
@@ -55,7 +55,7 @@ func (m *Machine) startFailed(in StartFailed) {
 	}
 	if b := &m.s.Sandbox; b.Image != "" && in.Err.Code == NotFound {
 		// What it was to begin from does not exist any more, and never will again.
-		b.Image = ""
+		b.Image, b.Handle = "", Handle{}
 		m.tell(Event{Kind: KindNote, Note: &Note{Kind: NoteNotice, Text: lostFiles}})
 		m.start()
 		return
@@ -223,7 +223,7 @@ func (m *Machine) lost(in Lost) {
 	switch {
 	case t == nil:
 	case t.State == TurnAnswered:
-		m.start() // to collect from
+		m.replace("The agent was done, but its sandbox was lost before what it did could be collected. ")
 	case t.Stopping:
 		m.endTurn(t.stopOutcome(), t.stopReason(), "")
 	case p == nil || p.Attempt+1 >= maxAttempts:
@@ -235,15 +235,16 @@ func (m *Machine) lost(in Lost) {
 		p.State = PromptQueued
 		m.s.Turn = &Turn{PromptID: t.PromptID, State: TurnStarted}
 		m.tell(Event{Kind: KindTurn, Turn: &TurnChange{State: TurnStarted, Reason: "The sandbox was lost; the turn starts again in a new one."}})
-		m.start()
+		m.replace("The sandbox was lost. ")
 	}
 	if b.State == SandboxLost { // nobody needs it now: what still runs of it is ended, what is left of it is kept
 		m.putAway("it was lost")
 	}
 }
 
-// putAway snapshots and ends the sandbox.
+// putAway snapshots and ends the sandbox. A link that is not up by now is not waited for: it would be one to a runner that is gone.
 func (m *Machine) putAway(reason string) {
+	m.drop(EffectAttach)
 	h := m.s.Sandbox.Handle
 	m.s.Sandbox.State, m.s.IdleAt = SandboxSnapshotting, time.Time{}
 	m.tell(Event{Kind: KindSandbox, Sandbox: &SandboxChange{State: SandboxSnapshotting, Name: m.s.Sandbox.Name, Reason: reason}})
@@ -263,6 +264,7 @@ func (m *Machine) suspended(in Suspended) {
 		}
 		b.Handle = Handle{}
 	case SandboxSnapshotting:
+		m.drop(EffectAttach) // of a bot that started meanwhile
 		if in.Image == "" {
 			m.tell(Event{Kind: KindNote, Note: &Note{Kind: NoteNotice, Text: lostFiles}})
 		}

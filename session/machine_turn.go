@@ -96,7 +96,7 @@ func (m *Machine) ready() {
 		if m.s.Sandbox.Since.IsZero() {
 			m.want()
 		} else {
-			m.start() // it was lost in this very step, and takes its room over
+			m.replace("The sandbox was lost. ")
 		}
 	case SandboxNone, SandboxStopped:
 		m.want()
@@ -262,7 +262,7 @@ func (m *Machine) stopTurn(by Person, reason string) {
 // stopByForce ends a turn whose runner did not stop it. The sandbox is put away with everything that runs in it; its files stay.
 func (m *Machine) stopByForce(t *Turn) {
 	if b := m.s.Sandbox; b.Handle != (Handle{}) && (b.State == SandboxReady || b.State == SandboxRunning || b.State == SandboxBooting) {
-		m.drop(EffectPrompt, EffectStop, EffectAttach)
+		m.drop(EffectPrompt, EffectStop)
 		m.putAway("the agent did not stop")
 	}
 	m.endTurn(t.stopOutcome(), t.stopReason()+" It was ended by force: the agent did not stop by itself. What it had not committed is still in its files.", "")
