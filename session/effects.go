@@ -10,8 +10,9 @@ import (
 // startTries is how often an effect that nobody else can bring forward is tried while the world is Unavailable, before it fails.
 const startTries = 5
 
-// collectTries is how often commits are tried to be collected, some ten minutes: a sandbox that was lost meanwhile may have to start again.
-const collectTries = 20
+// patientTries is how often commits are tried to be collected, and a sandbox to be put away, some ten minutes: one that was lost meanwhile may have
+// to start again, and one that cannot be put away is of more use to whoever waits for it as it is.
+const patientTries = 20
 
 // perform carries one effect out and returns the input that tells the outcome; nil when ctx ended first. It may have been done before a
 // crash: each call is idempotent by the ids in it.
@@ -37,12 +38,12 @@ func (a *actor) perform(ctx context.Context, e Effect) Input {
 		return outcome(ctx, err, Confirmed{Effect: e.ID}, func(Failure) Input { return Confirmed{Effect: e.ID} })
 	case EffectSuspend:
 		var image string
-		err := a.try(ctx, e, 0, func() (err error) { image, err = world.Suspend(ctx, a.id, *e.Suspend); return err })
+		err := a.try(ctx, e, patientTries, func() (err error) { image, err = world.Suspend(ctx, a.id, *e.Suspend); return err })
 		return outcome(ctx, err, Suspended{Effect: e.ID, Image: image}, func(f Failure) Input { return SuspendFailed{Effect: e.ID, Err: f} })
 	case EffectCollect:
 		var c *Changes
 		bundle := func(ctx context.Context, have []string) (io.ReadCloser, error) { return world.Bundle(ctx, a.id, have) }
-		err := a.try(ctx, e, collectTries, func() (err error) { c, err = a.hub.forge.Collect(ctx, *e.Collect, bundle); return err })
+		err := a.try(ctx, e, patientTries, func() (err error) { c, err = a.hub.forge.Collect(ctx, *e.Collect, bundle); return err })
 		return outcome(ctx, err, Collected{Effect: e.ID, Changes: c}, func(f Failure) Input {
 			return CollectFailed{Effect: e.ID, Err: f}
 		})

@@ -31,15 +31,40 @@ func TestCollectingGivesUp(t *testing.T) {
 	}
 	id := b.open()
 	b.answer(id)
-	for range 19 {
-		b.clock.Wait(1) // the pause before the next try
-		next, _ := b.clock.Next()
-		b.clock.Advance(next)
-	}
+	b.tries(20)
 	log := b.until(id, ended)
 	if end := log[len(log)-1].Turn; end.Outcome != session.PromptFailed || !strings.Contains(end.Reason, "GitHub does not answer. The agent's commits are still in the sandbox") {
 		t.Errorf("%+v", end)
 	}
+	if n := tries.Load(); n != 20 {
+		t.Errorf("%d tries", n)
+	}
+}
+
+// tries lets an effect that fails be tried so often.
+func (b *bench) tries(n int) {
+	for range n - 1 {
+		b.clock.Wait(1) // the pause before the next try
+		next, _ := b.clock.Next()
+		b.clock.Advance(next)
+	}
+}
+
+// A place that does not answer when a sandbox is to be put away does not keep its thread waiting for ever.
+func TestPuttingAwayGivesUp(t *testing.T) {
+	b := newBench(t)
+	var tries atomic.Int32
+	b.world.OnSuspend = func(session.Handle) (string, error) {
+		tries.Add(1)
+		return "", session.Errorf(session.Unavailable, "The provider does not answer.")
+	}
+	id := b.open()
+	b.answer(id)
+	b.until(id, ended)
+	b.send(id, session.RoomNeeded{})
+	b.prompt(id, "1.2")
+	b.tries(20)
+	b.until(id, func(e session.Event) bool { return working(e) && e.PromptID == "1.2" })
 	if n := tries.Load(); n != 20 {
 		t.Errorf("%d tries", n)
 	}
