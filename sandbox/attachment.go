@@ -227,9 +227,9 @@ func (a *attachment) weigh(err error) error {
 			if errors.Is(r.err, session.ErrStopped) {
 				return r
 			}
-		case session.Internal: // a defect, or an actor that has ended: not for ever
+		case session.Internal: // a defect: not for ever, and the session must not wait for what never comes
 			if a.strikes++; a.strikes >= maxStrikes {
-				return r
+				return &lost{"What the sandbox tells cannot be stored."}
 			}
 		case session.Invalid, session.NotFound, session.Conflict, session.Forbidden:
 			return r

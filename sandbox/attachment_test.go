@@ -98,6 +98,21 @@ func TestRefusedBatchComesAgain(t *testing.T) {
 	}
 }
 
+// What can never be stored does not come for ever, and its session does not wait for it: it is told that this runner is of no use.
+func TestUnstorableJournalIsLost(t *testing.T) {
+	b := attached(t)
+	b.refusing(func(in session.Input) error {
+		if _, ok := in.(session.Journaled); ok {
+			return session.Errorf(session.Internal, "no such event")
+		}
+		return nil
+	})
+	b.runner.Tell(text("one"))
+	if lost := next[session.Lost](b); lost.Start != "s1" || lost.Reason != "What the sandbox tells cannot be stored." {
+		t.Errorf("got %+v", lost)
+	}
+}
+
 // A session that does not want a runner any more is left alone.
 func TestConflictEndsAttachment(t *testing.T) {
 	b := attached(t)
