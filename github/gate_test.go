@@ -420,3 +420,18 @@ func TestGateAgainstHostileBundles(t *testing.T) {
 		})
 	}
 }
+
+// A bot that was itself started with lower limits keeps them, and works.
+func TestGitBelowALowerLimit(t *testing.T) {
+	within := newGit(t.TempDir()).local
+	for _, lower := range []string{"true", "ulimit -v 900000", "ulimit -t 30", "ulimit -v 900000 && ulimit -t 30"} {
+		cmd := exec.Command("/bin/sh", "-c", lower+` && exec /bin/sh -c "$@"`, "sh", bounded, "git", fmt.Sprint(within.memory>>10), fmt.Sprint(within.cpu.Seconds()), "version")
+		if out, err := cmd.CombinedOutput(); err != nil || !bytes.HasPrefix(out, []byte("git version")) {
+			t.Errorf("%s: %v\n%s", lower, err, out)
+		}
+	}
+	cmd := exec.Command("/bin/sh", "-c", bounded, "git", "no number", "60", "version")
+	if out, err := cmd.CombinedOutput(); err == nil {
+		t.Errorf("git ran without its limits: %s", out)
+	}
+}

@@ -39,8 +39,9 @@ func newGit(dir string) git {
 	return git{dir: dir, stall: 60, remote: bounds{10 * time.Minute, 10 * time.Minute, 4 << 30}, local: bounds{2 * time.Minute, time.Minute, 1 << 30}}
 }
 
-// bounded is a shell that sets limits on itself and becomes git.
-const bounded = `ulimit -v "$1" && ulimit -t "$2" && ulimit -c 0 && shift 2 && exec git "$@"`
+// bounded is a shell that sets limits on itself and becomes git. Where the bot itself was started with a lower limit, that one stays.
+const bounded = `bound() { ulimit "$1" "$2" 2>/dev/null || [ "$(ulimit "$1")" -le "$2" ]; }
+bound -v "$1" && bound -t "$2" && ulimit -c 0 && shift 2 && exec git "$@"`
 
 // command says how to run git once.
 type command struct {

@@ -3,8 +3,10 @@ package github
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -98,8 +100,15 @@ func TestBrokenBundle(t *testing.T) {
 			t.Errorf("%v", err)
 		}
 	}
+	left := filepath.Join(w.github.quarantineDir(w.request().Session), "held-1") // of a bot that was killed while it made a bundle
+	if err := os.MkdirAll(left, 0o700); err != nil {
+		t.Fatal(err)
+	}
 	if c, err := w.collect(); err != nil || c == nil {
 		t.Errorf("%+v %v", c, err)
+	}
+	if _, err := os.Stat(left); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("%s is still there: %v", left, err)
 	}
 }
 

@@ -98,7 +98,11 @@ func newIncoming(quarantine string) (*incoming, error) {
 	if err != nil {
 		return nil, session.Wrap("github.incoming", err)
 	}
-	for _, dir := range old {
+	held, err := filepath.Glob(filepath.Join(quarantine, "held-*"))
+	if err != nil {
+		return nil, session.Wrap("github.incoming", err)
+	}
+	for _, dir := range append(old, held...) {
 		if err := os.RemoveAll(dir); err != nil {
 			return nil, session.Wrap("github.incoming", err)
 		}

@@ -33,6 +33,9 @@ func (r *Redactor) clean(in Input) Input {
 	case CollectFailed:
 		in.Err.Message = r.String(in.Err.Message)
 		return in
+	case CollectDelayed:
+		in.Err.Message = r.String(in.Err.Message)
+		return in
 	case OpenFailed:
 		in.Err.Message = r.String(in.Err.Message)
 		return in
@@ -44,6 +47,12 @@ func (r *Redactor) clean(in Input) Input {
 		return in
 	case Lost:
 		in.Reason = r.String(in.Reason)
+		return in
+	case StartDelayed:
+		in.Reason = r.String(in.Reason)
+		return in
+	case Stalled:
+		in.Words = r.String(in.Words)
 		return in
 	case Proposed:
 		in.Proposal.Title, in.Proposal.Body = r.String(in.Proposal.Title), r.String(in.Proposal.Body)

@@ -17,7 +17,7 @@ const redacted = "[redacted]"
 // knows shapes alone. It may be used from many goroutines.
 //
 // Values are found as they are, in any case of these disguises, and in most combinations of them: with characters escaped as JSON and most
-// languages do (\u0068, \x68, \n, \"), or percent-encoded; with terminal colours and other control characters inside, zero bytes of UTF-16 among them; broken
+// languages do (\u0068, \x68, \n, \"), as HTML and Slack do (&amp;), or percent-encoded; with terminal colours and other control characters inside, zero bytes of UTF-16 among them; broken
 // over lines at any place, as a terminal wraps them; as base64 (both alphabets, at any offset, so also inside of a Basic header) and as hexadecimal
 // digits of either case, where they are long enough to tell. Of a value of many lines, such as a private key, every long line is a value too.
 //

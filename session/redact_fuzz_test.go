@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"html"
 	"net/url"
 	"strings"
 	"testing"
@@ -50,6 +51,12 @@ var disguises = map[string]func(s string, n int) string{
 			}
 		}
 		return b.String()
+	},
+	"html": func(s string, n int) string {
+		if n%2 == 0 {
+			return strings.NewReplacer("&", "&amp;", "<", "&lt;", ">", "&gt;").Replace(s) // as Slack writes it
+		}
+		return html.EscapeString(s)
 	},
 	"wrapped": func(s string, n int) string {
 		width := 1 + n%40
@@ -141,7 +148,7 @@ func TestRedactDisguised(t *testing.T) {
 // sown puts secrets in disguise into a text, where the bytes of where say.
 func sown(text string, where []byte) (full string, hidden []string) {
 	var b strings.Builder
-	names := []string{"plain", "json", "unicode", "percent", "wrapped", "coloured", "utf-16", "base64", "base64url", "hex"}
+	names := []string{"plain", "json", "unicode", "percent", "wrapped", "coloured", "utf-16", "base64", "base64url", "hex", "html"}
 	at := 0
 	for i := 0; i+2 < len(where) && i < 12; i += 3 {
 		next := at

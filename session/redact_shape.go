@@ -22,7 +22,7 @@ var shapes = []shape{
 	{anchors: followed("gh", lower, "_"), match: githubToken},
 	{anchors: []string{"gith"}, match: prefixed("github_pat_", 10, word)},
 	{anchors: followed("xox", lower, ""), match: slackToken},
-	{anchors: []string{"xapp"}, match: prefixed("xapp-", 10, wordDash)},
+	{anchors: []string{"xapp"}, match: appToken},
 	{anchors: followed("sk-", wordDash, ""), match: secretKey},
 	{anchors: []string{"AKIA"}, match: prefixed("AKIA", 12, upper)},
 	{anchors: []string{"ASIA"}, match: prefixed("ASIA", 12, upper)},
@@ -130,13 +130,18 @@ func prefixed(prefix string, least int, k class) func(string, int, bool) (int, i
 }
 
 // githubToken matches ghp_, gho_, ghu_, ghs_, ghr_, and whatever comes next. Installation tokens may be web tokens behind their prefix, with dots and
-// dashes.
+// dashes. Names in programs begin like it too, gha_cache_key and ghc_options: a token is drawn from capitals and digits as well.
 func githubToken(s string, i int, standing bool) (int, int) {
 	const prefix = len("ghx_")
-	to := run(s, i+prefix, word)
+	to := run(s[:min(len(s), i+maxLook)], i+prefix, word)
 	if !standing || to-i-prefix < 10 {
 		return 0, 0
 	}
+	figures, capitals := drawn(s[i+prefix : to])
+	if known := strings.IndexByte("pousr", s[i+2]) >= 0; known && !figures && !capitals || !known && !(figures && capitals) {
+		return 0, 0
+	}
+	to = run(s, to, word)
 	for to < len(s) && (s[to] == '.' || s[to] == '-') {
 		more := run(s, to+1, wordDash)
 		if more-to < 10 { // the end of a sentence, a file's extension
@@ -147,7 +152,15 @@ func githubToken(s string, i int, standing bool) (int, int) {
 	return i, to
 }
 
-// slackToken matches xoxb-, xoxp-, xoxe-, xoxe.xoxp-, …
+// drawn reports whether there are digits and capitals in s.
+func drawn(s string) (figures, capitals bool) {
+	for _, c := range []byte(s) {
+		figures, capitals = figures || digit.has(c), capitals || capital.has(c)
+	}
+	return figures, capitals
+}
+
+// slackToken matches xoxb-, xoxp-, xoxe-, xoxe.xoxp-, …; all have numbers in them, xoxb-your-token has not.
 func slackToken(s string, i int, standing bool) (int, int) {
 	j := i + len("xoxb")
 	if !standing || j >= len(s) {
@@ -159,11 +172,25 @@ func slackToken(s string, i int, standing bool) (int, int) {
 	if j >= len(s) || s[j] != '-' {
 		return 0, 0
 	}
-	to := run(s, j+1, wordDash)
-	if to-j < 10 {
+	return numbered(s, i, j+1)
+}
+
+// appToken matches Slack's xapp-1-….
+func appToken(s string, i int, standing bool) (int, int) {
+	const prefix = "xapp-"
+	if !standing || !strings.HasPrefix(s[i:], prefix) {
 		return 0, 0
 	}
-	return i, to
+	return numbered(s, i, i+len(prefix))
+}
+
+// numbered is a token that begins at i and whose rest, from j on, has a number in it.
+func numbered(s string, i, j int) (from, to int) {
+	to = run(s[:min(len(s), i+maxLook)], j, wordDash)
+	if figures, _ := drawn(s[j:to]); to-j < 9 || !figures {
+		return 0, 0
+	}
+	return i, run(s, to, wordDash)
 }
 
 // maxLook bounds how far is looked for what makes a token of something: a text of nothing but beginnings must not cost the square of its length.
@@ -208,8 +235,13 @@ func webToken(s string, i int, standing bool) (int, int) {
 
 const pemBegin, pemEnd, pemDashes = "-----BEGIN ", "-----END ", "-----"
 
-// maxPEMTitle bounds what stands between the dashes of a PEM block's first and last line.
-const maxPEMTitle = 60
+// Bounds of a PEM block: of what stands between the dashes of its first and last line, of how far behind the first its key begins, and how many
+// digits of base64 in a row make one. Programs name the first line to look for it, and what follows it there is code.
+const (
+	maxPEMTitle  = 60
+	maxPEMHead   = 256
+	minPEMDigits = 40
+)
 
 // pemBlock matches a private key from its first line to its last, or to the end of the text when that is missing; i is behind the first dashes.
 func pemBlock(s string, i int, _ bool) (int, int) {
@@ -234,15 +266,35 @@ func pem(s string, i int) (end int, key, sure bool) {
 	if !strings.HasSuffix(title, "PRIVATE KEY") {
 		return 0, false, true
 	}
-	j := strings.Index(s[begin:], pemEnd)
+	from := begin + len(title) + len(pemDashes)
+	const most = maxPEMHead + minPEMDigits
+	head, _, ended := strings.Cut(s[from:min(len(s), from+most+len(pemEnd))], pemEnd)
+	if head = head[:min(len(head), most)]; !hasKey(head) {
+		return 0, false, ended || len(head) == most
+	}
+	j := strings.Index(s[from:], pemEnd)
 	if j < 0 {
 		return len(s), true, false
 	}
-	j += begin + len(pemEnd)
+	j += from + len(pemEnd)
 	if k := strings.Index(s[j:min(len(s), j+maxPEMTitle+len(pemDashes))], pemDashes); k >= 0 {
 		return j + k + len(pemDashes), true, true
 	}
 	return len(s), true, false
+}
+
+// hasKey reports whether enough digits of base64 stand in a row.
+func hasKey(s string) bool {
+	n := 0
+	for _, c := range []byte(s) {
+		if n++; !alnum.has(c) && c != '+' && c != '/' && c != '=' {
+			n = 0
+		}
+		if n == minPEMDigits {
+			return true
+		}
+	}
+	return false
 }
 
 // maxBetween bounds what stands between the parts of an Authorization header.
@@ -256,6 +308,9 @@ func authorization(s string, i int, _ bool) (int, int) {
 	}
 	begin := i + len(rest)
 	j := runOf(s, begin, "\"'\\: =[\t")
+	if strings.Trim(s[begin:j], " \t") == "" { // words: “Authorization Basic guide”
+		return 0, 0
+	}
 	scheme := run(s[:min(len(s), j+len("bearer")+1)], j, alnum)
 	switch strings.ToLower(s[j:scheme]) {
 	case "bearer", "basic", "token":
@@ -264,6 +319,9 @@ func authorization(s string, i int, _ bool) (int, int) {
 	}
 	from := runOf(s, scheme, " \t")
 	if from == scheme || j-begin > maxBetween || from-scheme > maxBetween {
+		return 0, 0
+	}
+	if from < len(s) && strings.IndexByte("${", s[from]) >= 0 || strings.HasPrefix(s[from:], "%s") { // a variable's name
 		return 0, 0
 	}
 	to := from

@@ -21,9 +21,11 @@ var tokenShapes = map[string]string{
 	"openai old":    "sk" + "-abcdefghij0123456789abcdefghij",
 	"aws":           "AKIA" + "IOSFODNN7EXAMPLE",
 	"web token":     "eyJ" + "hbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0In0.abc-DEF_123",
-	"private key":   "-----BEGIN RSA " + "PRIVATE KEY-----\nMIIEow\nIBAAKC\n-----END RSA PRIVATE KEY-----",
-	"cut key":       "-----BEGIN " + "PRIVATE KEY-----\nMIIEow\nIBAAKC",
+	"private key":   "-----BEGIN RSA " + "PRIVATE KEY-----\n" + pemLine + "\nIBAAKC\n-----END RSA PRIVATE KEY-----",
+	"cut key":       "-----BEGIN " + "PRIVATE KEY-----\n" + pemLine + "\nIBAAKC",
 }
+
+const pemLine = "MIIEowIBAAKCAQEAx0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJK"
 
 func TestRedactShapes(t *testing.T) {
 	var r Redactor
@@ -49,6 +51,10 @@ func TestRedactAuthorization(t *testing.T) {
 		`{\"Authorization\": \"Bearer hidden\"}`:         `{\"Authorization\": \"Bearer [redacted]\"}`,
 		"Authorization is needed for the bearer of this": "Authorization is needed for the bearer of this",
 		"Authorization: Bearer [redacted]":               "Authorization: Bearer [redacted]",
+		`Authorization: Bearer $TOKEN or ${TOKEN}`:       `Authorization: Bearer $TOKEN or ${TOKEN}`,
+		`Sprintf("Authorization: Bearer %s", t)`:         `Sprintf("Authorization: Bearer %s", t)`,
+		"The Authorization basic settings":               "The Authorization basic settings",
+		`set_header Authorization "Bearer abcdefg";`:     `set_header Authorization "Bearer [redacted]";`,
 	} {
 		if got := r.String(in); got != want {
 			t.Errorf("%q became %q, want %q", in, got, want)
@@ -61,9 +67,18 @@ func TestRedactLeavesWords(t *testing.T) {
 	for _, s := range []string{
 		"", "task-management-system-2024-for-everybody", "risk-adjusted", "the highest_priority thing", "ghp_short", "sk-learn and sk-image",
 		"-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----", "eyJust.kidding", "AKIARA", "abc", "hunter2", "commit 3f786850e387550fdab836ed7e6dc881de23001b",
+		"gha_cache_key_prefix: x", "ghc_version_options", "func gho_handler_for_all()", "ghp_your_token_here", "files:\nghx_\nsome_long_file_name", "xoxb-your-token-here",
+		"xapp-your-app-token", "xoxo-hugs-and-kisses",
+		"if strings.HasPrefix(s, \"-----BEGIN RSA " + "PRIVATE KEY-----\") {\n\treturn parse(s)\n}\n" + strings.Repeat("more of the program\n", 20) + pemLine,
+		"-----BEGIN " + "PRIVATE KEY-----\n…\n-----END PRIVATE KEY-----\n" + pemLine,
+		"550e8400-e29b-41d4-a716-446655440000", "h1:47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=", "a=1&b=2 &amp; <b>", "C:\\users\\new\\test",
+		"![x](data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg==)",
 	} {
 		if got := r.String(s); got != s {
 			t.Errorf("%q became %q", s, got)
+		}
+		if at := FindToken(s); at >= 0 {
+			t.Errorf("%q would be refused in a commit", s)
 		}
 	}
 }
@@ -249,7 +264,7 @@ func BenchmarkRedactClean(b *testing.B) {
 // Text that is nothing but beginnings of tokens must not take the square of its length.
 func BenchmarkRedactHostile(b *testing.B) {
 	r := NewRedactor(planted...)
-	for _, piece := range []string{"sk-", "eyJ-", "ghp_", "-----BEGIN ", "authorization", "\\u0073k-", "\x1b[", "AKIA\n", planted[0][:20]} {
+	for _, piece := range []string{"sk-", "eyJ-", "ghp_", "xoxb-", "xapp-", "-----BEGIN ", "-----BEGIN PRIVATE KEY-----", "authorization", "\\u0073k-", "\x1b[", "AKIA\n", planted[0][:20]} {
 		s := strings.Repeat(piece, (256<<10)/len(piece))
 		b.Run(strings.Trim(strconv.QuoteToASCII(piece), `"`), func(b *testing.B) {
 			b.SetBytes(int64(len(s)))

@@ -1,6 +1,7 @@
 package session
 
 import (
+	"strings"
 	"sync"
 	"unicode/utf8"
 )
@@ -73,9 +74,15 @@ var telling = func() (t [256]bool) {
 	for c := range 0x20 {
 		t[c] = c != '\t'
 	}
-	t[0x7f], t['\\'], t['%'] = true, true, true
+	t[0x7f], t['\\'], t['%'], t['&'] = true, true, true, true
 	return t
 }()
+
+// entities are how HTML and Slack write what is markup to them.
+var entities = []struct {
+	name  string
+	means rune
+}{{"&amp;", '&'}, {"&lt;", '<'}, {"&gt;", '>'}, {"&quot;", '"'}, {"&#34;", '"'}, {"&#39;", '\''}}
 
 // unit reads what stands at i: the character it means, or -1 for nothing, and how many bytes it takes.
 func unit(s string, i int) (c rune, size int) {
@@ -101,6 +108,12 @@ func unit(s string, i int) (c rune, size int) {
 	case rest[0] == '%':
 		if c := hexed(rest, 1, 2); c >= 0 {
 			return shown(c), 3
+		}
+	case rest[0] == '&':
+		for _, e := range entities {
+			if strings.HasPrefix(rest, e.name) {
+				return e.means, len(e.name)
+			}
 		}
 	case rest[0] == 0x1b && len(rest) > 1 && rest[1] == '[': // ECMA-48, 5.4: a control sequence
 		end := runOf(rest, 2, "0123456789:;<=>?")
