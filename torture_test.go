@@ -78,7 +78,7 @@ func TestTorture(t *testing.T) {
 	}()
 	r.settings[envClock], r.settings[envForge], r.settings["INSPECT_LOG_LEVEL"] = fmt.Sprintf("fast %d", begun.UnixNano()), "none", "info"
 	r.settings["INSPECT_MAX_SANDBOXES"], r.settings[envStarts] = "100", "1000000" // half of the threads have room
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute+time.Duration(*tortureEvents)*30*time.Millisecond)
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute+time.Duration(*tortureEvents)*30*time.Millisecond)
 	defer cancel()
 	if err := errors.Join(r.start(""), r.connected(ctx)); err != nil {
 		t.Fatal(err)
@@ -113,7 +113,7 @@ func TestTorture(t *testing.T) {
 		}
 	}
 	w.calm()
-	for until := time.Now().Add(90 * time.Second); !people.settled() && time.Now().Before(until); {
+	for until := time.Now().Add(3 * time.Minute); !people.settled() && time.Now().Before(until); {
 		s.slack.Redeliver()
 		if !people.wait(ctx, 200*time.Millisecond) {
 			break
