@@ -216,7 +216,7 @@ func (a *attachment) take(ctx context.Context, body io.ReadCloser, at session.Cu
 
 // pass sends a batch on: events are committed before the deltas that came after them are shown.
 func (a *attachment) pass(ctx context.Context, batch []told, at *session.Cursor, earlier bool) error {
-	var events []session.Event
+	events := make([]session.Event, 0, len(batch))
 	flush := func() error {
 		if len(events) == 0 {
 			return nil
@@ -230,7 +230,7 @@ func (a *attachment) pass(ctx context.Context, batch []told, at *session.Cursor,
 	}
 	for _, t := range batch {
 		if t.delta == nil {
-			events = append(events, t.event)
+			events = append(events, *t.event)
 			at.N = t.n
 			continue
 		}
@@ -281,7 +281,7 @@ func (a *attachment) read(in *intake, r io.Reader, n int64, earlier bool) error 
 			a.told(l.Event)
 			a.m.c.Redactor.Event(l.Event)
 			l.Event.Seq = 0
-			t.event = *l.Event
+			t.event = l.Event
 		}
 		if err := in.put(t, len(line)); err != nil {
 			return err

@@ -31,7 +31,7 @@ type intake struct {
 // told is one thing a runner told: an event with its number, or a delta.
 type told struct {
 	n     int64
-	event session.Event
+	event *session.Event
 	delta *session.Delta
 }
 
