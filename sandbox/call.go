@@ -46,10 +46,7 @@ func (m *Manager) Prompt(ctx context.Context, id session.ID, d session.Delivery)
 	if err != nil {
 		return session.Wrap(op, err)
 	}
-	a.mu.Lock()
-	a.prompt = d.ID
-	a.mu.Unlock()
-	a.begun()
+	a.begun(d.ID)
 	return session.Wrap(op, a.post(ctx, l, "http://runner/prompts", d))
 }
 

@@ -23,12 +23,15 @@ func (a *attachment) progressed() {
 	a.progress = now
 }
 
-// begun notes that the runner is given a prompt.
-func (a *attachment) begun() {
-	a.progressed()
+// begun notes that the runner is given a prompt. To be given it once more is no progress: a runner that never takes it would not be judged.
+func (a *attachment) begun(prompt string) {
+	now := a.m.c.Clock.Now()
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.turn = true
+	if a.prompt != prompt || !a.turn {
+		a.progress = now
+	}
+	a.prompt, a.turn = prompt, true
 }
 
 // told notes an event of the runner's.

@@ -55,6 +55,19 @@ func TestStalledTurn(t *testing.T) {
 	}
 }
 
+// A runner that answers, but never takes the prompt it is offered again and again, is told of too.
+func TestPromptNeverTaken(t *testing.T) {
+	b := begun(t)
+	b.runner.Refuse("POST /prompts", link.Problem{Code: session.Unavailable, Message: "not yet"})
+	b.passes("it is told", func() bool {
+		if err := b.Prompt(b.ctx, id, session.Delivery{ID: "1.2", Text: "go on"}); session.CodeOf(err) != session.Unavailable {
+			t.Fatal(err)
+		}
+		return len(b.inputs) > 0
+	})
+	next[session.Stalled](b)
+}
+
 // What moves is waited for: a tool that runs, a model call, the commit of what was left, a boot.
 func TestMovingTurn(t *testing.T) {
 	for name, claim := range map[string]func(*link.Status){

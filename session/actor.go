@@ -179,11 +179,11 @@ func (a *actor) carryOut(ctx context.Context, e Effect) {
 		in := a.perform(ctx, e)
 		for in != nil && ctx.Err() == nil {
 			err := a.send(ctx, in)
-			if err == nil || CodeOf(err) != Unavailable || errors.Is(err, ErrStopped) {
+			if err == nil || ctx.Err() != nil || errors.Is(err, ErrStopped) {
 				return
 			}
 			a.hub.report(a.id, "effect "+e.ID, err)
-			if !a.hub.pause(ctx, time.Second) { // the disk refused; what happened must not be forgotten
+			if CodeOf(err) != Unavailable || !a.hub.pause(ctx, time.Second) { // the disk refused; what happened must not be forgotten
 				return
 			}
 		}

@@ -315,3 +315,38 @@ func TestStartIsPutOff(t *testing.T) {
 		t.Errorf("told %q", got)
 	}
 }
+
+// An outcome that the store can never take is the operator's to know: nothing else would say why the session stands still.
+func TestOutcomeThatCannotBeStoredIsReported(t *testing.T) {
+	w := newTown(t, 1)
+	w.stop()
+	reports := make(chan string, 1)
+	w.hub = func(c session.HubConfig) session.HubConfig {
+		c.Report = func(_ session.ID, op string, err error) { reports <- op + ": " + string(session.CodeOf(err)) }
+		return c
+	}
+	var broken atomic.Bool
+	w.store.Fail = func(method string) error {
+		if method == "Commit" && broken.Load() {
+			return session.Errorf(session.Internal, "It cannot be encoded.")
+		}
+		return nil
+	}
+	asked := make(chan struct{})
+	w.world.OnStart = func(r session.StartRequest) (session.Handle, error) {
+		<-asked
+		return session.Handle{Provider: "test", Name: r.Name, ID: r.Start}, nil
+	}
+	w.open()
+	w.ask("1.0", "1.1")
+	broken.Store(true)
+	close(asked)
+	select {
+	case got := <-reports:
+		if got != "effect e1: internal" {
+			t.Errorf("reported %q", got)
+		}
+	case <-time.After(time.Minute): // ends a failing test
+		t.Error("nothing was reported")
+	}
+}
