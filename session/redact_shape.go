@@ -130,15 +130,15 @@ func prefixed(prefix string, least int, k class) func(string, int, bool) (int, i
 }
 
 // githubToken matches ghp_, gho_, ghu_, ghs_, ghr_, and whatever comes next. Installation tokens may be web tokens behind their prefix, with dots and
-// dashes. Names in programs begin like it too, gha_cache_key and ghc_options: a token is drawn from capitals and digits as well.
+// dashes. Names in programs begin like it too, gha_cache_key and ghc_options: a token is drawn from capitals and digits as well, or is one long word.
 func githubToken(s string, i int, standing bool) (int, int) {
 	const prefix = len("ghx_")
 	to := run(s[:min(len(s), i+maxLook)], i+prefix, word)
 	if !standing || to-i-prefix < 10 {
 		return 0, 0
 	}
-	figures, capitals := drawn(s[i+prefix : to])
-	if known := strings.IndexByte("pousr", s[i+2]) >= 0; known && !figures && !capitals || !known && !(figures && capitals) {
+	figures, capitals, long := drawn(s[i+prefix : to])
+	if known := strings.IndexByte("pousr", s[i+2]) >= 0; known && !figures && !capitals && !long || !known && !(figures && capitals) {
 		return 0, 0
 	}
 	to = run(s, to, word)
@@ -152,12 +152,20 @@ func githubToken(s string, i int, standing bool) (int, int) {
 	return i, to
 }
 
-// drawn reports whether there are digits and capitals in s.
-func drawn(s string) (figures, capitals bool) {
+// longWord is how many letters and digits in a row are no name of a program's.
+const longWord = 20
+
+// drawn reports whether there are digits, capitals and a long word in s.
+func drawn(s string) (figures, capitals, long bool) {
+	n := 0
 	for _, c := range []byte(s) {
 		figures, capitals = figures || digit.has(c), capitals || capital.has(c)
+		if n++; !alnum.has(c) {
+			n = 0
+		}
+		long = long || n >= longWord
 	}
-	return figures, capitals
+	return figures, capitals, long
 }
 
 // slackToken matches xoxb-, xoxp-, xoxe-, xoxe.xoxp-, …; all have numbers in them, xoxb-your-token has not.
@@ -184,10 +192,10 @@ func appToken(s string, i int, standing bool) (int, int) {
 	return numbered(s, i, i+len(prefix))
 }
 
-// numbered is a token that begins at i and whose rest, from j on, has a number in it.
+// numbered is a token that begins at i and whose rest, from j on, has a number or a long word in it.
 func numbered(s string, i, j int) (from, to int) {
 	to = run(s[:min(len(s), i+maxLook)], j, wordDash)
-	if figures, _ := drawn(s[j:to]); to-j < 9 || !figures {
+	if figures, _, long := drawn(s[j:to]); to-j < 9 || !figures && !long {
 		return 0, 0
 	}
 	return i, run(s, to, wordDash)

@@ -11,6 +11,8 @@ import (
 // The tokens are put together here so that no scanner takes this file for a leak.
 var tokenShapes = map[string]string{
 	"github":        "ghp" + "_0123456789abcdefghijABCDEFGHIJ012345",
+	"github dull":   "ghp" + "_aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa",
+	"slack dull":    "xoxb" + "-aaaaaaaaaaaaaaaaaaaaaaaa",
 	"github server": "ghs" + "_abcdefghij0123456789",
 	"github fine":   "github" + "_pat_11ABCDE0123456789_abcdefghijk",
 	"slack bot":     "xoxb" + "-1234567890-abcdefghijkl",
