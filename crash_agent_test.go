@@ -122,9 +122,12 @@ func (e *evening) playReal(ctx context.Context) (*outcome, error) {
 // TestCrashRealAgent kills the bot at a few commits of a session with the real agent in a sandbox on this computer, and then the agent.
 func TestCrashRealAgent(t *testing.T) {
 	box := isolation(t)
-	ctx, cancel := context.WithTimeout(t.Context(), 5*waitLimit)
-	defer cancel()
-	e := realEvening(t, box)
+	bounded := func(t *testing.T) context.Context {
+		ctx, cancel := context.WithTimeout(t.Context(), 2*waitLimit)
+		t.Cleanup(cancel)
+		return ctx
+	}
+	e, ctx := realEvening(t, box), bounded(t)
 	want, err := e.playReal(ctx)
 	if err != nil {
 		t.Fatal(err)
@@ -140,7 +143,7 @@ func TestCrashRealAgent(t *testing.T) {
 	for _, part := range parts {
 		at := strconv.FormatInt(max(1, commits*part/11), 10)
 		t.Run("killed at commit "+at, func(t *testing.T) {
-			e := realEvening(t, box, at)
+			e, ctx := realEvening(t, box, at), bounded(t)
 			got, err := e.playReal(ctx)
 			if err != nil {
 				t.Fatal(err)
@@ -154,7 +157,7 @@ func TestCrashRealAgent(t *testing.T) {
 		})
 	}
 	t.Run("the agent is killed", func(t *testing.T) {
-		e := realEvening(t, box)
+		e, ctx := realEvening(t, box), bounded(t)
 		m, err := e.stage.slack.As("ada").Mention(stageChannel, "work slowly")
 		if err != nil {
 			t.Fatal(err)

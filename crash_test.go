@@ -16,6 +16,7 @@ import (
 
 	"openinspect/bot/slacktest"
 	"openinspect/github/githubtest"
+	"openinspect/session/boltdb"
 )
 
 // kill says when the bots of an evening are killed: each one at a commit, as envKill has it, or one of them at a moment.
@@ -38,6 +39,20 @@ func run(ctx context.Context, perish bool, k kill) (e *evening, o *outcome, err 
 		o, err = e.ends(ctx)
 	}
 	if err != nil {
+		e.ending()
+		e.running().dump()
+		for _, d := range e.stage.slack.Snapshot().Deliveries() {
+			if !d.Acked {
+				err = fmt.Errorf("%w\nSlack sent %d times, and never heard of it (%s): %s", err, d.Sends, d.Failed, d.Payload)
+			}
+		}
+		err = errors.Join(err, e.store(func(db *boltdb.DB) error {
+			inbox, err := db.Inbox(context.Background())
+			for _, r := range inbox {
+				err = errors.Join(err, fmt.Errorf("in the inbox: %s", r.Payload))
+			}
+			return err
+		}))
 		err = fmt.Errorf("%w\n--- thread\n%s--- bot\n%s", err, e.stage.slack.Render(e.channel, e.thread), e.log())
 	}
 	return e, o, errors.Join(err, e.close())

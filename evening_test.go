@@ -390,5 +390,5 @@ func (e *evening) log() string {
 	if err != nil {
 		return err.Error()
 	}
-	return string(b[max(0, len(b)-5000):])
+	return string(b[max(0, len(b)-50_000):])
 }

@@ -95,6 +95,12 @@ func (b *botProcess) stop(ctx context.Context) error {
 	}
 }
 
+// dump has a bot that does not do what it should log where its goroutines are, and ends it.
+func (b *botProcess) dump() {
+	_ = b.cmd.Process.Signal(syscall.SIGQUIT) // it may have ended
+	<-b.done
+}
+
 func (b *botProcess) kill() {
 	_ = b.cmd.Process.Kill() // it may have ended
 	<-b.done
