@@ -233,6 +233,12 @@ func TestFilesGone(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	defer func() {
+		e.ending()
+		if err := e.close(); err != nil {
+			t.Error(err)
+		}
+	}()
 	ctx, cancel := context.WithTimeout(t.Context(), waitLimit)
 	defer cancel()
 	err = func() error {
@@ -281,9 +287,5 @@ func TestFilesGone(t *testing.T) {
 	}
 	if got := strings.Join(authors, ", "); got != "Ada Lovelace, Bob Hopper, Ada Lovelace" {
 		t.Errorf("the branch has commits by %s", got)
-	}
-	e.ending()
-	if err := e.close(); err != nil {
-		t.Error(err)
 	}
 }
