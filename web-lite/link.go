@@ -59,7 +59,8 @@ func (s *Server) mac(id session.ID, expiry []byte) []byte {
 // check returns when the token expires, if it is this session's and has not.
 func (s *Server) check(id session.ID, token string) (time.Time, bool) {
 	b, err := base64.RawURLEncoding.Strict().DecodeString(token)
-	if err != nil || len(b) != tokenSize || !id.Valid() {
+	// Line breaks are left out in decoding; a token has one form.
+	if err != nil || len(b) != tokenSize || len(token) != base64.RawURLEncoding.EncodedLen(tokenSize) || !id.Valid() {
 		return time.Time{}, false
 	}
 	if !hmac.Equal(s.mac(id, b[:8]), b[8:]) {

@@ -168,6 +168,7 @@ func FuzzToken(f *testing.F) {
 	good := s.token(id, sessiontest.Epoch.Add(time.Hour))
 	f.Add(good, string(id))
 	f.Add(good+"=", string(id))
+	f.Add(good[:20]+"\n"+good[20:], string(id))
 	f.Add(good, "bbbbbbbbbb")
 	f.Add("", "")
 	f.Fuzz(func(t *testing.T, token, of string) {

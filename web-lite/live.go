@@ -55,10 +55,13 @@ func (s *Server) serveLive(w http.ResponseWriter, r *http.Request) {
 	if err != nil {
 		return // it has answered
 	}
-	defer func() { _ = conn.CloseNow() }()
 	conn.SetReadLimit(readLimit)
-	v := &viewer{server: s, id: id, conn: conn, gone: conn.CloseRead(r.Context()), caughtUp: st.Session.Seq}
-	v.end(v.run(after, expiry, reset))
+	// The request's own goroutine ends here, and with it everything net/http keeps for a request; its context would end too.
+	v := &viewer{server: s, id: id, conn: conn, gone: conn.CloseRead(context.Background()), caughtUp: st.Session.Seq}
+	go func() {
+		defer func() { _ = conn.CloseNow() }()
+		v.end(v.run(after, expiry, reset))
+	}()
 }
 
 // origins returns the pattern of the public URL's origin: behind a proxy the request may name another host. The request's own host is
