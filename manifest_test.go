@@ -39,6 +39,12 @@ type manifest struct {
 			Hint        string `yaml:"usage_hint"`
 			Escape      bool   `yaml:"should_escape"`
 		} `yaml:"slash_commands"`
+		Shortcuts []struct {
+			Name        string `yaml:"name"`
+			Type        string `yaml:"type"`
+			Callback    string `yaml:"callback_id"`
+			Description string `yaml:"description"`
+		} `yaml:"shortcuts"`
 	} `yaml:"features"`
 	OAuth struct {
 		Scopes struct {
@@ -83,6 +89,15 @@ func TestManifest(t *testing.T) {
 	if c := m.Features.Commands; len(c) != 1 || c[0].Command != bot.Command {
 		t.Errorf("commands: %+v", c)
 	}
+	var shortcuts []string
+	for _, s := range m.Features.Shortcuts {
+		shortcuts = append(shortcuts, s.Callback)
+		// Slack's limits: 24 and 150 characters.
+		if s.Type != "message" || s.Name == "" || len([]rune(s.Name)) > 24 || s.Description == "" || len([]rune(s.Description)) > 150 {
+			t.Errorf("shortcut: %+v", s)
+		}
+	}
+	same("shortcuts", shortcuts, bot.Shortcuts)
 	if h := m.Features.Home; h.Home || !h.Messages || h.ReadOnly {
 		t.Errorf("app home: %+v; only direct messages are handled", h)
 	}

@@ -97,6 +97,8 @@ type Users interface {
 	User(ctx context.Context, slack string) (session.User, error)
 	Channel(ctx context.Context, id string) (session.Channel, error)
 	PutChannel(ctx context.Context, c session.Channel) error
+	Preferences(ctx context.Context, slack string) (session.Preferences, error)
+	PutPreferences(ctx context.Context, p session.Preferences) error
 }
 
 // Awake finds sessions in which something waits.

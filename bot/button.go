@@ -29,7 +29,7 @@ type press struct {
 }
 
 // key identifies a press, which Slack may send more than once; "" for what is no press of a button of ours.
-func (p press) key() string {
+func (p *press) key() string {
 	if p.Type != "block_actions" || len(p.Actions) != 1 || p.User.ID == "" || p.Container.Channel == "" {
 		return ""
 	}
@@ -41,14 +41,16 @@ func (p press) key() string {
 }
 
 // lane is the thread that the message with the button is in.
-func (p press) lane() string {
+func (p *press) lane() string {
 	if p.Container.Thread != "" {
 		return p.Container.Channel + ":" + p.Container.Thread
 	}
 	return p.Container.Channel + ":" + p.Container.TS
 }
 
-func (p press) place() place { return place{channel: p.Container.Channel, thread: p.Container.Thread} }
+func (p *press) place() place { return place{channel: p.Container.Channel, thread: p.Container.Thread} }
+
+func (p *press) from() (string, place) { return p.User.ID, p.place() }
 
 // Ids of our buttons.
 const (
@@ -77,8 +79,10 @@ func button(m session.Message, id, label string, style slack.Style) slack.BlockE
 	return b
 }
 
+func (p *press) carryOut(ctx context.Context, b *Bot) error { return b.pressed(ctx, p) }
+
 // pressed carries out a press.
-func (b *Bot) pressed(ctx context.Context, p press) error {
+func (b *Bot) pressed(ctx context.Context, p *press) error {
 	key, at := p.key(), p.place()
 	if key == "" {
 		return nil

@@ -14,9 +14,15 @@ type command struct {
 	User    string `json:"user_id"`
 	Channel string `json:"channel_id"`
 	Trigger string `json:"trigger_id"` // unique
+
+	redacted bool // a secret was in the text
 }
 
-const commandHelp = "`/inspect channel repo owner/name`: the repository of this channel's requests that name none; `none` forgets it\n" +
+// commands are the first words that are no task.
+var commands = []string{"link", "unlink", "channel", "help"}
+
+const commandHelp = "`/inspect fix the flaky checkout test`: start a session with this task here\n" +
+	"`/inspect channel repo owner/name`: the repository of this channel's requests that name none; `none` forgets it\n" +
 	"`/inspect link`: link your GitHub account, so that pull requests and commits carry your name\n" +
 	"`/inspect unlink`: forget it\n" +
 	"`/inspect help`: this text\n"
@@ -52,8 +58,15 @@ func (b *Bot) command(ctx context.Context, c command) error {
 	case word(0) == "" || word(0) == "help":
 		return b.whisper(ctx, key, at, c.User, commandHelp+b.help())
 	}
-	text := "I do not know " + code("/inspect "+session.OneLine(c.Text, 100)) + "; a task by slash command is not available yet, so nothing was started. To start one, mention me with the task.\n"
-	return b.whisper(ctx, key, at, c.User, text+commandHelp+b.help())
+	if len(words) == 1 {
+		text := "I do not know " + code("/inspect "+session.OneLine(c.Text, 100)) + ", and it is too short for a task, so nothing was started."
+		if near := session.Nearest(word(0), commands, 1); len(near) > 0 {
+			text += " Did you mean " + code("/inspect "+near[0]) + "?"
+		}
+		return b.whisper(ctx, key, at, c.User, text+"\n"+commandHelp+b.help())
+	}
+	task := plain(c.Text, func(user string) string { return b.nameOf(ctx, user) })
+	return b.onBehalf(ctx, request{key: key, by: by, at: at, words: task, redacted: c.redacted})
 }
 
 func (b *Bot) commandLink(ctx context.Context, by session.Person, at place, key string) error {

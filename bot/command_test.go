@@ -32,7 +32,6 @@ func TestCommands(t *testing.T) {
 		{"channel repo acme/web", "Requests in this channel that name no repository are about `acme/web` from now on."},
 		{"channel repo", "This channel's repository is `acme/web`."},
 		{"unlink", "No GitHub account is linked to you."},
-		{"fix the login", "I do not know `/inspect fix the login`; a task by slash command is not available yet, so nothing was started."},
 	} {
 		r.command("alice", "general", c.text)
 		r.told("alice", c.want)

@@ -12,6 +12,8 @@
 //	thread.go     what was said in a thread before and while its session opened
 //	reaction.go   ✅ on a card, 🛑 on a turn
 //	command.go    /inspect
+//	shortcut.go   message shortcuts, and the form that one opens (form.go)
+//	behalf.go     a request that is no message is posted in its author's name, and then is one
 //	link.go       linking a GitHub account
 //	who.go        who may act
 //	repository.go which repository a session works on

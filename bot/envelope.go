@@ -92,12 +92,12 @@ func (b *Bot) concerns(ctx context.Context, f frame) (r session.Received, lane s
 		}
 		return r, "command:" + c.User, nil
 	case interactive:
-		var p press
-		if lenient(f.Payload, &p) != nil || p.key() == "" {
+		i := readInteraction(f.Payload)
+		if i == nil {
 			return session.Received{}, "", nil
 		}
-		r.Key = p.key()
-		return r, p.lane(), nil
+		r.Key = i.key()
+		return r, i.lane(), nil
 	case eventsAPI:
 	default:
 		return session.Received{}, "", nil

@@ -30,7 +30,8 @@ type event struct {
 	Edited      *struct {
 		User string `json:"user"`
 	} `json:"edited,omitempty"`
-	Files []file `json:"files,omitempty"`
+	Files       []file       `json:"files,omitempty"`
+	Attachments []attachment `json:"attachments,omitempty"`
 
 	Reaction string `json:"reaction,omitempty"`
 	ItemUser string `json:"item_user,omitempty"`
@@ -40,7 +41,8 @@ type event struct {
 		TS      string `json:"ts,omitempty"`
 	} `json:"item,omitzero"`
 
-	redacted bool // a secret was in the text
+	redacted bool   // a secret was in the text
+	about    string // ts of the message that it is about, of requests that came by a form
 }
 
 type file struct {
@@ -63,10 +65,22 @@ func isDirect(channel string) bool { return len(channel) > 0 && channel[0] == 'D
 
 // redact takes secrets out of an event before it is stored.
 func (b *Bot) redact(r session.Received) session.Received {
-	var p payload
-	if r.Kind == eventsAPI && lenient(r.Payload, &p) == nil {
-		r.Redacted = b.cfg.Redactor.String(p.Event.Text) != p.Event.Text
+	words := ""
+	switch r.Kind {
+	case eventsAPI:
+		var p payload
+		_ = lenient(r.Payload, &p)
+		words = p.Event.Text
+	case slashCommands:
+		var c command
+		_ = lenient(r.Payload, &c)
+		words = c.Text
+	case interactive:
+		if s, ok := readInteraction(r.Payload).(*submission); ok {
+			words = s.value(inputPrompt)
+		}
 	}
+	r.Redacted = b.cfg.Redactor.String(words) != words
 	r.Payload = b.cfg.Redactor.JSON(r.Payload)
 	return r
 }
@@ -118,14 +132,18 @@ func (b *Bot) process(ctx context.Context, r session.Received) error {
 		if err := lenient(r.Payload, &c); err != nil {
 			return nil
 		}
+		c.redacted = r.Redacted
 		return b.command(ctx, c)
 	}
 	if r.Kind == interactive {
-		var p press
-		if err := lenient(r.Payload, &p); err != nil {
+		i := readInteraction(r.Payload)
+		if i == nil {
 			return nil
 		}
-		return b.pressed(ctx, p)
+		if s, ok := i.(*submission); ok {
+			s.redacted = r.Redacted
+		}
+		return i.carryOut(ctx, b)
 	}
 	var p payload
 	if err := lenient(r.Payload, &p); err != nil {
@@ -160,9 +178,12 @@ func (b *Bot) apologise(ctx context.Context, r session.Received, cause error) er
 		return b.whisper(ctx, "sorry/"+r.Key, place{channel: c.Channel}, c.User, escape(text))
 	}
 	if r.Kind == interactive {
-		var p press
-		_ = lenient(r.Payload, &p)
-		return b.whisper(ctx, "sorry/"+r.Key, p.place(), p.User.ID, escape(text))
+		i := readInteraction(r.Payload)
+		if i == nil {
+			return nil
+		}
+		user, at := i.from()
+		return b.whisper(ctx, "sorry/"+r.Key, at, user, escape(text))
 	}
 	var p payload
 	_ = lenient(r.Payload, &p)

@@ -35,6 +35,8 @@ var methods = map[string][]string{
 	"reactions.remove":             {"reactions:write"},
 	"users.info":                   {"users:read"},
 	"users.list":                   {"users:read"},
+	"views.open":                   nil,
+	"views.update":                 nil,
 }
 
 // Scopes returns the scopes of the bot token, sorted.

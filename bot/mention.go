@@ -7,6 +7,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"openinspect/session"
 )
@@ -68,17 +69,9 @@ func (b *Bot) message(ctx context.Context, e event) error {
 	if !e.spoken() || e.User == b.self.user {
 		return nil
 	}
-	var c conversation
-	id, err := b.cfg.Sessions.Find(ctx, b.thread(e))
-	if err == nil {
-		c.id = id
-		c.state, err = b.cfg.Sessions.Load(ctx, id)
-	}
-	if err != nil && session.CodeOf(err) != session.NotFound {
-		return session.Wrap("bot.message", err)
-	}
-	if gone, ok := errors.AsType[*session.Removed](err); ok {
-		c = conversation{gone: gone}
+	c, err := b.conversation(ctx, e)
+	if err != nil {
+		return err
 	}
 	words := withoutUs(e.Text, b.self.user)
 	if !b.addressed(e, c) || strings.HasPrefix(strings.ToLower(words), "!aside") {
@@ -149,7 +142,11 @@ func (b *Bot) prompt(ctx context.Context, e event, c conversation, at place, aut
 	if !c.fresh() {
 		usual = c.state.Session.Model
 	}
+	forwarded := b.forwarded(ctx, e)
 	text, o, refusal := readOptions(text, usual, b.cfg.ModelAvailable)
+	if text == "" && forwarded != "" && len(e.Files) == 0 {
+		text = "Do what the forwarded message asks for."
+	}
 	answering := !c.fresh() && c.state.Session.Await == session.AwaitRepository
 	key := e.Channel + "/" + e.TS
 	if told, err := b.told(ctx, "refused/"+key); told || err != nil {
@@ -185,6 +182,16 @@ func (b *Bot) prompt(ctx context.Context, e event, c conversation, at place, aut
 		if len(e.Files) == 0 {
 			e.Files = files
 		}
+	} else if e.about != "" {
+		quoted, err := b.pointedAt(ctx, e)
+		if err != nil {
+			return err
+		}
+		p.Context = quoted
+	}
+	p.Context = strings.TrimSpace(p.Context + "\n" + forwarded)
+	if room := session.MaxPromptText - utf8.RuneCountInString(p.Text); room > 0 {
+		p.Context, _ = cut(p.Context, room) // the request itself comes first
 	}
 	return b.send(ctx, e, c.id, at, p)
 }

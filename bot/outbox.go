@@ -40,6 +40,7 @@ type sender struct {
 	doubt   map[string]string        // by key: the lane of a post that may be in Slack already
 	direct  map[string]string        // by user: the channel of the direct conversation
 	started bool
+	changed chan struct{} // closed when a call was recorded, and made anew
 }
 
 type retry struct {
@@ -51,7 +52,7 @@ func (s *sender) init(b *Bot) {
 	*s = sender{
 		bot: b, awake: make(chan struct{}, 1), busy: map[string]chan struct{}{}, posts: map[string]*pace{},
 		edits: pace{every: workspaceEdits, burst: editBurst}, edited: map[string]time.Time{}, blocked: map[string]time.Time{},
-		retries: map[string]retry{}, doubt: map[string]string{}, direct: map[string]string{},
+		retries: map[string]retry{}, doubt: map[string]string{}, direct: map[string]string{}, changed: make(chan struct{}),
 	}
 }
 
@@ -258,6 +259,24 @@ func (s *sender) settle(ctx context.Context, channel string) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.started && !slices.Contains(slices.Collect(maps.Values(s.doubt)), channel)
+}
+
+// sent waits until Slack has a message of the outbox, or has refused it for good, and returns it.
+func (s *sender) sent(ctx context.Context, key string) (session.Message, error) {
+	for {
+		s.mu.Lock()
+		changed := s.changed
+		s.mu.Unlock()
+		m, err := s.bot.store.Message(ctx, key)
+		if err != nil || m.TS != "" || m.Failed != "" {
+			return m, session.Wrap("bot.sent", err)
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return m, ctx.Err()
+		}
+	}
 }
 
 // tidy forgets what is long past, so that the maps do not grow with every message ever sent. s.mu is held.

@@ -57,6 +57,8 @@ func (s *sender) send(ctx context.Context, m session.Message, doubt bool) {
 	s.mu.Lock()
 	delete(s.retries, m.Key)
 	delete(s.doubt, m.Key)
+	close(s.changed)
+	s.changed = make(chan struct{})
 	s.mu.Unlock()
 }
 

@@ -13,11 +13,10 @@ import (
 	"openinspect/session"
 )
 
-// What of a thread is quoted to the agent when it is called into one: the newest messages that fit.
+// What of a thread is quoted to the agent when it is called into one: the message that opened it and the newest.
 const (
-	maxQuoted     = 30
-	maxQuote      = 2_000 // characters of one message
-	maxQuotedText = 8_000 // of all
+	maxQuoted = 20
+	maxQuote  = 1_024 // characters of one message
 )
 
 // readThread reads the thread a session was opened in, once. Events come in any order, so what was said after the message that opened
@@ -48,7 +47,22 @@ func (b *Bot) readThread(ctx context.Context, e event) (quoted string, files []f
 			}
 		}
 	}
-	return b.quote(ctx, before), files, nil
+	quoted, err = b.quote(ctx, e.about, before)
+	return quoted, files, err
+}
+
+// pointedAt quotes the message that a request is about, where the agent knows the rest of the thread already.
+func (b *Bot) pointedAt(ctx context.Context, e event) (string, error) {
+	said, err := b.replies(ctx, e)
+	if err != nil {
+		if session.CodeOf(err) == session.Unavailable {
+			return "", err
+		}
+		b.logger.Warn("reading a thread; the agent gets the request alone", "channel", e.Channel, "thread", e.root(), "error", err)
+		return "", nil
+	}
+	said = slices.DeleteFunc(said, func(m slack.Message) bool { return m.Timestamp != e.about })
+	return b.quote(ctx, e.about, said)
 }
 
 func (b *Bot) replies(ctx context.Context, e event) ([]slack.Message, error) {
@@ -77,6 +91,9 @@ func (b *Bot) late(ctx context.Context, opened event, m slack.Message) error {
 	for _, f := range m.Files {
 		e.Files = append(e.Files, file{f.Name})
 	}
+	for _, a := range m.Attachments {
+		e.Attachments = append(e.Attachments, attachment{Share: a.IsShare, Unfurl: a.IsMsgUnfurl, Author: a.AuthorID, Name: a.AuthorName, Text: a.Text, Fallback: a.Fallback})
+	}
 	if !e.spoken() || e.User == b.self.user {
 		return nil
 	}
@@ -96,25 +113,77 @@ func (b *Bot) late(ctx context.Context, opened event, m slack.Message) error {
 	return nil
 }
 
-// quote writes messages down for the agent, each with its author's name.
-func (b *Bot) quote(ctx context.Context, said []slack.Message) string {
+// quote writes messages down for the agent, each with its author's name; the one that the request is about stands out, if there is one.
+// What guests said is left out, and that it is.
+func (b *Bot) quote(ctx context.Context, about string, said []slack.Message) (string, error) {
 	var lines []string
-	room := maxQuotedText
-	for _, m := range slices.Backward(said) {
-		if m.User == b.self.user || strings.TrimSpace(m.Text) == "" {
+	guests := 0
+	for i, m := range said {
+		ours := m.User == b.self.user && m.Timestamp != about
+		if ours || i > 0 && i < len(said)-maxQuoted && m.Timestamp != about {
+			continue
+		}
+		text := plain(m.Text, func(user string) string { return b.nameOf(ctx, user) })
+		for _, a := range m.Attachments {
+			if a.IsShare || text == "" { // a forwarded message, or an alert of another app's that has no text of its own
+				text = strings.TrimSpace(text + "\n" + plain(cmp.Or(a.Text, a.Fallback), func(user string) string { return b.nameOf(ctx, user) }))
+			}
+		}
+		if text == "" {
 			continue
 		}
 		name := session.OneLine(cmp.Or(m.Username, m.BotID), 80)
 		if m.User != "" {
-			name = b.nameOf(ctx, m.User)
+			who, err := b.person(ctx, m.User)
+			switch {
+			case err != nil:
+				return "", err
+			case who.guest && !b.cfg.AllowGuests:
+				guests++
+				continue
+			}
+			name = who.name
 		}
-		text, _ := cut(plain(m.Text, func(user string) string { return b.nameOf(ctx, user) }), maxQuote)
-		line := fmt.Sprintf("%s: %s", name, text)
-		if room -= len([]rune(line)) + 1; room < 0 || len(lines) == maxQuoted {
-			break
+		text, _ = cut(text, maxQuote)
+		line := name + ": " + text
+		if m.Timestamp == about {
+			line = "(The request is about this message:) " + line
 		}
 		lines = append(lines, line)
 	}
-	slices.Reverse(lines)
+	if guests > 0 {
+		lines = append(lines, fmt.Sprintf("(Messages of guests are left out: %d.)", guests))
+	}
+	return strings.Join(lines, "\n"), nil
+}
+
+// attachment is what Slack attaches to a message: a forwarded message, among other things.
+type attachment struct {
+	Share    bool   `json:"is_share,omitempty"`
+	Unfurl   bool   `json:"is_msg_unfurl,omitempty"`
+	Author   string `json:"author_id,omitempty"`
+	Name     string `json:"author_name,omitempty"`
+	Text     string `json:"text,omitempty"`
+	Fallback string `json:"fallback,omitempty"`
+}
+
+// maxForwarded is how many forwarded messages of one message are passed on.
+const maxForwarded = 10
+
+// forwarded quotes the messages that somebody forwarded with theirs.
+func (b *Bot) forwarded(ctx context.Context, e event) string {
+	var lines []string
+	for _, a := range e.Attachments {
+		text := plain(cmp.Or(a.Text, a.Fallback), func(user string) string { return b.nameOf(ctx, user) })
+		if !a.Share || text == "" || len(lines) == maxForwarded {
+			continue
+		}
+		name := session.OneLine(a.Name, 80)
+		if a.Author != "" {
+			name = b.nameOf(ctx, a.Author)
+		}
+		text, _ = cut(text, maxQuote)
+		lines = append(lines, "(Forwarded:) "+cmp.Or(name, "somebody")+": "+text)
+	}
 	return strings.Join(lines, "\n")
 }

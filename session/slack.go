@@ -2,6 +2,7 @@ package session
 
 import (
 	"encoding/json"
+	"slices"
 	"time"
 )
 
@@ -67,6 +68,28 @@ type User struct {
 	Slack    string    `json:"slack"`
 	GitHub   *Identity `json:"github,omitempty"`
 	LinkedAt time.Time `json:"linked_at,omitzero"`
+}
+
+// Preferences are what a Slack user wants unless they say otherwise, and where they were last.
+type Preferences struct {
+	Slack    string            `json:"slack"`
+	Model    string            `json:"model,omitempty"` // provider/model; empty: the workspace's
+	Effort   string            `json:"effort,omitempty"`
+	Branches map[string]string `json:"branches,omitempty"` // by owner/name: the branch that work starts from
+	Recent   []ID              `json:"recent,omitempty"`   // sessions they prompted in, newest first, at most MaxRecent
+}
+
+// MaxRecent is how many sessions are remembered of a person.
+const MaxRecent = 20
+
+// Visited puts a session first in what is recent, and reports whether that changed anything.
+func (p *Preferences) Visited(id ID) bool {
+	if len(p.Recent) > 0 && p.Recent[0] == id {
+		return false
+	}
+	recent := append([]ID{id}, slices.DeleteFunc(slices.Clone(p.Recent), func(old ID) bool { return old == id })...)
+	p.Recent = recent[:min(len(recent), MaxRecent)]
+	return true
 }
 
 // SecretChange stores a secret under its key, or forgets it if Value is nil, in the transaction of something else.

@@ -92,6 +92,7 @@ var methods = map[string]method{
 	"users.lookupByEmail":          {work: (*Server).usersLookupByEmail},
 	"views.open":                   {work: (*Server).viewsOpen},
 	"views.publish":                {work: (*Server).viewsPublish},
+	"views.update":                 {work: (*Server).viewsUpdate},
 }
 
 func (s *Server) serveMethod(w http.ResponseWriter, r *http.Request) {

@@ -73,6 +73,19 @@ func (n *Snapshot) RenderMessage(r Rendering, m Message) string {
 	return out.String()
 }
 
+// RenderView returns a modal or a home tab, block after block: a menu with what is chosen, or what stands in its place.
+func (n *Snapshot) RenderView(r Rendering, v View) string {
+	p := &painter{snap: n, Rendering: r}
+	var out strings.Builder
+	for _, b := range v.Blocks {
+		out.WriteString(p.block(b) + "\n")
+	}
+	if t, ok := v.raw["submit"].(map[string]any); ok {
+		out.WriteString("[" + p.text(t) + "]\n")
+	}
+	return out.String()
+}
+
 // painter renders one message.
 type painter struct {
 	snap *Snapshot

@@ -98,6 +98,24 @@ func (s *Server) viewsOpen(a args) (obj, error) {
 	return obj{"view": s.wireView(v, obj{})}, nil
 }
 
+func (s *Server) viewsUpdate(a args) (obj, error) {
+	old := s.views[a["view_id"]]
+	switch {
+	case old == nil || old.Closed:
+		return nil, refuse("not_found")
+	case a["hash"] != "" && a["hash"] != old.hash:
+		return nil, refuse("hash_conflict")
+	}
+	v, err := s.parseView(a["view"], "modal")
+	if err != nil {
+		return nil, err
+	}
+	v.ID, v.User = old.ID, old.User
+	s.views[v.ID] = v
+	s.tell(Change{Kind: ViewOpened, User: v.User, ViewID: v.ID})
+	return obj{"view": s.wireView(v, obj{})}, nil
+}
+
 func (s *Server) showView(v *View) {
 	s.views[v.ID] = v
 	s.viewOrder = append(s.viewOrder, v.ID)

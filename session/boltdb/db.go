@@ -16,7 +16,7 @@
 //	users        people; identities (GitHub id → Slack user) is its index
 //	blobs        SHA-256 of a large event → how many logs refer to it, its size; the bytes lie in the directory blobs beside the file
 //	removed      sessions that retention removed → when, after how many days, and whether their thread was rooted
-//	channels, secrets, audit, meta (what sandboxes lived is under lived/DAY there, in nanoseconds)
+//	channels, preferences (of people), secrets, audit, meta (what sandboxes lived is under lived/DAY there, in nanoseconds)
 //
 // A file of an older layout is brought up to date when it is opened (migrate.go). When the disk refuses, nothing is acknowledged, and
 // the store goes on by itself once there is room again (disk.go).
@@ -60,6 +60,7 @@ var (
 	bUsers       = []byte("users")
 	bIdentities  = []byte("identities")
 	bChannels    = []byte("channels")
+	bPreferences = []byte("preferences")
 	bSecrets     = []byte("secrets")
 	bBlobs       = []byte("blobs")
 	bRemoved     = []byte("removed")
@@ -69,7 +70,7 @@ var (
 
 var buckets = [][]byte{
 	bSessions, bOpen, bThreads, bUnpresented, bInbox, bSeen, bOutbox, bPending, bPosted,
-	bUsers, bIdentities, bChannels, bSecrets, bBlobs, bRemoved, bAudit, bMeta,
+	bUsers, bIdentities, bChannels, bPreferences, bSecrets, bBlobs, bRemoved, bAudit, bMeta,
 }
 
 // Options are what a store needs besides its path.

@@ -138,3 +138,30 @@ func (db *DB) PutChannel(ctx context.Context, c session.Channel) error {
 	}
 	return wrap("boltdb.PutChannel", err)
 }
+
+// Preferences returns what a Slack user wants.
+func (db *DB) Preferences(ctx context.Context, slack string) (session.Preferences, error) {
+	var body []byte
+	err := db.view(ctx, func(tx *bbolt.Tx) error {
+		if body = bytes.Clone(tx.Bucket(bPreferences).Get([]byte(slack))); body == nil {
+			return session.Errorf(session.NotFound, "%s has no preferences", slack)
+		}
+		return nil
+	})
+	if err != nil {
+		return session.Preferences{}, wrap("boltdb.Preferences", err)
+	}
+	p, err := decode[session.Preferences](body)
+	return p, wrap("boltdb.Preferences", err)
+}
+
+// PutPreferences stores what a Slack user wants.
+func (db *DB) PutPreferences(ctx context.Context, p session.Preferences) error {
+	body, err := encode(p)
+	if err == nil {
+		err = db.update(ctx, func(tx *bbolt.Tx) error {
+			return tx.Bucket(bPreferences).Put([]byte(p.Slack), body)
+		})
+	}
+	return wrap("boltdb.PutPreferences", err)
+}

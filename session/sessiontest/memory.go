@@ -32,6 +32,7 @@ type Memory struct {
 	order       uint64
 	users       map[string]session.User
 	channels    map[string]session.Channel
+	preferences map[string]session.Preferences
 	secrets     map[string][]byte
 	audit       []session.AuditRecord
 	removed     map[session.ID]session.Removed
@@ -63,6 +64,7 @@ func NewStore() *Memory {
 		outbox:      map[string]session.Message{},
 		users:       map[string]session.User{},
 		channels:    map[string]session.Channel{},
+		preferences: map[string]session.Preferences{},
 		secrets:     map[string][]byte{},
 		removed:     map[session.ID]session.Removed{},
 		stamps:      map[string]time.Time{},

@@ -111,6 +111,33 @@ func (m *Memory) PutChannel(ctx context.Context, c session.Channel) error {
 	return nil
 }
 
+// Preferences implements People.
+func (m *Memory) Preferences(ctx context.Context, slack string) (session.Preferences, error) {
+	end, err := m.begin(ctx, "Preferences")
+	if err != nil {
+		return session.Preferences{}, err
+	}
+	defer end()
+	p, ok := m.preferences[slack]
+	if !ok {
+		return session.Preferences{}, session.Errorf(session.NotFound, "%s has no preferences", slack)
+	}
+	p.Branches, p.Recent = maps.Clone(p.Branches), slices.Clone(p.Recent)
+	return p, nil
+}
+
+// PutPreferences implements People.
+func (m *Memory) PutPreferences(ctx context.Context, p session.Preferences) error {
+	end, err := m.begin(ctx, "PutPreferences")
+	if err != nil {
+		return err
+	}
+	defer end()
+	p.Branches, p.Recent = maps.Clone(p.Branches), slices.Clone(p.Recent)
+	m.preferences[p.Slack] = p
+	return nil
+}
+
 // PutSecret implements Secrets. Nothing is sealed in memory.
 func (m *Memory) PutSecret(ctx context.Context, key string, value []byte) error {
 	end, err := m.begin(ctx, "PutSecret")

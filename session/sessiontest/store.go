@@ -70,6 +70,8 @@ type People interface {
 	UnlinkUser(ctx context.Context, slack string, secrets ...session.SecretChange) error
 	Channel(ctx context.Context, id string) (session.Channel, error)
 	PutChannel(ctx context.Context, c session.Channel) error
+	Preferences(ctx context.Context, slack string) (session.Preferences, error)
+	PutPreferences(ctx context.Context, p session.Preferences) error
 }
 
 // Secrets are values nobody may read on the disk.

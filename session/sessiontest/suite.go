@@ -43,6 +43,7 @@ func TestStore(t *testing.T, open func(t *testing.T, clock session.Clock) Store)
 		{"users", testUsers},
 		{"linking", testLinking},
 		{"channels", testChannels},
+		{"preferences", testPreferences},
 		{"secrets", testSecrets},
 		{"audit", testAudit},
 		{"audited", testAudited},

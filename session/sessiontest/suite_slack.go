@@ -286,6 +286,23 @@ func testChannels(s *suite) {
 	same(s, "channel", must(s.Channel(s.ctx, "C1"))(s), c)
 }
 
+func testPreferences(s *suite) {
+	_, err := s.Preferences(s.ctx, "U1")
+	s.is(err, session.NotFound)
+	p := session.Preferences{Slack: "U1", Model: "anthropic/claude-opus-4-5", Effort: "high", Branches: map[string]string{"acme/web": "dev"}}
+	for _, id := range []session.ID{"aaaaaaaaaa", "bbbbbbbbbb", "aaaaaaaaaa"} {
+		p.Visited(id)
+	}
+	same(s, "recent", p.Recent, []session.ID{"aaaaaaaaaa", "bbbbbbbbbb"})
+	s.ok(s.PutPreferences(s.ctx, p))
+	s.reopen()
+	same(s, "preferences", must(s.Preferences(s.ctx, "U1"))(s), p)
+	_, err = s.Preferences(s.ctx, "U2")
+	s.is(err, session.NotFound)
+	s.ok(s.PutPreferences(s.ctx, session.Preferences{Slack: "U1"}))
+	same(s, "preferences", must(s.Preferences(s.ctx, "U1"))(s), session.Preferences{Slack: "U1"})
+}
+
 func testSecrets(s *suite) {
 	_, err := s.Secret(s.ctx, "user/1")
 	s.is(err, session.NotFound)

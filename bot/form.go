@@ -1,0 +1,286 @@
+package bot
+
+import (
+	"context"
+	"strings"
+	"time"
+
+	"github.com/slack-go/slack"
+
+	"openinspect/session"
+	"openinspect/session/model"
+)
+
+// The form's callback id, and the ids of its inputs: of a block and of the element in it.
+const (
+	formInspect = "inspect_form"
+	inputRepo   = "repo"
+	inputBranch = "branch"
+	inputModel  = "model"
+	inputPrompt = "prompt"
+)
+
+// formAbout is what a form carries from its opening to its submission, in private_metadata. It does not pass through the person's hands.
+type formAbout struct {
+	Channel string `json:"channel"`
+	Root    string `json:"root"`  // of the thread
+	About   string `json:"about"` // ts of the message
+}
+
+// openForm opens the form of a shortcut: at once and empty, because a trigger is good for three seconds and GitHub or Slack may take longer,
+// then with what it asks.
+func (b *Bot) openForm(ctx context.Context, s *shortcut) error {
+	opened, err := b.api.OpenViewContext(ctx, s.Trigger, modal("", "", section("One moment…")))
+	switch code := refusalOf(err); {
+	case strings.HasSuffix(code, "_trigger_id"):
+		return b.tell(ctx, s.key(), s.User.ID, "I was too slow to open the form; nothing was started. Use the shortcut again.")
+	case err != nil:
+		return b.outside("views.open", err)
+	}
+	view, err := b.form(ctx, s)
+	if err != nil {
+		b.logger.Error("making a form", "error", err)
+		view = modal("", "", section("This did not work: "+escape(session.Sentence(err))+" Nothing was started; close this and try again in a while."))
+	}
+	_, err = b.api.UpdateViewContext(ctx, view, "", "", opened.ID)
+	if refusalOf(err) == "not_found" {
+		return nil // closed meanwhile
+	}
+	if err != nil {
+		return b.outside("views.update", err)
+	}
+	return nil
+}
+
+// form is what a shortcut on a message asks, or why it can ask nothing.
+func (b *Bot) form(ctx context.Context, s *shortcut) (slack.ModalViewRequest, error) {
+	by, refusal, silent, err := b.who(ctx, s.User.ID, s.Channel.ID)
+	switch {
+	case err != nil:
+		return slack.ModalViewRequest{}, err
+	case silent || refusal != "":
+		return modal("", "", section(refusal)), nil
+	}
+	info, err := b.api.GetConversationInfoContext(ctx, &slack.GetConversationInfoInput{ChannelID: s.Channel.ID})
+	if code := refusalOf(err); code == "channel_not_found" || err == nil && !info.IsMember && !info.IsIM {
+		return modal("", "", section("I am not in that conversation, so I could not report there. Invite me with `/invite @"+escape(b.self.name)+"`, then use the shortcut again.")), nil
+	}
+	if err != nil {
+		return slack.ModalViewRequest{}, b.outside("conversations.info", err)
+	}
+	e := s.Message
+	e.Channel = s.Channel.ID
+	c, err := b.conversation(ctx, e)
+	if err != nil {
+		return slack.ModalViewRequest{}, err
+	}
+	about := formAbout{Channel: e.Channel, Root: e.root(), About: e.TS}
+	words := plain(e.Text, func(user string) string { return b.nameOf(ctx, user) })
+	shown, _ := cut(words, 300)
+	name := b.nameOf(ctx, e.User)
+	if e.User == "" {
+		name = "somebody"
+	}
+	parts := []slack.Block{section("*About this message of " + escape(name) + "*\n" + quoted(escape(shown)))}
+	if c.fresh() {
+		repo, err := b.repositoryInput(ctx, words, e.Channel)
+		if err != nil {
+			return slack.ModalViewRequest{}, err
+		}
+		branch := slack.NewPlainTextInputBlockElement(plainText("the repository's default"), inputBranch).WithMaxLength(250)
+		parts = append(parts, repo, input(inputBranch, "Branch", branch, true))
+	} else {
+		parts = append(parts, note("This thread has a session already; your words go to it as a follow-up."))
+	}
+	usual := b.usualModel(ctx, by, c)
+	prompt := slack.NewPlainTextInputBlockElement(plainText("What should be done? Left empty: what the message asks for."), inputPrompt).WithMultiline(true).WithMaxLength(maxShown)
+	parts = append(parts, input(inputModel, "Model", b.modelMenu(inputModel, usual, ""), true), input(inputPrompt, "Task", prompt, true))
+	view := modal(formInspect, "Start", parts...)
+	view.PrivateMetadata = string(marshal(about))
+	return view, nil
+}
+
+// repositoryInput is the menu of repositories, with the one that a mention with these words would take chosen already.
+func (b *Bot) repositoryInput(ctx context.Context, words, channel string) (slack.Block, error) {
+	asked, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	all, err := b.cfg.Repositories.Repositories(asked)
+	if err != nil {
+		return nil, session.Wrap("bot.form", err)
+	}
+	pick, err := b.choose(asked, words, options{}, channel, false)
+	if err != nil {
+		return nil, err
+	}
+	if len(all) == 0 {
+		return note(pick.problem), nil
+	}
+	return input(inputRepo, "Repository", repositoryMenu(inputRepo, all, pick.repo), true), nil
+}
+
+// submission is a payload of the type view_submission: somebody sent a form of ours. docs.slack.dev, "view_submission payload".
+type submission struct {
+	User struct {
+		ID string `json:"id"`
+	} `json:"user"`
+	View struct {
+		ID       string `json:"id"`
+		Hash     string `json:"hash"`
+		Callback string `json:"callback_id"`
+		Metadata string `json:"private_metadata"`
+		State    struct {
+			Values map[string]map[string]struct {
+				Value  string `json:"value"`
+				Chosen struct {
+					Value string `json:"value"`
+				} `json:"selected_option"`
+			} `json:"values"`
+		} `json:"state"`
+	} `json:"view"`
+
+	redacted bool // a secret was in the words
+}
+
+func (s *submission) key() string {
+	if s.User.ID == "" || s.View.ID == "" {
+		return ""
+	}
+	switch s.View.Callback {
+	case formInspect:
+		return "form/" + s.View.ID + "/" + s.View.Hash
+	}
+	return ""
+}
+
+func (s *submission) about() (a formAbout) {
+	_ = lenient([]byte(s.View.Metadata), &a) // ours
+	return a
+}
+
+func (s *submission) lane() string {
+	a := s.about()
+	return a.Channel + ":" + a.Root
+}
+
+func (s *submission) from() (string, place) {
+	a := s.about()
+	return s.User.ID, place{channel: a.Channel, thread: a.Root}
+}
+
+// value is what was put into an input.
+func (s *submission) value(name string) string {
+	v := s.View.State.Values[name][name]
+	if v.Chosen.Value != "" {
+		return v.Chosen.Value
+	}
+	return strings.TrimSpace(v.Value)
+}
+
+func (s *submission) carryOut(ctx context.Context, b *Bot) error {
+	a := s.about()
+	by, refusal, silent, err := b.who(ctx, s.User.ID, a.Channel)
+	switch {
+	case err != nil || silent:
+		return err
+	case refusal != "":
+		return b.tell(ctx, s.key(), s.User.ID, refusal)
+	}
+	words := s.value(inputPrompt)
+	if words == "" {
+		words = "Do what the message that this is about asks for."
+	}
+	var chosen []string
+	for _, name := range []string{inputRepo, inputBranch, inputModel} {
+		if v := s.value(name); v != "" {
+			chosen = append(chosen, name+"="+strings.Join(strings.Fields(strings.NewReplacer("[", "", "]", "", ",", "", "=", "").Replace(v)), ""))
+		}
+	}
+	if len(chosen) > 0 {
+		words += "\n[" + strings.Join(chosen, " ") + "]"
+	}
+	return b.onBehalf(ctx, request{key: s.key(), by: by, at: place{channel: a.Channel, thread: a.Root}, words: words, about: a.About, redacted: s.redacted})
+}
+
+// usualModel is the model of a person's prompt that names none.
+func (b *Bot) usualModel(_ context.Context, _ session.Person, c conversation) string {
+	if !c.fresh() {
+		return c.state.Session.Model
+	}
+	return b.cfg.DefaultModel
+}
+
+// modal is a form, or a message in the place of one if it has no callback.
+func modal(callback, send string, parts ...slack.Block) slack.ModalViewRequest {
+	v := slack.ModalViewRequest{Type: slack.VTModal, CallbackID: callback, Title: plainText("Inspect"), Close: plainText("Close"), Blocks: slack.Blocks{BlockSet: parts}}
+	if send != "" {
+		v.Submit, v.Close = plainText(send), plainText("Cancel")
+	}
+	return v
+}
+
+func plainText(s string) *slack.TextBlockObject {
+	return slack.NewTextBlockObject(slack.PlainTextType, s, false, false)
+}
+
+func input(id, label string, e slack.BlockElement, optional bool) *slack.InputBlock {
+	return slack.NewInputBlock(id, plainText(label), nil, e).WithOptional(optional)
+}
+
+// Slack takes a hundred options in a group and a hundred groups.
+const menuSize = 100
+
+// option is an entry of a menu. Slack takes 75 characters of text; the value decides.
+func option(value, label string) *slack.OptionBlockObject {
+	label, _ = cut(label, 75)
+	return slack.NewOptionBlockObject(value, plainText(label), nil)
+}
+
+// repositoryMenu lists repositories; typing narrows it down.
+func repositoryMenu(id string, all []session.RepositoryInfo, chosen session.Repo) *slack.SelectBlockElement {
+	menu := slack.NewOptionsSelectBlockElement(slack.OptTypeStatic, plainText("Choose for me"), id)
+	var entries []*slack.OptionBlockObject
+	for _, r := range all {
+		if r.Archived {
+			continue
+		}
+		o := option(r.Repo.String(), r.Repo.String())
+		entries = append(entries, o)
+		if r.Repo == chosen {
+			menu.InitialOption = o
+		}
+	}
+	if len(entries) <= menuSize {
+		menu.Options = entries
+		return menu
+	}
+	for len(entries) > 0 && len(menu.OptionGroups) < menuSize {
+		n := min(menuSize, len(entries))
+		label, _ := cut(entries[0].Value+" – "+entries[n-1].Value, 75)
+		menu.OptionGroups = append(menu.OptionGroups, slack.NewOptionGroupBlockElement(plainText(label), entries[:n]...))
+		entries = entries[n:]
+	}
+	return menu
+}
+
+// modelMenu lists the models there are keys for.
+func (b *Bot) modelMenu(id, usual, chosen string) *slack.SelectBlockElement {
+	menu := slack.NewOptionsSelectBlockElement(slack.OptTypeStatic, plainText("Usual: "+title(usual)), id)
+	for _, m := range model.All() {
+		if !b.cfg.ModelAvailable(m.ID) {
+			continue
+		}
+		o := option(m.ID, m.Title)
+		menu.Options = append(menu.Options, o)
+		if m.ID == chosen {
+			menu.InitialOption = o
+		}
+	}
+	return menu
+}
+
+func title(id string) string {
+	if m, ok := model.Find(id); ok {
+		return m.Title
+	}
+	return id
+}

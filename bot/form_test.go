@@ -1,0 +1,149 @@
+package bot
+
+import (
+	"strings"
+	"testing"
+
+	"openinspect/bot/slacktest"
+	"openinspect/session"
+)
+
+// form runs the shortcut on a message and returns what the form becomes.
+func (r *rig) form(user, channel, ts string) slacktest.View {
+	r.t.Helper()
+	if _, err := r.slack.As(user).Shortcut(channel, ts, shortcutInspect); err != nil {
+		r.t.Fatal(err)
+	}
+	var form slacktest.View
+	r.until("the form", func(s *slacktest.Snapshot) bool {
+		for _, v := range s.Views(user) {
+			if form = v; !strings.Contains(s.RenderView(slacktest.Rendering{}, v), "One moment") {
+				return true
+			}
+		}
+		return false
+	})
+	return form
+}
+
+func (r *rig) view(v slacktest.View) string {
+	return r.slack.Snapshot().RenderView(slacktest.Rendering{}, v)
+}
+
+// submit sends a form; an input that Slack shows as a menu is given as name=value with a leading +.
+func (r *rig) submit(user string, form slacktest.View, values map[string]string) {
+	r.t.Helper()
+	state := map[string]map[string]any{}
+	for name, v := range values {
+		if chosen, menu := strings.CutPrefix(v, "+"); menu {
+			state[name] = map[string]any{name: map[string]any{"type": "static_select", "selected_option": map[string]any{"value": chosen}}}
+			continue
+		}
+		state[name] = map[string]any{name: map[string]any{"type": "plain_text_input", "value": v}}
+	}
+	d, err := r.slack.As(user).Submit(form.ID, state)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	if _, err := d.Acked(r.ctx); err != nil {
+		r.t.Fatal(err)
+	}
+}
+
+func TestShortcut(t *testing.T) {
+	r := newRig(t)
+	m, err := r.slack.As("bob").Post("general", "The checkout is broken since this morning")
+	if err != nil {
+		t.Fatal(err)
+	}
+	form := r.form("alice", "general", m.TS)
+	golden(t, "form.txt", r.view(form))
+	r.submit("alice", form, map[string]string{inputRepo: "+acme/web", inputBranch: "dev", inputModel: "+anthropic/claude-opus-5", inputPrompt: "Find out why"})
+	r.shown(m.TS, "@alice asks:", "> Find out why")
+	id := r.id(m.TS)
+	r.kept("the prompt", func() bool { return len(r.load(id).Prompts) == 1 })
+	st := r.load(id)
+	if s := st.Session; s.Repo.String() != "acme/web" || s.Base != "dev" || s.Rooted || s.Requester.Slack != "U0ALICE" {
+		t.Errorf("session: %+v", s)
+	}
+	p := st.Prompts[0]
+	if want := "(The request is about this message:) bob: The checkout is broken since this morning"; p.Text != "Find out why" || p.Context != want {
+		t.Errorf("the prompt is %q, about %q", p.Text, p.Context)
+	}
+
+	// The thread has a session now: the same shortcut is a follow-up. Its words may be left out.
+	form = r.form("bob", "general", m.TS)
+	golden(t, "form-follow-up.txt", r.view(form))
+	r.submit("bob", form, nil)
+	r.kept("the follow-up", func() bool { return len(r.load(id).Prompts) == 2 })
+	if p := r.load(id).Prompts[1]; p.Author.Slack != "U0BOB" || !strings.Contains(p.Text, "Do what the message") || !strings.Contains(p.Context, "bob: The checkout") {
+		t.Errorf("the follow-up: %+v", p)
+	}
+}
+
+// A shortcut is at hand in every channel that a person sees, and to guests.
+func TestShortcutRefused(t *testing.T) {
+	r := newRig(t)
+	r.slack.AddChannel(slacktest.Channel{Name: "private", Kind: slacktest.Private, Members: []string{"alice"}})
+	m, err := r.slack.As("alice").Post("private", "Look at this")
+	if err != nil {
+		t.Fatal(err)
+	}
+	golden(t, "form-elsewhere.txt", r.view(r.form("alice", "private", m.TS)))
+	m, err = r.slack.As("alice").Post("general", "Look at this")
+	if err != nil {
+		t.Fatal(err)
+	}
+	golden(t, "form-guest.txt", r.view(r.form("gina", "general", m.TS)))
+}
+
+func TestTaskByCommand(t *testing.T) {
+	r := newRig(t)
+	r.command("alice", "general", "fix the *flaky* test for <@U0BOB|bob> [repo=acme/api]")
+	var root slacktest.Message
+	r.until("the request", func(s *slacktest.Snapshot) bool {
+		for _, m := range s.Messages("C0GENERAL") {
+			if root = m; strings.HasPrefix(m.Text, "<@U0ALICE> asks:") {
+				return true
+			}
+		}
+		return false
+	})
+	id := r.id(root.TS)
+	r.kept("the prompt", func() bool { return len(r.load(id).Prompts) == 1 })
+	st := r.load(id)
+	if s, p := st.Session, st.Prompts[0]; !s.Rooted || s.Repo != (session.Repo{Owner: "acme", Name: "api"}) || p.Text != "fix the *flaky* test for @bob" || p.ID != root.TS {
+		t.Errorf("session %+v, prompt %+v", s, p)
+	}
+	r.reply("bob", root.TS, "and the other one")
+	r.kept("the follow-up", func() bool { return len(r.load(id).Prompts) == 2 })
+
+	r.command("alice", "general", "unlnk")
+	r.told("alice", "Did you mean `/inspect unlink`?")
+	r.slack.AddChannel(slacktest.Channel{Name: "private", Kind: slacktest.Private, Members: []string{"alice"}})
+	r.command("alice", "private", "fix the checkout")
+	r.until("the refusal", func(s *slacktest.Snapshot) bool {
+		all := s.Messages("D0ALICE")
+		return len(all) == 1 && strings.Contains(all[0].Text, "I am not in that conversation. Invite me there") && strings.Contains(all[0].Text, "> fix the checkout")
+	})
+}
+
+func TestForwarded(t *testing.T) {
+	r := newRig(t)
+	m, err := r.slack.As("bob").Post("general", "It fails with a nil pointer & <https://acme.test/1|a trace>")
+	if err != nil {
+		t.Fatal(err)
+	}
+	f, err := r.slack.As("alice").Forward("general", "", "<@"+r.slack.Bot().ID+">", m)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var id session.ID
+	r.kept("a session", func() bool {
+		id, err = r.db.Find(r.ctx, session.Thread{Team: r.slack.TeamID(), Channel: "C0GENERAL", TS: f.TS})
+		return err == nil && len(r.load(id).Prompts) == 1
+	})
+	if p := r.load(id).Prompts[0]; p.Text != "Do what the forwarded message asks for." || !strings.HasPrefix(p.Context, "(Forwarded:) bob: It fails with a nil pointer & ") {
+		t.Errorf("the prompt: %+v", p)
+	}
+}
