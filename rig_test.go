@@ -96,24 +96,58 @@ func quickClock(times string) *sessiontest.Clock {
 	if _, err := fmt.Sscan(times, &start, &before); err != nil {
 		panic(err) // the test's own
 	}
-	began := time.Unix(0, start)
-	clock := &sessiontest.Clock{}
-	var skipped atomic.Int64
-	skipped.Store(before)
-	catchUp := func() {
-		clock.Advance(began.Add(time.Since(began)*quick + time.Duration(skipped.Load())).Sub(clock.Now()))
-	}
-	catchUp()
-	go stepped(func(by time.Duration) {
-		skipped.Add(int64(by))
-		catchUp()
-	})
+	t := &quickTime{clock: &sessiontest.Clock{}, began: time.Unix(0, start)}
+	t.skipped.Store(before)
+	t.catchUp(0)
+	go stepped(t.catchUp)
 	go func() {
 		for range time.Tick(5 * time.Millisecond) {
-			catchUp()
+			t.catchUp(0)
 		}
 	}()
-	return clock
+	return t.clock
+}
+
+// quickTime moves a clock to where it has to be.
+type quickTime struct {
+	mu      sync.Mutex // held meanwhile: two who move it by what each of them found missing would move it too far, and then it stood still
+	clock   *sessiontest.Clock
+	began   time.Time
+	skipped atomic.Int64
+}
+
+// due is what the clock has to show.
+func (t *quickTime) due() time.Time {
+	return t.began.Add(time.Since(t.began)*quick + time.Duration(t.skipped.Load()))
+}
+
+// catchUp steps the time by so much, and returns when every timer that was due has fired.
+func (t *quickTime) catchUp(by time.Duration) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.skipped.Add(int64(by))
+	t.clock.Advance(t.due().Sub(t.clock.Now()))
+}
+
+// TestQuickClock holds the clock to its time when two move it at once: one that is ahead stands still, and with it whatever waits for it.
+func TestQuickClock(t *testing.T) {
+	q := &quickTime{clock: &sessiontest.Clock{}, began: time.Now()}
+	var wg sync.WaitGroup
+	var ahead atomic.Int64
+	for range 4 {
+		wg.Go(func() {
+			for range 50_000 {
+				q.catchUp(time.Millisecond)
+				if now := q.clock.Now(); now.After(q.due()) {
+					ahead.Add(1)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	if n := ahead.Load(); n > 0 {
+		t.Errorf("the clock was ahead of its time %d times", n)
+	}
 }
 
 // commitsFile, in the bot's working directory, has a byte for each commit.
