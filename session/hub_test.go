@@ -169,6 +169,26 @@ func TestEffectsRunAgainAfterARestart(t *testing.T) {
 	}
 }
 
+// A bot that was away for longer than a runner may take to stop asks it first when it is back.
+func TestStopOverARestart(t *testing.T) {
+	b := newBench(t)
+	id := b.open()
+	b.prompt(id, "1.1")
+	b.until(id, sandboxIs(session.SandboxBooting))
+	b.journal(id, 1, readyEvent)
+	b.until(id, working)
+	b.send(id, session.StopAsked{ID: "stop/1", By: sessiontest.Ada})
+	b.stop()
+	b.clock.Advance(5 * session.StopWithin)
+	b.start()
+	b.send(id, session.Tick{})
+	b.journal(id, 2, session.Event{Kind: session.KindTurn, PromptID: "1.1", Turn: &session.TurnChange{State: session.TurnAnswered, Outcome: session.PromptStopped}})
+	log := b.until(id, ended)
+	if end := log[len(log)-1].Turn; end.Outcome != session.PromptStopped || end.Reason != "Stopped by Ada." {
+		t.Errorf("the turn ended like this: %+v", end)
+	}
+}
+
 // A commit that the disk refuses changes nothing: the sender is told, and the next try has the machine as it was.
 func TestRefusedCommit(t *testing.T) {
 	b := newBench(t)

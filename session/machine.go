@@ -241,8 +241,8 @@ func (m *Machine) Deadline() time.Time {
 		}
 	}
 	earlier(m.s.IdleAt)
-	if t := m.s.Turn; t != nil && t.Stopping && t.State != TurnAnswered {
-		earlier(t.StopAt)
+	if m.stopping() {
+		earlier(m.s.Turn.StopAt)
 	}
 	if t := m.s.Turn; t != nil && t.Pause != nil {
 		earlier(t.Pause.Until)
@@ -256,8 +256,8 @@ func (m *Machine) tick() {
 			m.finishApproval(a, ApprovalRefused, "Your GitHub account was not linked within 15 minutes, so your approval has lapsed. Link it with `/inspect link`, then react again.")
 		}
 	}
-	if t := m.s.Turn; t != nil && t.Stopping && t.State != TurnAnswered && !t.StopAt.After(m.at) {
-		m.stopByForce(t)
+	if m.stopping() && !m.s.Turn.StopAt.After(m.at) {
+		m.stopByForce(m.s.Turn)
 	}
 	if t := m.s.Turn; t != nil && t.Pause != nil && !t.Pause.Until.After(m.at) {
 		m.pauseExpired()

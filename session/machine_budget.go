@@ -154,13 +154,13 @@ func (m *Machine) count(c ModelCall) {
 // settle counts a call of which nothing more will be learnt, as the estimate it was begun with.
 func (m *Machine) settle(c OpenCall) { m.modelCalled(ModelCalled(c)) }
 
-// unsettled reports whether a bot that starts has something to put right about calls and their budget.
+// unsettled reports whether a bot that starts has something to put right.
 func (m *Machine) unsettled() bool {
-	return len(m.s.Calls) > 0 || m.s.Turn != nil && m.s.Turn.Pause != nil && !m.spent()
+	return len(m.s.Calls) > 0 || m.s.Turn != nil && m.s.Turn.Pause != nil && !m.spent() || m.stopping()
 }
 
-// restarted settles what the bot before this one left: nobody will tell what became of the calls it had begun, and the operator may have
-// changed the limit.
+// restarted settles what the bot before this one left: nobody will tell what became of the calls it had begun, the operator may have
+// changed the limit, and a runner that was told to stop could not tell that it did.
 func (m *Machine) restarted() {
 	for _, c := range slices.Clone(m.s.Calls) {
 		m.settle(c)
@@ -168,4 +168,5 @@ func (m *Machine) restarted() {
 	if !m.spent() {
 		m.endPause("The operator has set another limit; the agent goes on.")
 	}
+	m.stopPatiently()
 }

@@ -259,6 +259,21 @@ func (m *Machine) stopTurn(by Person, reason string) {
 	// A prompt on its way is stopped when its delivery is confirmed.
 }
 
+// stopping reports whether a turn is being stopped.
+func (m *Machine) stopping() bool {
+	t := m.s.Turn
+	return t != nil && t.Stopping && t.State != TurnAnswered
+}
+
+// stopPatiently gives a runner all its time to stop anew. What passed while there was no bot is not held against it.
+func (m *Machine) stopPatiently() {
+	if m.stopping() {
+		t := *m.s.Turn // what is stored, and what a refused commit goes back to, keeps its own
+		t.StopAt = m.at.Add(StopWithin)
+		m.s.Turn = &t
+	}
+}
+
 // stopByForce ends a turn whose runner did not stop it. The sandbox is put away with everything that runs in it; its files stay.
 func (m *Machine) stopByForce(t *Turn) {
 	if b := m.s.Sandbox; b.Handle != (Handle{}) && (b.State == SandboxReady || b.State == SandboxRunning || b.State == SandboxBooting) {
