@@ -46,9 +46,10 @@ const flowPrefix = "github/flow/"
 // Link starts a person's linking, or returns the code of the one that goes on. How it ends is told to Config.Linked.
 func (g *GitHub) Link(ctx context.Context, slack string) (session.LinkCode, error) {
 	defer g.users.lock(slack)()
-	g.mu.Lock()
-	f := g.flows[slack]
-	g.mu.Unlock()
+	f, err := g.flow(ctx, slack, false)
+	if err != nil {
+		return session.LinkCode{}, session.Wrap("github.Link", err)
+	}
 	if f != nil && g.c.Clock.Now().Before(f.Expires) {
 		return f.code(), nil
 	}
@@ -83,17 +84,42 @@ func (g *GitHub) resumeFlows(ctx context.Context) error {
 		return session.Wrap("github.resumeFlows", err)
 	}
 	for _, key := range keys {
-		b, err := g.c.Store.Secret(ctx, key)
+		slack := strings.TrimPrefix(key, flowPrefix)
+		unlock := g.users.lock(slack)
+		_, err := g.flow(ctx, slack, true)
+		unlock()
 		if err != nil {
 			return session.Wrap("github.resumeFlows", err)
 		}
-		f := &flow{}
-		if err := json.Unmarshal(b, f); err != nil {
-			return session.Wrap("github.resumeFlows", err)
-		}
-		g.follow(strings.TrimPrefix(key, flowPrefix), f)
 	}
 	return nil
+}
+
+// flow returns a person's linking; nil if there is none. One that only the store knows of, because a restart interrupted it, is taken up: the
+// person may have its code already. One that has ended, and only waits to be told, counts with ended alone. The person's lock is held.
+func (g *GitHub) flow(ctx context.Context, slack string, ended bool) (*flow, error) {
+	g.mu.Lock()
+	f := g.flows[slack]
+	g.mu.Unlock()
+	if f != nil {
+		return f, nil
+	}
+	b, err := g.c.Store.Secret(ctx, flowPrefix+slack)
+	if session.CodeOf(err) == session.NotFound {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	f = &flow{}
+	if err := json.Unmarshal(b, f); err != nil {
+		return nil, err
+	}
+	if _, known, _ := f.end(); known && !ended {
+		return nil, nil
+	}
+	g.follow(slack, f)
+	return f, nil
 }
 
 // follow polls until the person has entered their code, refused, or let it expire.

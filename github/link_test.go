@@ -79,6 +79,42 @@ func TestLinkingSurvivesARestart(t *testing.T) {
 	}
 }
 
+// TestLinkingAskedBeforeItIsTakenUp (regression): whoever is asked for a person's code right after a start gives the one they may have already,
+// and it works.
+func TestLinkingAskedBeforeItIsTakenUp(t *testing.T) {
+	w := newWorld(t)
+	dead, crash := context.WithCancel(context.Background())
+	dying, err := New(w.github.c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dying.ctx = dead
+	code, err := dying.Link(dead, "UADA")
+	if err != nil {
+		t.Fatal(err)
+	}
+	crash()
+	again, err := New(w.github.c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	again.ctx = ctx
+	if got, err := again.Link(ctx, "UADA"); err != nil || got.UserCode != code.UserCode {
+		t.Fatalf("another code than %q: %q, %v", code.UserCode, got.UserCode, err)
+	}
+	if err := again.resumeFlows(ctx); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.server.Approve(code.UserCode, "ada"); err != nil {
+		t.Fatal(err)
+	}
+	if l := <-w.linked; l.slack != "UADA" || l.err != nil || l.id == nil {
+		t.Errorf("told %+v", l)
+	}
+}
+
 // TestLinkingToldAfterACrash (regression): link and token are one transaction, and a crash before the person was told tells them at the next
 // start, without asking GitHub again.
 func TestLinkingToldAfterACrash(t *testing.T) {
