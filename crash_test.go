@@ -33,7 +33,7 @@ func run(ctx context.Context, perish bool, k kill) (e *evening, o *outcome, err 
 	if k.moment != nil {
 		k.moment.arm(e)
 	}
-	ctx, cancel := context.WithTimeout(ctx, waitLimit)
+	ctx, cancel := context.WithTimeout(ctx, 2*waitLimit)
 	defer cancel()
 	if err = e.play(ctx); err == nil {
 		o, err = e.ends(ctx)

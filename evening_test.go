@@ -340,12 +340,12 @@ func (e *evening) returns(ctx context.Context) error {
 	return e.idles(ctx)
 }
 
-// settled waits until the bot has not written for a while: edits of messages have their pace, four seconds of its time at most.
+// settled waits until the bot has been there and has not written for a while: edits of messages have their pace, four seconds of its time at most.
 func (e *evening) settled(ctx context.Context) error {
 	was, still := int64(-1), 0
 	return until(ctx, "the bot has no more to do", func() bool {
 		n, err := e.commits()
-		if still++; err != nil || n != was {
+		if still++; err != nil || n != was || e.running().ended() || e.stage.slack.Snapshot().Sockets() == 0 {
 			was, still = n, 0
 		}
 		return still == 80
