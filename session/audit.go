@@ -9,7 +9,7 @@ import (
 // AuditRecord is one line of the audit log, which stores keep beside what it is about, in one transaction.
 type AuditRecord struct {
 	At      time.Time `json:"at"`
-	Action  string    `json:"action"` // approve, raise, link, unlink
+	Action  string    `json:"action"` // approve, raise, stop, retry, mute, unmute, close, link, unlink
 	By      Person    `json:"by"`
 	Session ID        `json:"session,omitempty"`
 	Card    string    `json:"card,omitempty"`
@@ -28,7 +28,7 @@ func (s ApprovalState) Finished() bool {
 	return true
 }
 
-// Audit returns what a commit of r adds to the audit log: the approvals that ended with it, and a limit that somebody raised.
+// Audit returns what a commit of r adds to the audit log: the approvals that ended with it, a limit that somebody raised, and what else people did.
 func (r Ready) Audit() []AuditRecord {
 	var out []AuditRecord
 	for _, a := range r.Record.Approvals {
@@ -47,5 +47,5 @@ func (r Ready) Audit() []AuditRecord {
 				Result: fmt.Sprintf("%s more, %s in all, at %s spent", Dollars(b.More), Dollars(b.Limit), Dollars(b.Spent))})
 		}
 	}
-	return slices.Clip(out)
+	return slices.Clip(append(out, r.Acts...))
 }

@@ -10,10 +10,13 @@ import (
 func (r *Redactor) clean(in Input) Input {
 	switch in := in.(type) {
 	case Prompted:
-		p := &in.Prompt
-		text := r.String(p.Text)
-		p.Redacted = p.Redacted || text != p.Text
-		p.Text, p.Context, p.Author.Name = text, r.String(p.Context), r.String(p.Author.Name)
+		r.cleanPrompt(&in.Prompt)
+		return in
+	case Edited:
+		r.cleanPrompt(&in.Prompt)
+		return in
+	case Retried:
+		r.cleanPrompt(&in.Prompt)
 		return in
 	case Collected:
 		if in.Changes == nil {
@@ -71,4 +74,10 @@ func (r *Redactor) clean(in Input) Input {
 		return in
 	}
 	return in
+}
+
+func (r *Redactor) cleanPrompt(p *Prompt) {
+	text := r.String(p.Text)
+	p.Redacted = p.Redacted || text != p.Text
+	p.Text, p.Context, p.Author.Name = text, r.String(p.Context), r.String(p.Author.Name)
 }

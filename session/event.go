@@ -57,10 +57,13 @@ type Event struct {
 // PromptChange tells that a prompt came or changed its state.
 type PromptChange struct {
 	Author   Person      `json:"author"`
-	Text     string      `json:"text,omitempty"` // with the first change only
+	Text     string      `json:"text,omitempty"` // with the first change, and when it was edited
 	State    PromptState `json:"state"`
 	Reason   string      `json:"reason,omitempty"`
 	Position int         `json:"position,omitempty"` // in the queue, 1 is next; 0 when it starts at once
+	Corrects string      `json:"corrects,omitempty"` // the prompt that it corrects
+	Edited   bool        `json:"edited,omitempty"`   // it came before, with another text
+	AskedBy  string      `json:"asked_by,omitempty"` // the name of who had it run again
 	With     string      `json:"with,omitempty"`     // the prompt whose failure ended this one too: told together
 }
 
@@ -204,6 +207,9 @@ const (
 	NoteUpdate   NoteKind = "update"   // from the agent: a line of the status message
 	NoteQuestion NoteKind = "question" // from the agent: a message of its own
 	NoteNotice   NoteKind = "notice"   // from the bot: a message of its own
+	NoteMuted    NoteKind = "muted"    // likewise: from here on replies need a mention
+	NoteUnmuted  NoteKind = "unmuted"  // and here no more than the thread's rule says
+	NoteClosed   NoteKind = "closed"   // the session is closed; what was withdrawn with it comes before
 )
 
 // Note is a sentence for the thread. With To set it is for that Slack user alone.

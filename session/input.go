@@ -27,6 +27,44 @@ type (
 		Pause    string
 	}
 
+	// Edited is what the message of a prompt reads now: Prompt.ID is the message's. A prompt that the agent does not have yet is changed; one that it
+	// has is corrected by another, under ID. Refused as Prompted is, and nothing has changed then. ID is of the edit; one that was taken is
+	// not taken again.
+	Edited struct {
+		ID     string
+		Prompt Prompt
+	}
+
+	// Withdrawn takes a prompt back, with what corrects it: its message was deleted. Queued it ends; running it is stopped. Kept: the message is still
+	// there, but not for the agent any more; then only what is queued ends, and it is refused with Conflict if nothing is.
+	Withdrawn struct {
+		By       Person
+		PromptID string
+		Kept     bool
+	}
+
+	// Retried runs the prompt of the turn that ended last again, under ID. Prompt is that prompt as it is stored. Refused with NotFound if that turn
+	// did not fail and was not stopped. ID is of the message that asks; one that was taken is not taken again.
+	Retried struct {
+		ID     string
+		By     Person
+		Prompt Prompt
+	}
+
+	// Muted makes replies without a mention count no more, or again if Off. Refused with Conflict if it changes nothing. ID is of the message.
+	Muted struct {
+		ID  string
+		By  Person
+		Off bool
+	}
+
+	// Closed ends what goes on: the turn is stopped, the queue withdrawn, the sandbox put away. A prompt opens the session again. Refused with
+	// Conflict if it is closed. ID is of the message.
+	Closed struct {
+		ID string
+		By Person
+	}
+
 	// Approved is a ✅ on a card, by somebody who may act. By.GitHub is nil when they have not linked an account. ID is
 	// of the reaction; one that was taken is not taken again.
 	Approved struct {
@@ -205,6 +243,11 @@ func (Opened) input()            {}
 func (Prompted) input()          {}
 func (RepositoryChosen) input()  {}
 func (StopAsked) input()         {}
+func (Edited) input()            {}
+func (Withdrawn) input()         {}
+func (Retried) input()           {}
+func (Muted) input()             {}
+func (Closed) input()            {}
 func (Approved) input()          {}
 func (Linked) input()            {}
 func (LinkFailed) input()        {}

@@ -88,6 +88,16 @@ func (m *Machine) take(in Input) error {
 		return m.repositoryChosen(in)
 	case StopAsked:
 		return m.stopAsked(in)
+	case Edited:
+		return m.edited(in)
+	case Withdrawn:
+		return m.withdrawn(in)
+	case Retried:
+		return m.retried(in)
+	case Muted:
+		return m.muted(in)
+	case Closed:
+		return m.closed(in)
 	case Approved:
 		return m.approved(in)
 	case Linked:

@@ -165,11 +165,7 @@ func (m *Machine) failAll(reason string) {
 		if p.ID == first {
 			continue
 		}
-		p.State, p.Reason, p.Ended = PromptFailed, reason, m.at
-		m.tell(Event{Kind: KindPrompt, PromptID: p.ID, Prompt: &PromptChange{Author: p.Author, State: p.State, Reason: reason, With: first}})
-		m.out.Record.Prompts = append(m.out.Record.Prompts, p)
-		delete(m.dirty.prompts, p.ID)
-		m.prompts = slices.DeleteFunc(m.prompts, func(q Prompt) bool { return q.ID == p.ID })
+		m.finish(p, PromptFailed, reason, first)
 	}
 	m.endTurn(PromptFailed, reason, "")
 }

@@ -39,6 +39,7 @@ func (m *Machine) started(in Started) {
 	m.s.Sandbox.State = SandboxBooting
 	m.tell(Event{Kind: KindSandbox, Sandbox: &SandboxChange{State: SandboxBooting, Name: m.s.Sandbox.Name}})
 	m.ask(m.attachment())
+	m.shut()
 }
 
 func (m *Machine) attachment() Effect {
@@ -178,6 +179,7 @@ func (m *Machine) boot(e Event, earlier bool) {
 			m.deliver()
 		} else if m.s.Turn == nil {
 			m.s.IdleAt = m.at.Add(IdleAfter)
+			m.shut()
 		}
 	}
 }

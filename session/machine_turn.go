@@ -5,7 +5,6 @@ import (
 	"slices"
 	"strings"
 	"time"
-	"unicode/utf8"
 )
 
 // heard reports whether what a person said or did was taken already: what the bot was killed over is told again. Without an id it is new.
@@ -23,11 +22,8 @@ func (m *Machine) prompted(p Prompt) error {
 	if m.heard(p.ID) {
 		return nil
 	}
-	if strings.TrimSpace(p.Text) == "" {
-		return Errorf(Invalid, "Your message has no text for the agent. Say what it should do.")
-	}
-	if n := utf8.RuneCountInString(p.Text) + utf8.RuneCountInString(p.Context); n > MaxPromptText {
-		return Errorf(Invalid, "Your message has %d characters with what it quotes; at most %d fit. Please shorten it, or put the long part into a file in the repository.", n, MaxPromptText)
+	if err := p.fits(); err != nil {
+		return err
 	}
 	waiting := 0
 	for _, q := range m.prompts {
@@ -42,7 +38,10 @@ func (m *Machine) prompted(p Prompt) error {
 	if p.At.IsZero() {
 		p.At = m.at
 	}
-	p.Answers, m.s.Question = m.s.Question, ""
+	if p.Corrects == "" && p.Retries == "" {
+		p.Answers, m.s.Question = m.s.Question, ""
+	}
+	m.s.Closed = false
 	m.hear(p.ID)
 	m.s.Participants = addPerson(m.s.Participants, p.Author)
 	if m.s.Title == "" {
@@ -54,13 +53,19 @@ func (m *Machine) prompted(p Prompt) error {
 	if m.s.Turn != nil || m.s.Await != AwaitNothing {
 		position++
 	}
-	m.tell(Event{Kind: KindPrompt, PromptID: p.ID, Prompt: &PromptChange{Author: p.Author, Text: p.Text, State: PromptQueued, Position: position}})
+	m.tell(Event{Kind: KindPrompt, PromptID: p.ID, Prompt: &PromptChange{Author: p.Author, Text: p.Text, State: PromptQueued, Position: position,
+		Corrects: p.Corrects, AskedBy: p.AskedBy.Name}})
+	m.tellRedacted(&p)
+	m.advance()
+	return nil
+}
+
+// tellRedacted says that something was taken out of a message.
+func (m *Machine) tellRedacted(p *Prompt) {
 	if p.Redacted {
 		m.tell(Event{Kind: KindNote, PromptID: p.ID, Note: &Note{Kind: NoteNotice, Text: "What looked like a secret in the message of " + p.Author.Name +
 			" was taken out before it was stored, so the agent does not have it. If it is real, revoke it: it still stands in this thread."}})
 	}
-	m.advance()
-	return nil
 }
 
 func (m *Machine) repositoryChosen(in RepositoryChosen) error {
@@ -78,7 +83,7 @@ func (m *Machine) advance() {
 		return
 	}
 	m.s.IdleAt = time.Time{}
-	m.s.Turn = &Turn{PromptID: m.prompts[0].ID, State: TurnStarted}
+	m.s.Turn = &Turn{PromptID: m.prompts[0].ID, State: TurnStarted, Began: m.at}
 	m.tell(Event{Kind: KindTurn, Turn: &TurnChange{State: TurnStarted}})
 	m.ready()
 }
@@ -161,9 +166,14 @@ func promptText(p *Prompt) string {
 		}
 		b.WriteString("\n")
 	}
-	if p.Answers != "" {
+	switch {
+	case p.Answers != "":
 		fmt.Fprintf(&b, "Answer to your question %q from ", p.Answers)
-	} else {
+	case p.Corrects != "":
+		b.WriteString("Correction of an earlier message, which now reads as follows, from ")
+	case p.Retries != "":
+		b.WriteString("Message that you had before, in a turn that came to no end, from ")
+	default:
 		b.WriteString("Message from ")
 	}
 	fmt.Fprintf(&b, "%s (%s):\n\n%s", OneLine(p.Author.Name, 80), p.Author.Slack, p.Text)
@@ -249,6 +259,7 @@ func (m *Machine) stopTurn(by Person, reason string) {
 	t := &stopping
 	t.Stopping, t.StopBy, t.StopReason, t.StopAt = true, by, reason, m.at.Add(StopWithin)
 	m.s.Turn = t
+	m.act("stop", by, "prompt "+t.PromptID)
 	m.tell(Event{Kind: KindTurn, Turn: &TurnChange{State: TurnStopping, Reason: reason}})
 	switch {
 	case t.State == TurnStarted && !m.pending(EffectPrompt):
@@ -330,6 +341,10 @@ func (m *Machine) endTurn(outcome PromptState, reason, card string) {
 	m.endPause("The turn has ended.")
 	if p := m.turnPrompt(); p != nil {
 		p.State, p.Reason, p.Ended = outcome, reason, m.at
+		m.s.Ended = Ended{PromptID: p.ID, State: outcome, At: m.at}
+		if m.s.Turn.Deleted {
+			m.s.Ended.State = PromptWithdrawn
+		}
 		m.tell(Event{Kind: KindPrompt, Prompt: &PromptChange{Author: p.Author, State: outcome, Reason: reason}})
 		m.out.Record.Prompts = append(m.out.Record.Prompts, *p)
 		delete(m.dirty.prompts, p.ID)
@@ -344,6 +359,7 @@ func (m *Machine) endTurn(outcome PromptState, reason, card string) {
 	m.giveWay()
 	m.advance()
 	m.leaveLine()
+	m.shut()
 }
 
 // title is the first line of a prompt, short enough for a heading.

@@ -1,6 +1,10 @@
 package session
 
-import "time"
+import (
+	"strings"
+	"time"
+	"unicode/utf8"
+)
 
 // Limits of a session's queue and of one prompt.
 const (
@@ -41,10 +45,27 @@ type Prompt struct {
 	Effort   string      `json:"effort,omitempty"`
 	Redacted bool        `json:"redacted,omitempty"` // something in the text looked like a secret and was taken out
 	Answers  string      `json:"answers,omitempty"`  // the question of the agent that this replies to
+	Corrects string      `json:"corrects,omitempty"` // the message that was edited after the agent had it, and reads like this now
+	Retries  string      `json:"retries,omitempty"`  // the prompt that runs again with this one
+	AskedBy  Person      `json:"asked_by,omitzero"`  // who had it run again
 	State    PromptState `json:"state"`
 	Reason   string      `json:"reason,omitempty"` // why it failed, was stopped or withdrawn: a sentence
 	Begun    bool        `json:"begun,omitempty"`  // the agent has had it, in this attempt or an earlier one
 	Attempt  int         `json:"attempt,omitempty"`
 	At       time.Time   `json:"at"`
 	Ended    time.Time   `json:"ended,omitzero"`
+}
+
+// of reports whether a prompt is what a message says: the message itself, or a correction of it.
+func (p *Prompt) of(message string) bool { return p.ID == message || p.Corrects == message }
+
+// fits refuses a prompt that is empty or too long.
+func (p *Prompt) fits() error {
+	if strings.TrimSpace(p.Text) == "" {
+		return Errorf(Invalid, "Your message has no text for the agent. Say what it should do.")
+	}
+	if n := utf8.RuneCountInString(p.Text) + utf8.RuneCountInString(p.Context); n > MaxPromptText {
+		return Errorf(Invalid, "Your message has %d characters with what it quotes; at most %d fit. Please shorten it, or put the long part into a file in the repository.", n, MaxPromptText)
+	}
+	return nil
 }

@@ -3,10 +3,11 @@ package session
 // Ready is what a Step decided: committed in one transaction, then published, then acted on.
 type Ready struct {
 	Record  Record
-	Events  []Event  // numbered, in order
-	Effects []Effect // to carry out after the commit
-	Done    []string // ids of effects that need not run again
-	Lived   []Lived  // how long a sandbox lived that lives no more
+	Events  []Event       // numbered, in order
+	Effects []Effect      // to carry out after the commit
+	Done    []string      // ids of effects that need not run again
+	Acts    []AuditRecord // what people did
+	Lived   []Lived       // how long a sandbox lived that lives no more
 }
 
 // Record is what of a session a Step changed. The Session is always there; of the others only what changed.

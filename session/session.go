@@ -141,6 +141,8 @@ type Turn struct {
 	StopBy     Person      `json:"stop_by,omitzero"`
 	StopAt     time.Time   `json:"stop_at,omitzero"` // when it is ended by force
 	StopReason string      `json:"stop_reason,omitempty"`
+	Deleted    bool        `json:"deleted,omitempty"` // it is stopped because its message was deleted
+	Began      time.Time   `json:"began,omitzero"`
 	Stalled    bool        `json:"stalled,omitempty"` // it is stopped because it made no progress: it has failed
 	Pause      *Pause      `json:"pause,omitempty"`   // it waits for more budget
 	Outcome    PromptState `json:"outcome,omitempty"` // the runner's word, once answered
@@ -158,6 +160,14 @@ func (t *Turn) stopReason() string {
 		return t.StopReason
 	}
 	return "Stopped by " + t.StopBy.Name + "." // stored before reasons were
+}
+
+// Ended is how the newest turn ended.
+type Ended struct {
+	PromptID string      `json:"prompt_id"`
+	State    PromptState `json:"state"` // withdrawn: it was stopped because its message was deleted
+	At       time.Time   `json:"at"`
+	Again    bool        `json:"again,omitempty"` // it was asked to run again
 }
 
 // Proposal is the agent's wish for a pull request: words for the card, not facts.
@@ -178,7 +188,9 @@ const (
 type Session struct {
 	ID           ID           `json:"id"`
 	Thread       Thread       `json:"thread"`
-	Rooted       bool         `json:"rooted"` // the thread's root addressed the bot: replies need no mention
+	Rooted       bool         `json:"rooted"`           // the thread's root addressed the bot: replies need no mention
+	Muted        bool         `json:"muted,omitempty"`  // replies need a mention, whatever the thread's rule is
+	Closed       bool         `json:"closed,omitempty"` // nothing goes on, until a prompt opens it again
 	Requester    Person       `json:"requester"`
 	Title        string       `json:"title"`
 	Repo         Repo         `json:"repo,omitzero"`
@@ -194,6 +206,7 @@ type Session struct {
 	Participants []Person     `json:"participants,omitempty"`
 	Seen         []string     `json:"seen,omitempty"` // ids of the newest prompts, stops and approvals, so that none is taken twice
 	Turn         *Turn        `json:"turn,omitempty"`
+	Ended        Ended        `json:"ended,omitzero"`
 	ToolCalls    []string     `json:"tool_calls,omitempty"` // the newest by name, so that none is taken twice
 	Question     string       `json:"question,omitempty"`   // the agent asked; the next reply answers
 	Proposal     *Proposal    `json:"proposal,omitempty"`

@@ -119,6 +119,11 @@ func writeEvent(w io.Writer, e session.Event) error {
 		if e.Prompt.Position > 0 {
 			t.fact("place in the queue", fmt.Sprint(e.Prompt.Position))
 		}
+		if e.Prompt.Edited {
+			t.fact("edited", "it reads now")
+		}
+		t.fact("corrects", e.Prompt.Corrects)
+		t.fact("runs again for", e.Prompt.AskedBy)
 		t.fact("reason", e.Prompt.Reason)
 		t.body("", e.Prompt.Text)
 	case e.Boot != nil:

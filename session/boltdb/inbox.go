@@ -70,6 +70,20 @@ func seen(tx *bbolt.Tx, r session.Received, now time.Time) bool {
 	return false
 }
 
+// Seen returns when an event with an identity was stored, within a day; NotFound if none was.
+func (db *DB) Seen(ctx context.Context, identity string) (at time.Time, err error) {
+	now := db.clock.Now()
+	err = db.view(ctx, func(tx *bbolt.Tx) error {
+		v := tx.Bucket(bSeen).Get([]byte(identity))
+		if v == nil || now.Sub(stamped(v)) >= day {
+			return session.Errorf(session.NotFound, "no event %q", identity)
+		}
+		at = stamped(v)
+		return nil
+	})
+	return at, wrap("boltdb.Seen", err)
+}
+
 // stamp puts a time before a value: 8 bytes, microseconds.
 func stamp(t time.Time, value []byte) []byte {
 	return append(number(uint64(t.UnixMicro())), value...)

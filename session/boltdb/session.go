@@ -75,6 +75,25 @@ func (db *DB) load(ctx context.Context, id session.ID) (st session.State, err er
 	return st, nil
 }
 
+// Prompts returns all prompts of a session, in order of arrival.
+func (db *DB) Prompts(ctx context.Context, id session.ID) ([]session.Prompt, error) {
+	const op = "boltdb.Prompts"
+	var bodies [][]byte
+	err := db.view(ctx, func(tx *bbolt.Tx) error {
+		s, err := bucketOf(tx, id)
+		if err != nil {
+			return err
+		}
+		bodies, err = read(s.Bucket(bPrompts), true)
+		return err
+	})
+	if err != nil {
+		return nil, wrap(op, err)
+	}
+	all, err := decodeAll[session.Prompt](bodies)
+	return all, wrap(op, err)
+}
+
 // maxPage bounds what Events reads at once, in bytes: events are few then, but never none.
 const maxPage = 8 << 20
 

@@ -1,7 +1,6 @@
 package sessiontest
 
 import (
-	"encoding/json"
 	"flag"
 	"fmt"
 	"os"
@@ -43,7 +42,7 @@ func dialogue(t *testing.T, file string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	d := &speaker{now: Epoch}
+	d := &speaker{now: Epoch, prompts: map[string]session.Prompt{}}
 	d.restart(session.State{})
 	var got strings.Builder
 	speaking := false
@@ -78,6 +77,7 @@ type speaker struct {
 	now     time.Time
 	budget  float64
 	allowed session.Terms
+	prompts map[string]session.Prompt // as they are stored
 }
 
 // terms sets what the steps that follow are allowed: "free"; "full 3", there is no room and who comes is third; "waits", somebody has just
@@ -143,6 +143,9 @@ func (d *speaker) say(t *testing.T, line string) string {
 	if err != nil {
 		return fmt.Sprintf("refused %s: %s\n", session.CodeOf(err), session.Sentence(err))
 	}
+	for _, p := range ready.Record.Prompts {
+		d.prompts[p.ID] = p
+	}
 	return Render(ready)
 }
 
@@ -200,6 +203,24 @@ func (d *speaker) input(w []string, line string) (session.Input, error) {
 		return session.Prompted{Prompt: session.Prompt{ID: w[2], Author: person(w[1]), Text: text}}, nil
 	case "prompt-with-secret": // as it comes from whoever took the secret out
 		return session.Prompted{Prompt: session.Prompt{ID: w[2], Author: person(w[1]), Text: rest(line, 3), Redacted: true}}, nil
+	case "edit": // edit PERSON PROMPT EDIT TEXT
+		return session.Edited{ID: w[3], Prompt: session.Prompt{ID: w[2], Author: person(w[1]), Text: rest(line, 4)}}, nil
+	case "edit-with-secret":
+		return session.Edited{ID: w[3], Prompt: session.Prompt{ID: w[2], Author: person(w[1]), Text: rest(line, 4), Redacted: true}}, nil
+	case "delete":
+		return session.Withdrawn{By: person(w[1]), PromptID: w[2]}, nil
+	case "aside": // the message was edited, and is not for the agent any more
+		return session.Withdrawn{By: person(w[1]), PromptID: w[2], Kept: true}, nil
+	case "retry": // retry PERSON MESSAGE PROMPT
+		in := session.Retried{ID: w[2], By: person(w[1])}
+		if len(w) > 3 {
+			in.Prompt = d.prompts[w[3]]
+		}
+		return in, nil
+	case "mute", "unmute":
+		return session.Muted{ID: w[2], By: person(w[1]), Off: w[0] == "unmute"}, nil
+	case "close":
+		return session.Closed{ID: w[2], By: person(w[1])}, nil
 	case "choose":
 		repo, _ := session.ParseRepo(w[2])
 		return session.RepositoryChosen{By: person(w[1]), Repo: repo, Base: w[3]}, nil
@@ -363,112 +384,4 @@ func effectOf(m *session.Machine, kind session.EffectKind) (session.Effect, bool
 		}
 	}
 	return session.Effect{}, false
-}
-
-// Render writes a Ready as people read it: one line for each event, each changed record, each effect.
-func Render(r session.Ready) string {
-	var b strings.Builder
-	for _, e := range r.Events {
-		b.WriteString(eventLine(e))
-	}
-	for _, a := range r.Audit() {
-		if a.Action == "raise" {
-			fmt.Fprintf(&b, "  audit    %s by %s: %s\n", a.Action, a.By.Name, a.Result)
-		}
-	}
-	for _, p := range r.Record.Prompts {
-		fmt.Fprintf(&b, "  prompt   %s %s%s\n", p.ID, p.State, reason(p.Reason))
-	}
-	for _, c := range r.Record.Cards {
-		fmt.Fprintf(&b, "  card     %s %s %s%s\n", c.ID, c.Kind, c.State, reason(c.Outcome))
-	}
-	for _, a := range r.Record.Approvals {
-		fmt.Fprintf(&b, "  approval %s %s\n", a.ID, a.State)
-	}
-	for _, id := range r.Done {
-		fmt.Fprintf(&b, "  done     %s\n", id)
-	}
-	for _, e := range r.Effects {
-		b.WriteString(effectLine(e))
-	}
-	return b.String()
-}
-
-func reason(s string) string {
-	if s == "" {
-		return ""
-	}
-	return ": " + s
-}
-
-func effectLine(e session.Effect) string {
-	var v any
-	switch e.Kind {
-	case session.EffectStart:
-		v = e.Boot
-	case session.EffectAttach:
-		v = e.Attach
-	case session.EffectPrompt:
-		v = e.Prompt
-	case session.EffectCollect:
-		v = e.Collect
-	case session.EffectOpen:
-		v = e.Open
-	case session.EffectSuspend:
-		v = e.Suspend
-	case session.EffectStop:
-		v = e.PromptID
-	}
-	body, _ := json.Marshal(v)
-	return fmt.Sprintf("  effect   %s %s %s\n", e.ID, e.Kind, body)
-}
-
-func eventLine(e session.Event) string {
-	s := fmt.Sprintf("  %-3d %s", e.Seq, e.Kind)
-	if e.PromptID != "" {
-		s += " [" + e.PromptID + "]"
-	}
-	switch {
-	case e.Prompt != nil:
-		s += fmt.Sprintf(" %s %s", e.Prompt.Author.Name, e.Prompt.State)
-		if e.Prompt.Position > 0 {
-			s += fmt.Sprintf(" #%d", e.Prompt.Position)
-		}
-		s += reason(e.Prompt.Reason)
-	case e.Turn != nil:
-		s += fmt.Sprintf(" %s %s%s %s", e.Turn.State, e.Turn.Outcome, reason(e.Turn.Reason), e.Turn.Card)
-	case e.Boot != nil:
-		s += fmt.Sprintf(" %s %s%s", e.Boot.Phase, e.Boot.State, reason(e.Boot.Detail))
-	case e.Sandbox != nil:
-		s += fmt.Sprintf(" %s %s%s", e.Sandbox.State, e.Sandbox.Name, reason(e.Sandbox.Reason))
-	case e.Text != nil:
-		s += " " + e.Text.Text
-	case e.Note != nil:
-		s += fmt.Sprintf(" %s %s", e.Note.Kind, e.Note.Text)
-	case e.Commits != nil:
-		s += fmt.Sprintf(" %s (%d)", e.Commits.Head, e.Commits.Count)
-	case e.Card != nil:
-		s += fmt.Sprintf(" %s %s %s %q%s", e.Card.ID, e.Card.Kind, e.Card.State, e.Card.Title, reason(e.Card.Outcome))
-	case e.Approval != nil:
-		s += fmt.Sprintf(" %s by %s on %s: %s%s", e.Approval.ID, e.Approval.By.Name, e.Approval.Card, e.Approval.State, reason(e.Approval.Reason))
-	case e.PullRequest != nil:
-		s += fmt.Sprintf(" #%d %s", e.PullRequest.Number, e.PullRequest.State)
-	case e.Model != nil:
-		s += fmt.Sprintf(" %s $%.2f", e.Model.Model, e.Model.Cost)
-	case e.Budget != nil:
-		c := e.Budget
-		s += fmt.Sprintf(" %s %s: %s of %s", c.State, c.Pause, session.Dollars(c.Spent), session.Dollars(c.Limit))
-		if c.More > 0 {
-			s += ", " + session.Dollars(c.More) + " more"
-		}
-		if c.By.Name != "" {
-			s += ", by " + c.By.Name
-		}
-		s += reason(c.Reason)
-	case e.Retry != nil:
-		s += fmt.Sprintf(" %d%s", e.Retry.Attempt, reason(e.Retry.Reason))
-	case e.Error != nil:
-		s += " " + e.Error.Message
-	}
-	return strings.TrimRight(s, " ") + "\n"
 }

@@ -191,6 +191,20 @@ func (k *kept) state() session.State {
 	return st
 }
 
+// Prompts implements Past.
+func (m *Memory) Prompts(ctx context.Context, id session.ID) ([]session.Prompt, error) {
+	end, err := m.begin(ctx, "Prompts")
+	if err != nil {
+		return nil, err
+	}
+	defer end()
+	k, err := m.find(id)
+	if err != nil {
+		return nil, err
+	}
+	return cloneAll(k.prompts), nil
+}
+
 // Load implements session.Store.
 func (m *Memory) Load(ctx context.Context, id session.ID) (session.State, error) {
 	end, err := m.begin(ctx, "Load")

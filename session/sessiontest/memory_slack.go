@@ -40,6 +40,19 @@ func (m *Memory) Receive(ctx context.Context, r session.Received) (bool, error) 
 	return true, nil
 }
 
+// Seen implements Past.
+func (m *Memory) Seen(ctx context.Context, identity string) (time.Time, error) {
+	end, err := m.begin(ctx, "Seen")
+	if err != nil {
+		return time.Time{}, err
+	}
+	defer end()
+	if at, ok := m.seen[identity]; ok && m.Clock.Now().Sub(at) < day {
+		return at, nil
+	}
+	return time.Time{}, session.Errorf(session.NotFound, "no event %q", identity)
+}
+
 // Inbox implements Inbox.
 func (m *Memory) Inbox(ctx context.Context) ([]session.Received, error) {
 	end, err := m.begin(ctx, "Inbox")

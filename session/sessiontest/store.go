@@ -4,6 +4,7 @@ package sessiontest
 
 import (
 	"context"
+	"time"
 
 	"openinspect/session"
 )
@@ -15,6 +16,7 @@ type Store interface {
 	session.Store
 	session.Hours
 	Log
+	Past
 	Inbox
 	Outbox
 	People
@@ -31,6 +33,14 @@ type Log interface {
 	Presented(ctx context.Context, id session.ID) (int64, error)
 	// Unpresented returns the sessions with events beyond their cursor.
 	Unpresented(ctx context.Context) ([]session.ID, error)
+}
+
+// Past is what is remembered of messages that are over.
+type Past interface {
+	// Prompts returns all prompts of a session, in order of arrival.
+	Prompts(ctx context.Context, id session.ID) ([]session.Prompt, error)
+	// Seen returns when an event with an identity was stored, as its Key or its Also, within a day; NotFound if none was.
+	Seen(ctx context.Context, identity string) (time.Time, error)
 }
 
 // Inbox is what came from Slack.

@@ -219,6 +219,9 @@ func testOrder(s *suite) {
 	s.reopen()
 	st := must(s.Load(s.ctx, one))(s)
 	same(s, "prompts", st.Prompts, r.Prompts)
+	r.Prompts[0].State = session.PromptDone
+	s.ok(s.Commit(s.ctx, session.Ready{Record: session.Record{Session: ss, Prompts: r.Prompts[:1]}}))
+	same(s, "prompts of the past", must(s.Prompts(s.ctx, one))(s), r.Prompts)
 	same(s, "cards", st.Cards, r.Cards)
 	same(s, "approvals", st.Approvals, r.Approvals)
 	same(s, "effects", st.Effects, effects)
@@ -377,6 +380,8 @@ func testUnknown(s *suite) {
 	_, err = s.Events(s.ctx, one, 0, 1)
 	s.is(err, session.NotFound)
 	_, err = s.Presented(s.ctx, one)
+	s.is(err, session.NotFound)
+	_, err = s.Prompts(s.ctx, one)
 	s.is(err, session.NotFound)
 	s.is(s.Present(s.ctx, one, 0, []session.Message{{Key: "k"}}), session.NotFound)
 	_, err = s.Message(s.ctx, "k")

@@ -84,9 +84,19 @@ func testInbox(s *suite) {
 	s.receive("Ev1", "", false)
 	s.ok(s.Handled(s.ctx, "Ev3"))
 	s.receive("Ev5", "C1:1.1", false)
+	came := s.clock.Now()
+	for _, identity := range []string{"Ev1", "C1:1.1"} { // handled ones too
+		if at := must(s.Seen(s.ctx, identity))(s); !at.Equal(came) {
+			s.Errorf("%s was seen at %v, want %v", identity, at, came)
+		}
+	}
+	_, err = s.Seen(s.ctx, "Ev5")
+	s.is(err, session.NotFound)
 	s.clock.Advance(day - time.Second)
 	s.receive("Ev3", "", false)
 	s.clock.Advance(time.Second)
+	_, err = s.Seen(s.ctx, "Ev3")
+	s.is(err, session.NotFound)
 	s.receive("Ev3", "C1:1.1", true)
 	s.receive("Ev3", "", false)
 }

@@ -122,7 +122,8 @@
 
   const kinds = {
     prompt: ({ prompt: p }) => [
-      [p.text ? el("h2", "", who(p.author)) : who(p.author), " ", badge(p.state), p.position ? span("quiet", ` place ${p.position} in the queue`) : ""],
+      [p.text ? el("h2", "", who(p.author)) : who(p.author), " ", badge(p.state), p.position ? span("quiet", ` place ${p.position} in the queue`) : "",
+        p.edited ? span("quiet", " edited") : "", p.corrects ? span("quiet", " corrects an earlier message") : "", p.asked_by ? span("quiet", ` again, for ${line(p.asked_by)}`) : ""],
       p.text ? prose(p.text) : null, p.reason ? prose(p.reason) : null,
     ],
     boot: ({ boot: b }) => [
