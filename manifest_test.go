@@ -98,8 +98,8 @@ func TestManifest(t *testing.T) {
 		}
 	}
 	same("shortcuts", shortcuts, bot.Shortcuts)
-	if h := m.Features.Home; h.Home || !h.Messages || h.ReadOnly {
-		t.Errorf("app home: %+v; only direct messages are handled", h)
+	if h := m.Features.Home; !h.Home || !h.Messages || h.ReadOnly {
+		t.Errorf("app home: %+v; the bot has a home tab and takes direct messages", h)
 	}
 	if s := m.Settings; !s.SocketMode || s.OrgDeploy || s.TokenRotation {
 		t.Errorf("settings: %+v; the bot dials out, serves one workspace and does not renew its token", s)

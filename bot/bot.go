@@ -127,6 +127,8 @@ type Repositories interface {
 	Repositories(ctx context.Context) ([]session.RepositoryInfo, error)
 	// Repository returns one; NotFound if the App cannot see it.
 	Repository(ctx context.Context, r session.Repo) (session.RepositoryInfo, error)
+	// CheckBranch is NotFound, with a sentence for the person, if a repository has no such branch.
+	CheckBranch(ctx context.Context, r session.Repo, branch string) error
 }
 
 // Linking links GitHub accounts to Slack users. How a linking ended is told through Bot.LinkDone.
@@ -163,10 +165,12 @@ type Bot struct {
 	presenter presenter
 	sender    sender
 	errands   errands
+
+	preferring sync.Mutex // held while somebody's preferences change
 }
 
 // identity is who the bot is in its workspace.
-type identity struct{ user, name, team, enterprise string }
+type identity struct{ user, name, team, enterprise, url string }
 
 // New makes a Bot. It speaks to nobody before Run.
 func New(cfg Config) (*Bot, error) {
@@ -272,7 +276,7 @@ func (b *Bot) introduce(ctx context.Context) (url string, err error) {
 	if err != nil {
 		return "", refusedToken("SLACK_BOT_TOKEN", err)
 	}
-	b.self = identity{user: me.UserID, name: me.User, team: me.TeamID, enterprise: me.EnterpriseID}
+	b.self = identity{user: me.UserID, name: me.User, team: me.TeamID, enterprise: me.EnterpriseID, url: me.URL}
 	if _, url, err = b.api.StartSocketModeContext(ctx); err != nil {
 		return "", refusedToken("SLACK_APP_TOKEN", err)
 	}

@@ -85,10 +85,18 @@ func (b *Bot) commandUnlink(ctx context.Context, by session.Person, at place, ke
 	if by.GitHub == nil {
 		return b.whisper(ctx, key, at, by.Slack, "No GitHub account is linked to you.")
 	}
-	if err := b.cfg.Linking.Unlink(ctx, by.Slack); err != nil && session.CodeOf(err) != session.NotFound {
-		return session.Wrap("bot.unlink", err)
+	if err := b.unlink(ctx, by); err != nil {
+		return err
 	}
 	return b.whisper(ctx, key, at, by.Slack, "Your GitHub account is not linked any more. You can also revoke the app's access in your GitHub settings, under Applications.")
+}
+
+func (b *Bot) unlink(ctx context.Context, by session.Person) error {
+	err := b.cfg.Linking.Unlink(ctx, by.Slack)
+	if session.CodeOf(err) == session.NotFound {
+		return nil
+	}
+	return session.Wrap("bot.unlink", err)
 }
 
 // commandChannel shows or sets the repository of a channel.

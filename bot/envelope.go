@@ -119,6 +119,8 @@ func (b *Bot) concerns(ctx context.Context, f frame) (r session.Received, lane s
 		if lane, ours, err = b.mayMean(ctx, e); err != nil {
 			return session.Received{}, "", err
 		}
+	case "app_home_opened":
+		ours, lane = e.Tab == "home" && e.User != "", "home:"+e.User
 	}
 	if !ours {
 		return session.Received{}, "", nil

@@ -27,17 +27,22 @@ type formAbout struct {
 	About   string `json:"about"` // ts of the message
 }
 
-// openForm opens the form of a shortcut: at once and empty, because a trigger is good for three seconds and GitHub or Slack may take longer,
-// then with what it asks.
+// openForm opens the form of a shortcut.
 func (b *Bot) openForm(ctx context.Context, s *shortcut) error {
-	opened, err := b.api.OpenViewContext(ctx, s.Trigger, modal("", "", section("One moment…")))
+	return b.show(ctx, s.Trigger, s.key(), s.User.ID, func() (slack.ModalViewRequest, error) { return b.form(ctx, s) })
+}
+
+// show opens a modal for whoever did something a moment ago: at once and empty, because a trigger is good for three seconds and GitHub or
+// Slack may take longer, then as it is made.
+func (b *Bot) show(ctx context.Context, trigger, key, user string, make func() (slack.ModalViewRequest, error)) error {
+	opened, err := b.api.OpenViewContext(ctx, trigger, modal("", "", section("One moment…")))
 	switch code := refusalOf(err); {
 	case strings.HasSuffix(code, "_trigger_id"):
-		return b.tell(ctx, s.key(), s.User.ID, "I was too slow to open the form; nothing was started. Use the shortcut again.")
+		return b.tell(ctx, key, user, "I was too slow to open the form, so nothing happened. Please try again.")
 	case err != nil:
 		return b.outside("views.open", err)
 	}
-	view, err := b.form(ctx, s)
+	view, err := make()
 	if err != nil {
 		b.logger.Error("making a form", "error", err)
 		view = modal("", "", section("This did not work: "+escape(session.Sentence(err))+" Nothing was started; close this and try again in a while."))
@@ -92,9 +97,12 @@ func (b *Bot) form(ctx context.Context, s *shortcut) (slack.ModalViewRequest, er
 	} else {
 		parts = append(parts, note("This thread has a session already; your words go to it as a follow-up."))
 	}
-	usual := b.usualModel(ctx, by, c)
+	usual, _, err := b.usual(ctx, by, c)
+	if err != nil {
+		return slack.ModalViewRequest{}, err
+	}
 	prompt := slack.NewPlainTextInputBlockElement(plainText("What should be done? Left empty: what the message asks for."), inputPrompt).WithMultiline(true).WithMaxLength(maxShown)
-	parts = append(parts, input(inputModel, "Model", b.modelMenu(inputModel, usual, ""), true), input(inputPrompt, "Task", prompt, true))
+	parts = append(parts, input(inputModel, "Model", b.modelMenu(inputModel, "Usual: "+modelTitle(usual), ""), true), input(inputPrompt, "Task", prompt, true))
 	view := modal(formInspect, "Start", parts...)
 	view.PrivateMetadata = string(marshal(about))
 	return view, nil
@@ -146,7 +154,7 @@ func (s *submission) key() string {
 		return ""
 	}
 	switch s.View.Callback {
-	case formInspect:
+	case formInspect, formBranch:
 		return "form/" + s.View.ID + "/" + s.View.Hash
 	}
 	return ""
@@ -159,6 +167,9 @@ func (s *submission) about() (a formAbout) {
 
 func (s *submission) lane() string {
 	a := s.about()
+	if a.Channel == "" {
+		return "home:" + s.User.ID
+	}
 	return a.Channel + ":" + a.Root
 }
 
@@ -177,6 +188,9 @@ func (s *submission) value(name string) string {
 }
 
 func (s *submission) carryOut(ctx context.Context, b *Bot) error {
+	if s.View.Callback == formBranch {
+		return b.preferBranch(ctx, s)
+	}
 	a := s.about()
 	by, refusal, silent, err := b.who(ctx, s.User.ID, a.Channel)
 	switch {
@@ -199,14 +213,6 @@ func (s *submission) carryOut(ctx context.Context, b *Bot) error {
 		words += "\n[" + strings.Join(chosen, " ") + "]"
 	}
 	return b.onBehalf(ctx, request{key: s.key(), by: by, at: place{channel: a.Channel, thread: a.Root}, words: words, about: a.About, redacted: s.redacted})
-}
-
-// usualModel is the model of a person's prompt that names none.
-func (b *Bot) usualModel(_ context.Context, _ session.Person, c conversation) string {
-	if !c.fresh() {
-		return c.state.Session.Model
-	}
-	return b.cfg.DefaultModel
 }
 
 // modal is a form, or a message in the place of one if it has no callback.
@@ -263,8 +269,8 @@ func repositoryMenu(id string, all []session.RepositoryInfo, chosen session.Repo
 }
 
 // modelMenu lists the models there are keys for.
-func (b *Bot) modelMenu(id, usual, chosen string) *slack.SelectBlockElement {
-	menu := slack.NewOptionsSelectBlockElement(slack.OptTypeStatic, plainText("Usual: "+title(usual)), id)
+func (b *Bot) modelMenu(id, unchosen, chosen string) *slack.SelectBlockElement {
+	menu := slack.NewOptionsSelectBlockElement(slack.OptTypeStatic, plainText(unchosen), id)
 	for _, m := range model.All() {
 		if !b.cfg.ModelAvailable(m.ID) {
 			continue
@@ -278,7 +284,7 @@ func (b *Bot) modelMenu(id, usual, chosen string) *slack.SelectBlockElement {
 	return menu
 }
 
-func title(id string) string {
+func modelTitle(id string) string {
 	if m, ok := model.Find(id); ok {
 		return m.Title
 	}

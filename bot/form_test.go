@@ -14,10 +14,16 @@ func (r *rig) form(user, channel, ts string) slacktest.View {
 	if _, err := r.slack.As(user).Shortcut(channel, ts, shortcutInspect); err != nil {
 		r.t.Fatal(err)
 	}
-	var form slacktest.View
+	return r.opened(user, "")
+}
+
+// opened waits until a form that was opened for somebody asks for what it asks for, and returns it.
+func (r *rig) opened(user, part string) (form slacktest.View) {
+	r.t.Helper()
 	r.until("the form", func(s *slacktest.Snapshot) bool {
 		for _, v := range s.Views(user) {
-			if form = v; !strings.Contains(s.RenderView(slacktest.Rendering{}, v), "One moment") {
+			form = v
+			if shown := s.RenderView(slacktest.Rendering{}, v); !strings.Contains(shown, "One moment") && strings.Contains(shown, part) {
 				return true
 			}
 		}
@@ -70,6 +76,11 @@ func TestShortcut(t *testing.T) {
 	if want := "(The request is about this message:) bob: The checkout is broken since this morning"; p.Text != "Find out why" || p.Context != want {
 		t.Errorf("the prompt is %q, about %q", p.Text, p.Context)
 	}
+
+	r.kept("that she was in it", func() bool {
+		p, err := r.db.Preferences(r.ctx, "U0ALICE")
+		return err == nil && len(p.Recent) == 1 && p.Recent[0] == id
+	})
 
 	// The thread has a session now: the same shortcut is a follow-up. Its words may be left out.
 	form = r.form("bob", "general", m.TS)

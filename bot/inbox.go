@@ -27,6 +27,7 @@ type event struct {
 	Channel     string `json:"channel,omitempty"`
 	ChannelType string `json:"channel_type,omitempty"`
 	EventTS     string `json:"event_ts,omitempty"`
+	Tab         string `json:"tab,omitempty"` // of app_home_opened: home or messages
 	Edited      *struct {
 		User string `json:"user"`
 	} `json:"edited,omitempty"`
@@ -155,6 +156,8 @@ func (b *Bot) process(ctx context.Context, r session.Received) error {
 		return b.message(ctx, p.Event)
 	case "reaction_added":
 		return b.reaction(ctx, p.Event)
+	case "app_home_opened":
+		return b.home(ctx, p.Event.User)
 	}
 	return nil
 }
@@ -183,12 +186,18 @@ func (b *Bot) apologise(ctx context.Context, r session.Received, cause error) er
 			return nil
 		}
 		user, at := i.from()
+		if at.channel == "" {
+			return b.tell(ctx, "sorry/"+r.Key, user, escape(text))
+		}
 		return b.whisper(ctx, "sorry/"+r.Key, at, user, escape(text))
 	}
 	var p payload
 	_ = lenient(r.Payload, &p)
 	e := p.Event
 	at := place{channel: e.Channel, thread: e.ThreadTS}
+	if e.Type == "app_home_opened" {
+		return nil // it stays as it was; opening it again tries again
+	}
 	if e.Type == "reaction_added" {
 		at = place{channel: e.Item.Channel}
 		if m, err := b.store.MessageAt(ctx, e.Item.Channel, e.Item.TS); err == nil {

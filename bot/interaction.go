@@ -16,7 +16,10 @@ type interaction interface {
 // readInteraction returns what an interactive payload says; nil if it is nothing of ours.
 func readInteraction(raw json.RawMessage) interaction {
 	var head struct {
-		Type string `json:"type"`
+		Type      string `json:"type"`
+		Container struct {
+			Type string `json:"type"`
+		} `json:"container"`
 	}
 	if lenient(raw, &head) != nil {
 		return nil
@@ -25,6 +28,9 @@ func readInteraction(raw json.RawMessage) interaction {
 	switch head.Type {
 	case "block_actions":
 		i = new(press)
+		if head.Container.Type == "view" {
+			i = new(homePress)
+		}
 	case "message_action":
 		i = new(shortcut)
 	case "view_submission":

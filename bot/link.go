@@ -36,7 +36,7 @@ func (b *Bot) link(ctx context.Context, by session.Person, at place, key, then s
 	text := fmt.Sprintf("*Link your GitHub account to <@%s>*\nOpen %s and enter the code `%s` within %d minutes. %s\nEnter it only if you asked for this just now; whoever enters it lets the bot open pull requests under their name.",
 		by.Slack, escape(c.URL), escape(c.UserCode), minutes, then)
 	direct := session.Message{Key: key + "/code", Op: session.MessageDirect, User: by.Slack, Text: text, Urgent: true}
-	if isDirect(at.channel) {
+	if at.channel == "" || isDirect(at.channel) {
 		return false, b.put(ctx, direct)
 	}
 	return false, b.put(ctx, direct, b.private(key+"/told", at, by.Slack, "I sent you a direct message with a code to link your GitHub account. "+then))

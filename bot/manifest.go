@@ -9,7 +9,7 @@ import (
 const Command = "/inspect"
 
 // Events are the bot events the app has to be subscribed to.
-var Events = []string{"app_mention", "message.channels", "message.groups", "message.im", "message.mpim", "reaction_added"}
+var Events = []string{"app_home_opened", "app_mention", "message.channels", "message.groups", "message.im", "message.mpim", "reaction_added"}
 
 // Interactive reports whether the app has buttons, so that Slack has to send what is pressed.
 func Interactive() bool { return len(buttons) > 0 }
@@ -36,6 +36,7 @@ var methods = map[string][]string{
 	"users.info":                   {"users:read"},
 	"users.list":                   {"users:read"},
 	"views.open":                   nil,
+	"views.publish":                nil,
 	"views.update":                 nil,
 }
 

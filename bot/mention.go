@@ -138,14 +138,17 @@ func prompted(st session.State, user string) bool {
 
 // prompt hands a message to its session, which it opens if need be.
 func (b *Bot) prompt(ctx context.Context, e event, c conversation, at place, author session.Person, text string) error {
-	usual := b.cfg.DefaultModel
-	if !c.fresh() {
-		usual = c.state.Session.Model
+	usual, effort, err := b.usual(ctx, author, c)
+	if err != nil {
+		return err
 	}
 	forwarded := b.forwarded(ctx, e)
 	text, o, refusal := readOptions(text, usual, b.cfg.ModelAvailable)
 	if text == "" && forwarded != "" && len(e.Files) == 0 {
 		text = "Do what the forwarded message asks for."
+	}
+	if refusal == "" {
+		refusal = settled(c, o)
 	}
 	answering := !c.fresh() && c.state.Session.Await == session.AwaitRepository
 	key := e.Channel + "/" + e.TS
@@ -174,7 +177,20 @@ func (b *Bot) prompt(ctx context.Context, e event, c conversation, at place, aut
 		return nil // names what this thread is about already: the answer to our question, come twice
 	}
 	if c.fresh() {
-		quoted, files, err := b.open(ctx, e, &c, author, text, o)
+		if o.model == "" {
+			o.model = usual
+			if o.effort == "" {
+				o.effort = effort
+			}
+		}
+		refusal, err := b.open(ctx, e, &c, at, author, text, o)
+		switch {
+		case err != nil:
+			return err
+		case refusal != "":
+			return b.put(ctx, b.eyes(e, false), b.private("refused/"+key, at, e.User, escape(refusal+" Nothing was started; please send your message again.")))
+		}
+		quoted, files, err := b.readThread(ctx, e)
 		if err != nil {
 			return err
 		}
@@ -204,6 +220,9 @@ func (b *Bot) send(ctx context.Context, e event, id session.ID, at place, p sess
 	err := b.cfg.Sessions.Send(ctx, id, session.Prompted{Prompt: p})
 	switch {
 	case err == nil:
+		if err := b.prefer(ctx, p.Author.Slack, func(w *session.Preferences) bool { return w.Visited(id) }); err != nil {
+			return err
+		}
 		if len(e.Files) > 0 {
 			return b.whisper(ctx, "files/"+e.Channel+"/"+e.TS, at, e.User, "I cannot read attached files yet, so the agent has your text without "+fileNames(e.Files)+". Paste what matters from them.")
 		}
@@ -224,31 +243,47 @@ func refused(err error) bool {
 	return false
 }
 
-// open opens the session of a thread, or takes up one that was opened before a crash, and reads the thread once: what was said before
-// is quoted, what was said since goes to the inbox like any event.
-func (b *Bot) open(ctx context.Context, e event, c *conversation, author session.Person, text string, o options) (quoted string, files []file, err error) {
+// settled is a refusal of options that a session has settled: it works on one repository, from one branch.
+func settled(c conversation, o options) (refusal string) {
+	s := c.state.Session
+	switch {
+	case c.fresh() || s.Repo == (session.Repo{}):
+	case o.repo != "" && !strings.EqualFold(o.repo, s.Repo.String()) && !strings.EqualFold(o.repo, s.Repo.Name):
+		return fmt.Sprintf("This thread works on %s. For another repository, start another thread.", s.Repo)
+	case o.branch != "" && !o.branchInWords && o.branch != s.Base:
+		return fmt.Sprintf("This thread works from the branch %s. For another one, start another thread.", s.Base)
+	}
+	return ""
+}
+
+// open opens the session of a thread, or takes up one that was opened before a crash. A refusal opens none.
+func (b *Bot) open(ctx context.Context, e event, c *conversation, at place, author session.Person, text string, o options) (refusal string, err error) {
 	pick, err := b.choose(ctx, text, o, e.Channel, false)
 	if err != nil {
-		return "", nil, err
+		return "", err
 	}
-	opening := session.Opening{Thread: b.thread(e), Rooted: e.root() == e.TS, Requester: author, Model: b.cfg.DefaultModel, Effort: o.effort}
-	if o.model != "" {
-		opening.Model = o.model
-	}
+	opening := session.Opening{Thread: b.thread(e), Rooted: e.root() == e.TS, Requester: author, Model: o.model, Effort: o.effort}
 	if pick.problem == "" {
-		opening.Repo, opening.Base = pick.repo, pick.base
+		branch, said, refusal, err := b.branch(ctx, author, pick.repo, pick.base, o)
+		if err != nil || refusal != "" {
+			return refusal, err
+		}
+		if said != "" {
+			if err := b.whisper(ctx, "branch/"+e.Channel+"/"+e.TS, at, e.User, escape(said)); err != nil {
+				return "", err
+			}
+		}
+		opening.Repo, opening.Base = pick.repo, branch
 	} else {
-		opening.Await = session.AwaitRepository
+		opening.Await, opening.Base = session.AwaitRepository, o.branch
 	}
 	if c.id, err = b.cfg.Sessions.Open(ctx, opening); err != nil {
-		return "", nil, session.Wrap("bot.open", err)
+		return "", session.Wrap("bot.open", err)
 	}
 	if pick.problem != "" {
-		if err := b.put(ctx, b.question(e, c.id, author, pick.question())); err != nil {
-			return "", nil, err
-		}
+		return "", b.put(ctx, b.question(e, c.id, author, pick.question()))
 	}
-	return b.readThread(ctx, e)
+	return "", nil
 }
 
 // question asks the requester in the thread.
@@ -286,10 +321,24 @@ func (b *Bot) answer(ctx context.Context, e event, c conversation, at place, aut
 		}
 		return b.send(ctx, e, c.id, at, p)
 	}
+	if o.branch == "" {
+		o.branch = c.state.Session.Base // asked for with the request
+	}
+	branch, said, refusal, err := b.branch(ctx, author, pick.repo, pick.base, o)
+	switch {
+	case err != nil:
+		return err
+	case refusal != "":
+		return b.whisper(ctx, "refused/"+e.Channel+"/"+e.TS, at, e.User, escape(refusal+" Please answer again, with the branch: [repo="+pick.repo.String()+" branch=…]"))
+	case said != "":
+		if err := b.whisper(ctx, "branch/"+e.Channel+"/"+e.TS, at, e.User, escape(said)); err != nil {
+			return err
+		}
+	}
 	if err := b.put(ctx, b.eyes(e, true)); err != nil {
 		return err
 	}
-	err = b.cfg.Sessions.Send(ctx, c.id, session.RepositoryChosen{By: author, Repo: pick.repo, Base: pick.base})
+	err = b.cfg.Sessions.Send(ctx, c.id, session.RepositoryChosen{By: author, Repo: pick.repo, Base: branch})
 	if err != nil && session.CodeOf(err) != session.Conflict { // chosen before a crash
 		return session.Wrap("bot.answer", err)
 	}

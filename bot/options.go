@@ -15,9 +15,10 @@ var optionNames = []string{"repo", "branch", "model", "effort"}
 
 // options are what a message asks for besides its words.
 type options struct {
-	repo, branch string
-	model        string // provider/model
-	effort       string
+	repo, branch  string
+	branchInWords bool   // rather than in brackets: it may be no branch at all
+	model         string // provider/model
+	effort        string
 }
 
 var (
@@ -25,7 +26,7 @@ var (
 	optionPair  = regexp.MustCompile(`(\w+)\s*=\s*([^\s,\[\]=]+)`)
 )
 
-// readOptions takes the options out of a text. Refusal is a sentence about one that cannot be right; brackets that have nothing like an
+// readOptions takes the options out of a text, in brackets or in words. Refusal is a sentence about one that cannot be right; brackets that have nothing like an
 // option in them are part of the text.
 func readOptions(text, defaultModel string, available func(string) bool) (rest string, o options, refusal string) {
 	rest = optionBlock.ReplaceAllStringFunc(text, func(block string) string {
@@ -40,10 +41,11 @@ func readOptions(text, defaultModel string, available func(string) bool) (rest s
 		}
 		return ""
 	})
+	rest = o.inWords(strings.TrimSpace(rest), available)
 	if refusal == "" && o.effort != "" {
 		refusal = o.checkEffort(defaultModel)
 	}
-	return strings.TrimSpace(rest), o, refusal
+	return rest, o, refusal
 }
 
 func (o *options) set(name, value, defaultModel string, available func(string) bool) (refusal string) {

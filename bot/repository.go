@@ -1,7 +1,6 @@
 package bot
 
 import (
-	"cmp"
 	"context"
 	"fmt"
 	"regexp"
@@ -14,7 +13,7 @@ import (
 // choice is the repository for a message, or the problem with choosing one.
 type choice struct {
 	repo    session.Repo
-	base    string
+	base    string   // the repository's default branch
 	named   bool     // the message itself names it, or tries to
 	problem string   // a sentence in Slack's markup; empty: there is a repository
 	near    []string // what was probably meant
@@ -77,7 +76,7 @@ func (b *Bot) choose(ctx context.Context, text string, o options, channel string
 		case err == nil && info.Archived:
 			return choice{named: true, problem: code(info.Repo.String()) + " is archived, so nothing can be changed there.", others: names(all)}, nil
 		case err == nil:
-			return choice{named: true, repo: info.Repo, base: cmp.Or(o.branch, info.DefaultBranch)}, nil
+			return choice{named: true, repo: info.Repo, base: info.DefaultBranch}, nil
 		case session.CodeOf(err) != session.NotFound:
 			return choice{}, session.Wrap("bot.choose", err)
 		}
@@ -90,12 +89,12 @@ func (b *Bot) choose(ctx context.Context, text string, o options, channel string
 	}
 	if known.Repo != (session.Repo{}) {
 		if r, ok := find(all, known.Repo.String()); ok {
-			return chosen(r, o), nil
+			return chosen(r), nil
 		}
 		return choice{problem: "This channel's repository " + code(known.Repo.String()) + " is not one I can see any more.", others: names(all)}, nil
 	}
 	if len(all) == 1 {
-		return chosen(all[0], o), nil
+		return chosen(all[0]), nil
 	}
 	return choice{problem: "Which repository is this about?", others: names(all)}, nil
 }
@@ -103,15 +102,15 @@ func (b *Bot) choose(ctx context.Context, text string, o options, channel string
 // explicit looks for a name in the text. A choice with both a repository and a problem names one that the list does not have.
 func (b *Bot) explicit(text string, o options, all []session.RepositoryInfo, answer bool) (choice, bool) {
 	if o.repo != "" {
-		return byName(strings.TrimSuffix(repoURL.ReplaceAllString(o.repo, "$2/$3"), ".git"), o, all), true
+		return byName(strings.TrimSuffix(repoURL.ReplaceAllString(o.repo, "$2/$3"), ".git"), all), true
 	}
 	for _, m := range repoURL.FindAllStringSubmatch(text, -1) {
 		name := strings.TrimSuffix(m[2]+"/"+strings.TrimRight(m[3], "."), ".git")
 		if r, ok := find(all, name); ok {
-			return chosen(r, o), true
+			return chosen(r), true
 		}
 		if strings.EqualFold(m[1], "github.com") {
-			return byName(name, o, all), true
+			return byName(name, all), true
 		}
 	}
 	text = repoURL.ReplaceAllString(text, "")
@@ -119,28 +118,28 @@ func (b *Bot) explicit(text string, o options, all []session.RepositoryInfo, ans
 	for _, m := range repoRef.FindAllStringSubmatch(text, -1) {
 		name := strings.TrimRight(m[2], ".")
 		if r, ok := find(all, name); ok {
-			return chosen(r, o), true
+			return chosen(r), true
 		}
 		if doubtful == "" && m[3] == "" && (answer || meansRepository(name, m[1] != "", all)) {
 			doubtful = name
 		}
 	}
 	if doubtful != "" {
-		return byName(doubtful, o, all), true
+		return byName(doubtful, all), true
 	}
 	for _, m := range bareRef.FindAllStringSubmatch(text, -1) {
 		if sameName(all, m[1]) != nil {
-			return byName(m[1], o, all), true
+			return byName(m[1], all), true
 		}
 	}
 	if answer {
 		word := strings.Trim(strings.TrimSpace(text), "`'\".,!")
 		if word != "" && !strings.ContainsAny(word, " \n\t") {
-			return byName(word, o, all), true
+			return byName(word, all), true
 		}
 		for _, w := range strings.Fields(text) {
 			if w = strings.Trim(w, "`'\".,!?"); len(sameName(all, w)) == 1 {
-				return byName(w, o, all), true
+				return byName(w, all), true
 			}
 		}
 	}
@@ -163,13 +162,13 @@ func meansRepository(name string, introduced bool, all []session.RepositoryInfo)
 }
 
 // byName is the choice somebody makes by writing name, with or without its owner.
-func byName(name string, o options, all []session.RepositoryInfo) choice {
+func byName(name string, all []session.RepositoryInfo) choice {
 	if r, ok := find(all, name); ok {
-		return chosen(r, o)
+		return chosen(r)
 	}
 	switch same := sameName(all, name); {
 	case len(same) == 1:
-		return chosen(same[0], o)
+		return chosen(same[0])
 	case len(same) > 1:
 		return choice{problem: fmt.Sprintf("There are %d repositories named %s.", len(same), code(name)), others: names(same)}
 	}
@@ -196,8 +195,8 @@ func meant(name string, all []session.RepositoryInfo) []string {
 	return near[:min(3, len(near))]
 }
 
-func chosen(r session.RepositoryInfo, o options) choice {
-	return choice{repo: r.Repo, base: cmp.Or(o.branch, r.DefaultBranch)}
+func chosen(r session.RepositoryInfo) choice {
+	return choice{repo: r.Repo, base: r.DefaultBranch}
 }
 
 func find(all []session.RepositoryInfo, name string) (session.RepositoryInfo, bool) {

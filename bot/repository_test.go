@@ -44,7 +44,7 @@ func TestChoose(t *testing.T) {
 		{"address", "see https://github.com/acme/api/pull/3", two, "", false, "acme/api@main", true},
 		{"address of a clone", "https://github.com/acme/api.git", two, "", false, "acme/api@main", true},
 		{"other host's address", "see https://docs.test/a/b", two, "", false, "Which repository", false},
-		{"option", "[repo=acme/web branch=dev] fix it", two, "", false, "acme/web@dev", true},
+		{"option", "[repo=acme/web branch=dev] fix it", two, "", false, "acme/web@main", true},
 		{"option without owner", "[repo=api] fix it", two, "", false, "acme/api@main", true},
 		{"unknown address", "https://github.com/acme/nope/issues/1", two, "", false, "cannot see a repository `acme/nope`", true},
 		{"name alone", "fix the login in web", two, "", false, "acme/web@main", true},

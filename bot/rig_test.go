@@ -98,6 +98,15 @@ func (f *forge) Repository(_ context.Context, r session.Repo) (session.Repositor
 	return session.RepositoryInfo{}, session.Errorf(session.NotFound, "no such repository")
 }
 
+func (f *forge) CheckBranch(_ context.Context, r session.Repo, branch string) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if branch == "main" || branch == "dev" {
+		return f.down
+	}
+	return session.Errorf(session.NotFound, "%s has no branch `%s`. Did you mean `dev`?", r, branch)
+}
+
 // accounts is the linking of the rig.
 type accounts struct {
 	*forge

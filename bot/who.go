@@ -111,7 +111,7 @@ func (b *Bot) listGuests(ctx context.Context) (map[string]bool, error) {
 	return guests, nil
 }
 
-// who returns the person behind a Slack user, with their linked account. A refusal says why they may not act; silent is for bots, which are not answered.
+// who returns the person behind a Slack user, with their linked account; channel is empty for what they do in no channel. A refusal says why they may not act; silent is for bots, which are not answered.
 func (b *Bot) who(ctx context.Context, user, channel string) (p session.Person, refusal string, silent bool, err error) {
 	info, err := b.person(ctx, user)
 	if err != nil {
@@ -123,7 +123,7 @@ func (b *Bot) who(ctx context.Context, user, channel string) (p session.Person, 
 		return p, "", true, nil
 	case info.guest && !b.cfg.AllowGuests:
 		return p, "I take requests from full members of this workspace only, so your messages here do not reach the agent. Ask a member to pass your request on.", false, nil
-	case len(b.cfg.AllowedChannels) > 0 && !slices.Contains(b.cfg.AllowedChannels, channel):
+	case channel != "" && len(b.cfg.AllowedChannels) > 0 && !slices.Contains(b.cfg.AllowedChannels, channel):
 		return p, "I may not work in this channel. Ask in " + b.allowed() + ", or ask the operator to allow this one.", false, nil
 	}
 	known, err := b.store.User(ctx, user)

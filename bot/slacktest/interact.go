@@ -228,7 +228,7 @@ func (p *Person) act(channel, ts, control, value, kind string) (*Delivery, error
 	if m == nil {
 		return nil, fmt.Errorf("slacktest: no message %s in %q", ts, channel)
 	}
-	block, element := findControl(m.Blocks, control)
+	block, element := findControl(m.Blocks, control, value)
 	if element == nil {
 		return nil, fmt.Errorf("slacktest: message %s has no %q", ts, control)
 	}
@@ -274,19 +274,20 @@ func (s *Server) interaction(kind string, u *User, c *Channel) obj {
 	return payload
 }
 
-// findControl looks for an element by action_id, text or placeholder.
-func findControl(blocks []Block, name string) (block, element Block) {
+// findControl looks for an element by action_id, text or placeholder; of several, as a list's buttons, for the one with this value.
+func findControl(blocks []Block, name, value string) (block, element Block) {
 	for _, b := range blocks {
 		for _, e := range append(b.list("elements"), b.sub("accessory")) {
 			if e == nil || !slices.Contains(elementTypes, e.str("type")) {
 				continue
 			}
-			if e.str("action_id") == name || e.sub("text").str("text") == name || e.sub("placeholder").str("text") == name {
-				return b, e
+			named := e.str("action_id") == name || e.sub("text").str("text") == name || e.sub("placeholder").str("text") == name
+			if named && (element == nil || value != "" && e.str("value") == value) {
+				block, element = b, e
 			}
 		}
 	}
-	return nil, nil
+	return block, element
 }
 
 // press makes the action that using an element results in.

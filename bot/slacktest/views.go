@@ -2,6 +2,7 @@ package slacktest
 
 import (
 	"encoding/json"
+	"fmt"
 	"maps"
 	"time"
 )
@@ -161,6 +162,35 @@ func (n *Snapshot) Home(user string) (View, bool) {
 		return *n.homes[u.ID], true
 	}
 	return View{}, false
+}
+
+// UseHome uses a control of a person's home tab: it presses a button, or picks an option of a menu, as Click and Choose do. Of several
+// buttons with one action_id, value is the value of the one that is meant.
+func (p *Person) UseHome(control, value string) (*Delivery, error) {
+	s := p.s
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	u, err := p.me()
+	if err != nil {
+		return nil, err
+	}
+	v := s.homes[u.ID]
+	if v == nil {
+		return nil, fmt.Errorf("slacktest: %s has no home tab yet", u.Name)
+	}
+	block, element := findControl(v.Blocks, control, value)
+	if element == nil {
+		return nil, fmt.Errorf("slacktest: the home tab of %s has no %q", u.Name, control)
+	}
+	action, err := press(block, element, value)
+	if err != nil {
+		return nil, err
+	}
+	action["action_ts"] = s.nextTS()
+	payload := s.interaction("block_actions", u, nil)
+	payload["container"], payload["view"] = obj{"type": "view", "view_id": v.ID}, s.wireView(v, obj{})
+	payload["actions"], payload["trigger_id"] = []obj{action}, s.newTrigger(u.ID)
+	return s.emit(Interactive, false, payload, nil), nil
 }
 
 // answerView does what the app's acknowledgement of a submission says: errors

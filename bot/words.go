@@ -1,0 +1,69 @@
+package bot
+
+import (
+	"regexp"
+	"strings"
+
+	"openinspect/session/model"
+)
+
+// Options in words. A model or an effort counts where a sentence about it would stand: at the end of a message ("… with opus", "… at high
+// effort") or before it ("with opus: …"); elsewhere the words are the task's.
+var (
+	finalModel  = regexp.MustCompile(`(?i)[\s,;(]+(?:with|using|use)\s+(?:model\s+)?([a-z][\w.\-/]*(?:[ -][\w.\-]+){0,2})\s*[.!?)]*$`)
+	firstModel  = regexp.MustCompile(`(?i)^(?:with|using|use)\s+(?:model\s+)?([a-z][\w.\-/]*(?:[ -][\w.\-]+){0,2})\s*[:,]\s+`)
+	finalEffort = regexp.MustCompile(`(?i)[\s,;(]+(?:with|at|and)\s+([a-z]+)\s+effort\s*[.!?)]*$`)
+	firstEffort = regexp.MustCompile(`(?i)^(?:with|at)\s+([a-z]+)\s+effort\s*[:,]\s+`)
+	branchWords = regexp.MustCompile("(?i)\\b(?:on|from)\\s+(?:the\\s+)?branch\\s+`?([\\w][\\w./-]*[\\w])`?")
+	wordsBranch = regexp.MustCompile("(?i)\\b(?:on|from)\\s+the\\s+`?([\\w][\\w./-]*[\\w])`?\\s+branch\\b")
+)
+
+// inWords takes the options that a text says in words and o does not have yet. A branch stays in the text: the agent may have to know.
+func (o *options) inWords(text string, available func(string) bool) (rest string) {
+	for {
+		before := text
+		for _, where := range []*regexp.Regexp{finalEffort, firstEffort} {
+			if m := where.FindStringSubmatchIndex(text); m != nil && o.effort == "" && isEffort(text[m[2]:m[3]]) {
+				o.effort = strings.ToLower(text[m[2]:m[3]])
+				text = text[:m[0]] + text[m[1]:]
+			}
+		}
+		for _, where := range []*regexp.Regexp{finalModel, firstModel} {
+			if m := where.FindStringSubmatchIndex(text); m != nil && o.model == "" {
+				if named, ok := findModel(text[m[2]:m[3]]); ok && available(named.ID) {
+					o.model = named.ID
+					text = text[:m[0]] + text[m[1]:]
+				}
+			}
+		}
+		if text == before {
+			break
+		}
+	}
+	for _, where := range []*regexp.Regexp{branchWords, wordsBranch} {
+		if m := where.FindStringSubmatch(text); m != nil && o.branch == "" {
+			o.branch, o.branchInWords = m[1], true
+		}
+	}
+	return strings.TrimSpace(text)
+}
+
+// findModel finds a model by its name as people say it: "opus", "claude opus 5", "gpt-5.2".
+func findModel(words string) (model.Model, bool) {
+	words = strings.ToLower(strings.TrimRight(strings.Join(strings.Fields(words), " "), "."))
+	for _, m := range model.All() {
+		if words == strings.ToLower(m.Title) || words == strings.TrimPrefix(strings.ToLower(m.Title), "claude ") {
+			return m, true
+		}
+	}
+	return model.Find(strings.ReplaceAll(words, " ", "-"))
+}
+
+func isEffort(word string) bool {
+	for _, m := range model.All() {
+		if m.HasEffort(strings.ToLower(word)) && word != "" {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,55 @@
+package github
+
+import (
+	"context"
+	"net/http"
+	"strings"
+	"time"
+
+	gh "github.com/google/go-github/v66/github"
+
+	"openinspect/session"
+)
+
+// maxBranches is how many branches are looked through for the one that was meant.
+const maxBranches = 300
+
+// CheckBranch asks whether a repository has a branch. NotFound, with a sentence that has the nearest ones, if it does not.
+func (g *GitHub) CheckBranch(ctx context.Context, r session.Repo, name string) error {
+	token, revoke, err := g.mint(ctx, r, &gh.InstallationPermissions{Contents: gh.String("read")}, time.Time{})
+	if err != nil {
+		return err
+	}
+	defer revoke()
+	c, err := g.client(g.guarded(token), token)
+	if err != nil {
+		return err
+	}
+	_, _, err = c.Git.GetRef(ctx, r.Owner, r.Name, "heads/"+name)
+	if err == nil {
+		return nil
+	}
+	if status, _ := answer(err); status != http.StatusNotFound && status != http.StatusConflict { // of an empty repository
+		return problem("github.CheckBranch", err, "")
+	}
+	var names []string
+	options := &gh.BranchListOptions{ListOptions: gh.ListOptions{PerPage: 100}}
+	for len(names) < maxBranches {
+		page, resp, err := c.Repositories.ListBranches(ctx, r.Owner, r.Name, options)
+		if err != nil {
+			return problem("github.CheckBranch", err, "")
+		}
+		for _, b := range page {
+			names = append(names, b.GetName())
+		}
+		if resp.NextPage == 0 {
+			break
+		}
+		options.Page = resp.NextPage
+	}
+	text := r.String() + " has no branch `" + session.OneLine(name, 100) + "`."
+	if near := session.Nearest(name, names, 3); len(near) > 0 {
+		text += " Did you mean `" + strings.Join(near, "` or `") + "`?"
+	}
+	return session.Errorf(session.NotFound, "%s", text)
+}
