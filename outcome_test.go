@@ -312,7 +312,7 @@ func (o *outcome) session(ctx context.Context, db *boltdb.DB, s session.Session)
 	for _, p := range s.Contributors {
 		o.add("session", "contributor %s", p.Name)
 	}
-	for _, a := range s.Asked {
+	for _, a := range st.Draft.Asked {
 		o.add("session", "asked by %s: %s", a.By.Name, a.Text)
 	}
 	for _, c := range st.Cards {

@@ -274,6 +274,40 @@ func TestIdentitiesStay(t *testing.T) {
 	t.Errorf("%+v", m.State().Effects)
 }
 
+// The draft of a pull request, which may be long, is committed when it changes and not with everything else.
+func TestDraftIsCommittedWhenItChanges(t *testing.T) {
+	m, start := running(t, sessiontest.Ada)
+	changes := func(in session.Input) bool {
+		t.Helper()
+		r, err := m.Step(sessiontest.Epoch, in)
+		if err != nil {
+			t.Fatalf("%T: %v", in, err)
+		}
+		return r.Record.Draft != nil
+	}
+	ada := sessiontest.Ada
+	ada.GitHub = &session.Identity{ID: 9, Login: "ada-9"}
+	for _, c := range []struct {
+		in   session.Input
+		want bool
+	}{
+		{session.Journaled{Start: start, Events: []session.Event{{Kind: session.KindText, PromptID: "1.1", Text: &session.Text{Part: "p", Text: "hm"}}}}, false},
+		{session.Proposed{Call: "1", Proposal: session.Proposal{Title: "Fix it", Body: "It was broken."}}, true},
+		{session.Proposed{Call: "1", Proposal: session.Proposal{Title: "Fix it", Body: "It was broken."}}, false}, // the call again
+		{session.Updated{Text: "still here"}, false},
+		{session.Linked{By: sessiontest.Bob}, false}, // who asked for nothing
+		{session.Linked{By: ada}, true},
+		{session.Prompted{Prompt: session.Prompt{ID: "1.2", Author: ada, Text: "more"}}, false}, // not begun
+	} {
+		if got := changes(c.in); got != c.want {
+			t.Errorf("after %T the draft is committed: %v, want %v", c.in, got, c.want)
+		}
+	}
+	if d := m.State().Draft; len(d.Asked) != 1 || d.Asked[0].By.GitHub.Login != "ada-9" || d.Proposal.Title != "Fix it" {
+		t.Errorf("the draft is %+v", d)
+	}
+}
+
 func TestParseRepo(t *testing.T) {
 	for s, ok := range map[string]bool{
 		"acme/web": true, "a.b/c_d-e": true, "acme": false, "acme/": false, "/web": false, "acme/..": false, "../web": false, "./web": false,

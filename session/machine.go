@@ -20,6 +20,7 @@ const (
 // Machine decides what a session does. It is pure: no clock, no I/O, no goroutine; the same inputs give the same outputs.
 type Machine struct {
 	s         Session
+	draft     Draft
 	budget    float64  // the operator's limit of a session's cost, US dollars; 0: none
 	prompts   []Prompt // unfinished, in order of arrival
 	cards     []Card
@@ -31,18 +32,19 @@ type Machine struct {
 	out   Ready
 	dirty struct {
 		prompts, cards, approvals map[string]bool
+		draft                     bool
 	}
 }
 
 // NewMachine makes the machine of a stored session, or of a new one from the zero State.
 func NewMachine(st State) *Machine {
-	return &Machine{s: st.Session, prompts: st.Prompts, cards: st.Cards, approvals: st.Approvals, effects: st.Effects}
+	return &Machine{s: st.Session, draft: st.Draft, prompts: st.Prompts, cards: st.Cards, approvals: st.Approvals, effects: st.Effects}
 }
 
 // State returns a copy of everything the machine knows.
 func (m *Machine) State() State {
 	return State{
-		Session: m.s, Prompts: slices.Clone(m.prompts), Cards: slices.Clone(m.cards),
+		Session: m.s, Draft: m.draft, Prompts: slices.Clone(m.prompts), Cards: slices.Clone(m.cards),
 		Approvals: slices.Clone(m.approvals), Effects: slices.Clone(m.effects),
 	}
 }
@@ -52,6 +54,7 @@ func (m *Machine) State() State {
 func (m *Machine) Step(at time.Time, in Input) (Ready, error) {
 	m.at, m.out = at, Ready{}
 	m.dirty.prompts, m.dirty.cards, m.dirty.approvals = map[string]bool{}, map[string]bool{}, map[string]bool{}
+	m.dirty.draft = false
 	if _, ok := in.(Opened); !ok && m.s.ID == "" {
 		return Ready{}, Errorf(NotFound, "There is no such session.")
 	}
@@ -64,6 +67,10 @@ func (m *Machine) Step(at time.Time, in Input) (Ready, error) {
 	m.out.Record.Session = m.s
 	m.out.Record.Prompts = changed(m.out.Record.Prompts, m.prompts, m.dirty.prompts, func(p Prompt) string { return p.ID })
 	m.out.Record.Cards = changed(nil, m.cards, m.dirty.cards, func(c Card) string { return c.ID })
+	if m.dirty.draft {
+		d := m.draft
+		m.out.Record.Draft = &d
+	}
 	m.out.Record.Approvals = changed(m.out.Record.Approvals, m.approvals, m.dirty.approvals, func(a Approval) string { return a.ID })
 	return m.out, nil
 }

@@ -24,7 +24,7 @@ func (m *Machine) collected(in Collected) {
 		Kind: CardChanges, PromptID: t.PromptID, Commit: c.Head, Title: OneLine(c.Subject, 150),
 		Commits: c.Commits, Files: c.Files, Attention: c.Attention, PullRequest: m.s.PullRequest,
 	}
-	switch p := m.s.Proposal; {
+	switch p := m.draft.Proposal; {
 	case p != nil: // of this turn, or of an earlier one whose pull request is not there yet or goes on
 		card.Title, card.Body = p.Title, p.Body
 	case c.Commits > 1 || card.Title == "":
@@ -154,7 +154,7 @@ func (m *Machine) accept(a Approval, c *Card) {
 	m.tellCard(c)
 	m.ask(Effect{Kind: EffectOpen, PromptID: c.PromptID, Open: &OpenRequest{
 		Session: m.s.ID, Approval: a.ID, Card: c.ID, Repo: c.Repo, Base: c.Base, Branch: c.Branch, Commit: c.Commit, Pushed: m.s.Pushed,
-		Title: c.Title, Body: c.Body, By: a.By, Asked: m.s.Asked, Contributors: c.Contributors,
+		Title: c.Title, Body: c.Body, By: a.By, Asked: m.draft.Asked, Contributors: c.Contributors,
 	}})
 }
 
@@ -210,10 +210,11 @@ func (m *Machine) relink(by Person) {
 			*people = addPerson(*people, by)
 		}
 	}
-	m.s.Asked = slices.Clone(m.s.Asked)
-	for i := range m.s.Asked {
-		if m.s.Asked[i].By.Slack == by.Slack {
-			m.s.Asked[i].By = by
+	m.draft.Asked = slices.Clone(m.draft.Asked)
+	for i := range m.draft.Asked {
+		if m.draft.Asked[i].By.Slack == by.Slack {
+			m.draft.Asked[i].By = by
+			m.dirty.draft = true
 		}
 	}
 	for i := range m.prompts {

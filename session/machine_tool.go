@@ -55,7 +55,7 @@ func (m *Machine) proposed(in Proposed) error {
 		return err
 	}
 	m.taken(in.Call)
-	m.s.Proposal = &p
+	m.draft.Proposal, m.dirty.draft = &p, true
 	m.tell(Event{Kind: KindNote, Note: &Note{Kind: NoteUpdate, Text: "proposes a pull request: " + p.Title}})
 	return nil
 }

@@ -209,7 +209,9 @@ func (m *Machine) working(p *Prompt) {
 	}
 	if !p.Begun {
 		p.Begun = true
-		m.s.Asked = append(slices.Clone(m.s.Asked[max(0, len(m.s.Asked)-maxAsked+1):]), Asking{By: p.Author, Text: excerpt(p.Text, maxAskedText)})
+		before := m.draft.Asked
+		m.dirty.draft = true
+		m.draft.Asked = append(slices.Clone(before[max(0, len(before)-maxAsked+1):]), Asking{By: p.Author, Text: excerpt(p.Text, maxAskedText)})
 	}
 	if m.s.Turn.State == TurnStarted {
 		t := *m.s.Turn // what is stored, and what a refused commit goes back to, keeps its own

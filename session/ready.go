@@ -16,6 +16,7 @@ type Record struct {
 	Prompts   []Prompt
 	Cards     []Card
 	Approvals []Approval
+	Draft     *Draft
 }
 
 // EffectKind is what an effect asks of the world.
@@ -49,6 +50,7 @@ type Effect struct {
 // State is all of a session that its machine needs: what a Store loads.
 type State struct {
 	Session   Session
+	Draft     Draft
 	Prompts   []Prompt   // those not finished, in order of arrival
 	Cards     []Card     // all, in order
 	Approvals []Approval // those not finished (linking or accepted)

@@ -176,6 +176,12 @@ type Proposal struct {
 	Body  string `json:"body"`
 }
 
+// Draft is what a pull request of the session will say besides its card: long, and seldom changed, so it is stored beside the session.
+type Draft struct {
+	Asked    []Asking  `json:"asked,omitempty"` // by the contributors, in order
+	Proposal *Proposal `json:"proposal,omitempty"`
+}
+
 // Await is what a session waits for before its first turn can start.
 type Await string
 
@@ -184,7 +190,8 @@ const (
 	AwaitRepository Await = "repository" // the requester names one
 )
 
-// Session is a thread and all that belongs to it, less its prompts, cards, approvals and log, which are stored beside it.
+// Session is a thread and all that belongs to it, less its prompts, cards, approvals, draft and log, which are stored beside it: it is written
+// anew with every step.
 type Session struct {
 	ID           ID           `json:"id"`
 	Thread       Thread       `json:"thread"`
@@ -202,14 +209,12 @@ type Session struct {
 	Updated      time.Time    `json:"updated"`
 	Contributors []Person     `json:"contributors,omitempty"` // since the base last moved
 	Identities   []Author     `json:"identities,omitempty"`   // of all who prompted, as they were then
-	Asked        []Asking     `json:"asked,omitempty"`        // by the contributors, in order
 	Participants []Person     `json:"participants,omitempty"`
 	Seen         []string     `json:"seen,omitempty"` // ids of the newest prompts, stops and approvals, so that none is taken twice
 	Turn         *Turn        `json:"turn,omitempty"`
 	Ended        Ended        `json:"ended,omitzero"`
 	ToolCalls    []string     `json:"tool_calls,omitempty"` // the newest by name, so that none is taken twice
 	Question     string       `json:"question,omitempty"`   // the agent asked; the next reply answers
-	Proposal     *Proposal    `json:"proposal,omitempty"`
 	Sandbox      Sandbox      `json:"sandbox"`
 	Cursor       Cursor       `json:"cursor,omitzero"`
 	Branch       string       `json:"branch,omitempty"`    // inspect/<session>-<slug>

@@ -261,7 +261,7 @@ func TestBackupOfAStoreAtRest(t *testing.T) {
 	if at, err := again.Restored(t.Context()); err != nil || at.IsZero() {
 		t.Errorf("restored at %v, %v", at, err)
 	}
-	old := layout1(t)
+	old := older(t, "layout1")
 	if _, err := BackupFile(t.Context(), old, unpacked(t, t.TempDir())); err != nil {
 		t.Errorf("a store of the first layout: %v", err)
 	}

@@ -34,6 +34,7 @@ type commit struct {
 	first     uint64 // number of the first event
 	events    [][]byte
 	large     []large // those of them that are kept as blobs
+	draft     []byte  // as JSON, if it changed
 	prompts   []item
 	cards     []item
 	approvals []item
@@ -97,6 +98,11 @@ func newCommit(r session.Ready) (*commit, error) {
 		}
 		c.events = append(c.events, body)
 	}
+	if r.Record.Draft != nil {
+		if c.draft, err = encode(r.Record.Draft); err != nil {
+			return nil, err
+		}
+	}
 	if c.prompts, err = items(r.Record.Prompts, func(p session.Prompt) (string, bool) { return p.ID, p.State.Finished() }); err != nil {
 		return nil, err
 	}
@@ -137,6 +143,11 @@ func (c *commit) run(tx *bbolt.Tx, k keys) error {
 	}
 	if err := s.Put(kRecord, c.record); err != nil {
 		return err
+	}
+	if c.draft != nil {
+		if err := tx.Bucket(bDrafts).Put(c.id, c.draft); err != nil {
+			return err
+		}
 	}
 	if err := c.appendEvents(tx, s.Bucket(bEvents)); err != nil {
 		return err

@@ -8,6 +8,7 @@
 // Buckets:
 //
 //	sessions     id → record, unfinished, presented, and the buckets prompts, events, effects, cards, approvals
+//	drafts       session → what its pull request will say; apart from the record, which every commit writes, and whose page it would share
 //	open         sessions that are not at rest: what a start must read
 //	threads      team, channel, ts → session
 //	unpresented  sessions with events that no message shows yet
@@ -49,6 +50,7 @@ const mapSize = min(1<<36, 1<<(strconv.IntSize-3))
 
 var (
 	bSessions    = []byte("sessions")
+	bDrafts      = []byte("drafts")
 	bOpen        = []byte("open")
 	bThreads     = []byte("threads")
 	bUnpresented = []byte("unpresented")
@@ -69,7 +71,7 @@ var (
 )
 
 var buckets = [][]byte{
-	bSessions, bOpen, bThreads, bUnpresented, bInbox, bSeen, bOutbox, bPending, bPosted,
+	bSessions, bDrafts, bOpen, bThreads, bUnpresented, bInbox, bSeen, bOutbox, bPending, bPosted,
 	bUsers, bIdentities, bChannels, bPreferences, bSecrets, bBlobs, bRemoved, bAudit, bMeta,
 }
 

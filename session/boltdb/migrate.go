@@ -2,6 +2,7 @@ package boltdb
 
 import (
 	"bytes"
+	"encoding/json"
 
 	"go.etcd.io/bbolt"
 
@@ -12,6 +13,7 @@ import (
 // leads to, so that a crash leaves the file in one layout or the other. One that was released never changes.
 var migrations = []func(db *DB, tx *bbolt.Tx) error{
 	stampMessages,
+	parkDrafts,
 }
 
 // schema is the version of the layout that this program writes. A file with a higher one was written by a newer program.
@@ -95,4 +97,47 @@ func stampMessages(db *DB, tx *bbolt.Tx) error {
 		}
 	}
 	return err
+}
+
+// parkDrafts (2 to 3) takes what a pull request will say out of every session's record, which is written with each commit, and puts it beside
+// it. A record that is damaged stays as it is: it is told when somebody asks for that session.
+func parkDrafts(_ *DB, tx *bbolt.Tx) error {
+	drafts, err := tx.CreateBucketIfNotExists([]byte("drafts"))
+	if err != nil {
+		return err
+	}
+	sessions := tx.Bucket([]byte("sessions"))
+	for _, id := range keysOf(sessions) {
+		s := sessions.Bucket(id)
+		old := s.Get([]byte("record"))
+		fields, draft := map[string]json.RawMessage{}, map[string]json.RawMessage{}
+		if len(old) < 8 || json.Unmarshal(old[8:], &fields) != nil {
+			continue
+		}
+		for _, name := range []string{"asked", "proposal"} {
+			if v, ok := fields[name]; ok {
+				draft[name] = v
+				delete(fields, name)
+			}
+		}
+		if len(draft) == 0 {
+			continue
+		}
+		at := bytes.Clone(old[:8])
+		record, err := encode(fields)
+		if err != nil {
+			return err
+		}
+		if err := s.Put([]byte("record"), append(at, record...)); err != nil {
+			return err
+		}
+		body, err := encode(draft)
+		if err != nil {
+			return err
+		}
+		if err := drafts.Put(id, body); err != nil {
+			return err
+		}
+	}
+	return nil
 }

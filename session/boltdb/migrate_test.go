@@ -1,8 +1,10 @@
 package boltdb
 
 import (
+	"bytes"
 	"compress/gzip"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"path/filepath"
@@ -15,11 +17,13 @@ import (
 	"openinspect/session/sessiontest"
 )
 
-// layout1 puts a file in place that the first layout's program wrote (testdata/layout1.db.gz: two sessions of twelve events, messages sent
-// and not, an inbox, a link with its token, audit).
-func layout1(t *testing.T) (path string) {
+// older puts a file in place that an older layout's program wrote: testdata/NAME.db.gz.
+//
+//   - layout1: two sessions of twelve events, messages sent and not, an inbox, a link with its token, audit
+//   - layout2: three such sessions, of which two were prompted and one proposed a pull request; a message, an inbox, a token, audit
+func older(t *testing.T, name string) (path string) {
 	t.Helper()
-	in, err := os.Open(filepath.Join("testdata", "layout1.db.gz"))
+	in, err := os.Open(filepath.Join("testdata", name+".db.gz"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -43,7 +47,7 @@ func layout1(t *testing.T) (path string) {
 }
 
 func TestMigrationFromTheFirstLayout(t *testing.T) {
-	path := layout1(t)
+	path := older(t, "layout1")
 	clock := &sessiontest.Clock{}
 	clock.Advance(time.Hour)
 	for range 2 { // brought up to date, and opened again
@@ -88,9 +92,75 @@ func TestMigrationFromTheFirstLayout(t *testing.T) {
 	}
 }
 
+// TestMigrationFromTheSecondLayout: what a pull request will say is taken out of the records, which keep the rest.
+func TestMigrationFromTheSecondLayout(t *testing.T) {
+	path := older(t, "layout2")
+	damage(t, path, "session002")
+	for range 2 { // brought up to date, and opened again
+		db := open(t, path, nil)
+		for n := range 2 {
+			id := newSession(n).ID
+			whole(t, db, id, 12)
+			st, err := db.Load(t.Context(), id)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if len(st.Draft.Asked) != 3 || st.Draft.Asked[2].By.Name != sessiontest.Ada.Name || st.Draft.Asked[2].Text != fmt.Sprintf("fix <2> of %d", n) {
+				t.Errorf("%s was asked %+v", id, st.Draft.Asked)
+			}
+			if p := st.Draft.Proposal; (p != nil) != (n == 1) || p != nil && (p.Title != "Fix it" || len(p.Body) != 54_000) {
+				t.Errorf("%s proposes %+v", id, p)
+			}
+			if len(st.Session.Contributors) != 1 || !st.Session.Updated.Equal(sessiontest.Epoch) {
+				t.Errorf("its record is %+v", st.Session)
+			}
+			err = db.view(t.Context(), func(tx *bbolt.Tx) error {
+				if v := tx.Bucket(bSessions).Bucket([]byte(id)).Get(kRecord); len(v) > 2_000 || !stamped(v).Equal(sessiontest.Epoch) {
+					t.Errorf("its record has %d bytes, and is of %v", len(v), stamped(v))
+				}
+				return nil
+			})
+			if err != nil {
+				t.Error(err)
+			}
+		}
+		if _, err := db.Load(t.Context(), "session002"); session.CodeOf(err) != session.Internal {
+			t.Errorf("the damaged one: %v", err)
+		}
+		if m, err := db.Message(t.Context(), "status/1"); err != nil || m.Text != "working" {
+			t.Errorf("the message is %+v, %v", m, err)
+		}
+		if v, err := db.Secret(t.Context(), "github/user/U1"); err != nil || string(v) != "token" {
+			t.Errorf("the secret is %q, %v", v, err)
+		}
+		if err := db.VerifyAudit(t.Context()); err != nil {
+			t.Error(err)
+		}
+		if err := db.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// damage makes a session's record, in a file that nobody has open, one that cannot be read.
+func damage(t *testing.T, path string, id session.ID) {
+	t.Helper()
+	b, err := bbolt.Open(path, 0o600, nil)
+	if err == nil {
+		err = b.Update(func(tx *bbolt.Tx) error {
+			s := tx.Bucket(bSessions).Bucket([]byte(id))
+			return s.Put(kRecord, append(bytes.Clone(s.Get(kRecord)[:8]), "{cut off"...))
+		})
+		err = errors.Join(err, b.Close())
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
 // TestMigrationIsWholeOrNothing: one that fails leaves the file as it was, and is done at the next start.
 func TestMigrationIsWholeOrNothing(t *testing.T) {
-	path := layout1(t)
+	path := older(t, "layout1")
 	no := errors.New("no")
 	migrations[0] = func(db *DB, tx *bbolt.Tx) error { return errors.Join(stampMessages(db, tx), no) }
 	_, err := Open(path, Options{MasterKey: testKey})

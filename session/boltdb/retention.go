@@ -127,6 +127,9 @@ func remove(tx *bbolt.Tx, id []byte, before, now time.Time, days int) (loose []h
 	if err := tx.Bucket(bSessions).DeleteBucket(id); err != nil {
 		return nil, 0, err
 	}
+	if err := tx.Bucket(bDrafts).Delete(id); err != nil {
+		return nil, 0, err
+	}
 	rooted := byte(0)
 	if record.Rooted {
 		rooted = 1

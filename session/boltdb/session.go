@@ -33,14 +33,14 @@ func (db *DB) Load(ctx context.Context, id session.ID) (session.State, error) {
 }
 
 func (db *DB) load(ctx context.Context, id session.ID) (st session.State, err error) {
-	var record []byte
+	var record, draft []byte
 	var prompts, cards, approvals, effects [][]byte
 	err = db.view(ctx, func(tx *bbolt.Tx) error {
 		s, err := bucketOf(tx, id)
 		if err != nil {
 			return err
 		}
-		record = bytes.Clone(s.Get(kRecord)[8:])
+		record, draft = bytes.Clone(s.Get(kRecord)[8:]), bytes.Clone(tx.Bucket(bDrafts).Get([]byte(id)))
 		for _, shelf := range []struct {
 			name []byte
 			all  bool
@@ -59,6 +59,11 @@ func (db *DB) load(ctx context.Context, id session.ID) (st session.State, err er
 	}
 	if st.Session, err = decode[session.Session](record); err != nil {
 		return session.State{}, err
+	}
+	if draft != nil {
+		if st.Draft, err = decode[session.Draft](draft); err != nil {
+			return session.State{}, err
+		}
 	}
 	if st.Prompts, err = decodeAll[session.Prompt](prompts); err != nil {
 		return session.State{}, err

@@ -4,13 +4,16 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"go.etcd.io/bbolt"
 
 	"openinspect/session"
+	"openinspect/session/sessiontest"
 )
 
 // TestOneRefusalIsOneCallers: writes share a transaction, and what one of them did before it was refused is undone alone.
@@ -122,5 +125,64 @@ func TestConcurrentWriters(t *testing.T) {
 	}
 	if inbox, err := db.Inbox(ctx); err != nil || len(inbox) != commits {
 		t.Errorf("%d events in the inbox, %v; want %d", len(inbox), err, commits)
+	}
+}
+
+// TestCommitsLeaveTheDraftAlone: a session whose pull request will say 110 kilobytes is written no more for it with each commit.
+func TestCommitsLeaveTheDraftAlone(t *testing.T) {
+	db := open(t, file(t), nil)
+	written := func(draft *session.Draft, ss *session.Session) int64 {
+		t.Helper()
+		before := db.bolt.Stats()
+		r := step(ss, 1)
+		r.Record.Draft = draft
+		if err := db.Commit(t.Context(), r); err != nil {
+			t.Fatal(err)
+		}
+		after := db.bolt.Stats()
+		return after.TxStats.GetPageAlloc() - before.TxStats.GetPageAlloc()
+	}
+	long := &session.Draft{Proposal: &session.Proposal{Title: "t", Body: strings.Repeat("x", 60<<10)}}
+	for range 50 {
+		long.Asked = append(long.Asked, session.Asking{By: sessiontest.Ada, Text: strings.Repeat("x", 1_000)})
+	}
+	plain, drafted := newSession(1), newSession(2)
+	written(nil, &plain)
+	if n := written(long, &drafted); n < 110<<10 {
+		t.Fatalf("a commit with the draft allocated %d bytes", n)
+	}
+	for range 20 {
+		// the free list and how the two logs' pages are split make some difference
+		if a, b := written(nil, &plain), written(nil, &drafted); b > a+32<<10 {
+			t.Fatalf("a commit allocated %d bytes with a draft beside it, %d without", b, a)
+		}
+	}
+}
+
+// TestRetentionTakesTheDraft: nothing of what people asked for is left with a session's tombstone.
+func TestRetentionTakesTheDraft(t *testing.T) {
+	clock := &sessiontest.Clock{}
+	db := open(t, file(t), clock)
+	ss := newSession(1)
+	if err := db.Commit(t.Context(), session.Ready{Record: session.Record{Session: ss, Draft: &session.Draft{Proposal: &session.Proposal{Title: "t"}}}}); err != nil {
+		t.Fatal(err)
+	}
+	drafts := func() (n int) {
+		t.Helper()
+		err := db.view(t.Context(), func(tx *bbolt.Tx) error { n = len(keysOf(tx.Bucket(bDrafts))); return nil })
+		if err != nil {
+			t.Fatal(err)
+		}
+		return n
+	}
+	if n := drafts(); n != 1 {
+		t.Fatalf("%d drafts, want 1", n)
+	}
+	clock.Advance(48 * time.Hour)
+	if ids, err := db.Retire(t.Context(), 1); err != nil || len(ids) != 1 {
+		t.Fatalf("removed %v, %v", ids, err)
+	}
+	if n := drafts(); n != 0 {
+		t.Errorf("%d drafts are left", n)
 	}
 }

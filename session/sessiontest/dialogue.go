@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"reflect"
 	"strconv"
 	"strings"
 	"testing"
@@ -78,6 +79,7 @@ type speaker struct {
 	budget  float64
 	allowed session.Terms
 	prompts map[string]session.Prompt // as they are stored
+	draft   session.Draft             // as it was committed
 }
 
 // terms sets what the steps that follow are allowed: "free"; "full 3", there is no room and who comes is third; "waits", somebody has just
@@ -145,6 +147,12 @@ func (d *speaker) say(t *testing.T, line string) string {
 	}
 	for _, p := range ready.Record.Prompts {
 		d.prompts[p.ID] = p
+	}
+	if ready.Record.Draft != nil {
+		d.draft = *ready.Record.Draft
+	}
+	if !reflect.DeepEqual(d.draft, d.machine.State().Draft) {
+		t.Errorf("%q: the draft is %+v, and %+v was committed", line, d.machine.State().Draft, d.draft)
 	}
 	return Render(ready)
 }

@@ -43,6 +43,7 @@ type Memory struct {
 // kept is one session. Prompts, cards, approvals and effects are in the order in which they first came.
 type kept struct {
 	session   session.Session
+	draft     session.Draft
 	prompts   []session.Prompt
 	cards     []session.Card
 	approvals []session.Approval
@@ -137,6 +138,9 @@ func (m *Memory) Commit(ctx context.Context, r session.Ready) error {
 		m.sessions[s.ID], m.threads[s.Thread] = k, s.ID
 	}
 	k.session = clone(s)
+	if d := r.Record.Draft; d != nil {
+		k.draft = clone(*d)
+	}
 	k.events = append(k.events, cloneAll(r.Events)...)
 	k.prompts = merge(k.prompts, r.Record.Prompts, func(p session.Prompt) string { return p.ID })
 	k.cards = merge(k.cards, r.Record.Cards, func(c session.Card) string { return c.ID })
@@ -177,7 +181,7 @@ func (m *Memory) find(id session.ID) (*kept, error) {
 }
 
 func (k *kept) state() session.State {
-	st := session.State{Session: clone(k.session), Cards: cloneAll(k.cards), Effects: cloneAll(k.effects)}
+	st := session.State{Session: clone(k.session), Draft: clone(k.draft), Cards: cloneAll(k.cards), Effects: cloneAll(k.effects)}
 	for _, p := range k.prompts {
 		if !p.State.Finished() {
 			st.Prompts = append(st.Prompts, clone(p))

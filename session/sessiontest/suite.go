@@ -25,6 +25,7 @@ func TestStore(t *testing.T, open func(t *testing.T, clock session.Clock) Store)
 		run  func(*suite)
 	}{
 		{"commit and load", testCommit},
+		{"drafts", testDrafts},
 		{"order of records", testOrder},
 		{"threads", testThreads},
 		{"events", testEvents},
@@ -195,6 +196,25 @@ func testCommit(s *suite) {
 	same(s, "cards", st.Cards, []session.Card{done})
 	same(s, "unfinished approvals", st.Approvals, []session.Approval{})
 	same(s, "unconfirmed effects", st.Effects, []session.Effect{first.Effects[1], third})
+}
+
+// testDrafts: a session keeps its draft until a commit brings another.
+func testDrafts(s *suite) {
+	a, b := fresh(one), fresh(two)
+	s.commit(&a, 1)
+	same(s, "the draft of a new session", must(s.Load(s.ctx, one))(s).Draft, session.Draft{})
+	asked := session.Draft{Asked: []session.Asking{{By: Ada, Text: "fix <it>"}}}
+	s.ok(s.Commit(s.ctx, session.Ready{Record: session.Record{Session: a, Draft: &asked}}))
+	asked.Asked[0].Text = "changed by its caller"
+	s.ok(s.Commit(s.ctx, session.Ready{Record: session.Record{Session: b, Draft: &session.Draft{Proposal: &session.Proposal{Title: "Other"}}}}))
+	s.commit(&a, 2)
+	s.reopen()
+	same(s, "after other commits", must(s.Load(s.ctx, one))(s).Draft, session.Draft{Asked: []session.Asking{{By: Ada, Text: "fix <it>"}}})
+	proposed := session.Draft{Asked: []session.Asking{{By: Bob, Text: "no"}}, Proposal: &session.Proposal{Title: "Fix it", Body: strings.Repeat("é<&>\n", 10_000)}}
+	s.ok(s.Commit(s.ctx, session.Ready{Record: session.Record{Session: a, Draft: &proposed}}))
+	s.reopen()
+	same(s, "another", must(s.Load(s.ctx, one))(s).Draft, proposed)
+	same(s, "the other session's", must(s.Load(s.ctx, two))(s).Draft, session.Draft{Proposal: &session.Proposal{Title: "Other"}})
 }
 
 // testOrder: records keep the order in which they first came, whatever their ids and however often they change.
