@@ -212,6 +212,8 @@ func (p *presenter) view(ctx context.Context, s session.Session) view {
 // render makes messages of what an event has to say.
 func render(v view, d *digest, e session.Event, said told) []session.Message {
 	switch {
+	case e.Turn != nil && e.Turn.State == session.TurnStarted && d.turn != nil:
+		return []session.Message{v.status(d)} // now, because its place is above what the turn says, however late all of it is told
 	case said.ended != nil:
 		r := said.ended
 		var card *session.Card
