@@ -255,7 +255,7 @@ func (e *evening) queues(ctx context.Context) error {
 	if err := e.reply("ada", "third !write never.txt n ;; !wait never ;; !say not said"); err != nil {
 		return err
 	}
-	if err := errors.Join(e.sees(ctx, "2 queued"), e.lets("go"), e.sees(ctx, "Red it is.", "Second done.", "Working for Ada", "edited")); err != nil {
+	if err := errors.Join(e.sees(ctx, "2 queued"), e.lets("go"), e.sees(ctx, "Red it is.", "Second done.", "Working for Ada", "edited `never.txt`")); err != nil {
 		return err
 	}
 	if err := e.reply("ada", "stop"); err != nil {
