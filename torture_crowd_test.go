@@ -22,6 +22,7 @@ type errand struct {
 	ts      string
 	task    string // of a prompt
 	deleted bool   // by its author, later
+	edits   int    // by its author, later
 }
 
 func (e errand) at() string { return e.channel + "/" + e.ts }
@@ -31,7 +32,7 @@ var answers = map[string]string{
 	"full":    "prompts wait in this thread already",
 	"empty":   "Your message has no task in it.",
 	"long":    "characters with what it quotes",
-	"control": "is not available yet. Mention me",
+	"control": "There is no session in this thread.",
 	"guest":   "full members of this workspace only",
 	"command": "`/inspect channel repo owner/name`",
 	"stop":    "Nothing is running here|That turn is over already|The agent is done already",
@@ -68,6 +69,8 @@ type crowd struct {
 	pending map[string]*errand // prompts without an outcome so far, by channel and ts
 	over    map[string]bool    // those that have one; maybe before whoever said it has noted that
 	refused map[string]int     // refusals, by place
+	mending map[string]bool    // corrections that are under way
+	last    time.Time          // when the bot last did something
 	changed chan struct{}
 	threads map[string]*talk // by channel and root
 }
@@ -76,7 +79,7 @@ var members = []string{"ada", "bob"}
 
 func newCrowd(s *slacktest.Server, chance *rand.Rand, events int) *crowd {
 	c := &crowd{slack: s, chance: chance, want: max(20, min(200, events/20)), byPlace: map[string]*errand{}, asked: map[*slacktest.Command]errand{},
-		pending: map[string]*errand{}, over: map[string]bool{}, refused: map[string]int{}, changed: make(chan struct{}), threads: map[string]*talk{}}
+		pending: map[string]*errand{}, over: map[string]bool{}, refused: map[string]int{}, mending: map[string]bool{}, changed: make(chan struct{}), threads: map[string]*talk{}}
 	s.OnChange(c.notice)
 	return c
 }
@@ -348,6 +351,7 @@ func (c *crowd) change() error {
 		if e.kind == "prompt" && !e.deleted {
 			if now, ok := c.slack.MessageNow(e.channel, e.ts); ok {
 				if _, err := c.slack.As(e.who).Edit(e.channel, e.ts, now.Text+" (soon)"); err == nil {
+					e.edits++
 					c.events++
 				}
 			}
@@ -380,7 +384,7 @@ func (c *crowd) nonsense(who string, t *talk) error {
 }
 
 func (c *crowd) command(who string) error {
-	d, err := c.slack.As(who).Command("shop", []string{"help", "fix everything", ""}[c.chance.IntN(3)])
+	d, err := c.slack.As(who).Command("shop", []string{"help", "hlep", ""}[c.chance.IntN(3)])
 	if err != nil {
 		return err
 	}

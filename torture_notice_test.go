@@ -21,6 +21,10 @@ func (c *crowd) notice(ch slacktest.Change) {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	c.last = time.Now()
+	if kind, prompt := keyOf(m); strings.Contains(prompt, "~") {
+		c.mending[m.Channel+"/"+prompt] = kind == "status" && !strings.HasPrefix(m.Text, "Stopped") && !c.over[m.Channel+"/"+prompt]
+	}
 	switch kind, prompt := keyOf(m); {
 	case strings.Contains(m.Text, answers["full"]) || strings.Contains(m.Text, answers["sorry"]):
 		user := m.To
@@ -89,9 +93,15 @@ func keyOf(m slacktest.Message) (kind, prompt string) {
 	return "", ""
 }
 
-// settled reports whether everything has its outcome, as far as can be seen in passing, and Slack has nothing left to send.
+// settled reports whether everything has its outcome, as far as can be seen in passing, and Slack has nothing left to send. Which edits are
+// corrections, with turns of their own, cannot be seen before these begin: nothing more may have come for a while.
 func (c *crowd) settled() bool {
-	return c.open() == 0 && c.slack.Unacked() == 0
+	if c.open() > 0 || c.slack.Unacked() > 0 {
+		return false
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return !slices.Contains(slices.Collect(maps.Values(c.mending)), true) && time.Since(c.last) > 2*time.Second
 }
 
 // unsettled says what has no outcome, as far as can be seen in passing.

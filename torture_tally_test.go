@@ -17,6 +17,7 @@ import (
 type tally struct {
 	events, threads, prompts       int
 	withdrawn                      int // by their author, before they were read
+	corrections                    int // turns because a message was edited after the agent had it
 	done, stopped, failed, refused int
 	other                          int // of what was addressed to the bot: stops, commands, mistakes, guests
 	again                          int // said again to one person, after an answer that was lost
@@ -25,8 +26,8 @@ type tally struct {
 }
 
 func (t *tally) String() string {
-	return fmt.Sprintf("%d events in %d threads: %d prompts (%d done, %d stopped, %d failed, %d refused, %d deleted unread), %d other messages to the bot, %d private answers said again\n"+
-		"%d lost, %d doubled, %d silent, %d meddled\n", t.events, t.threads, t.prompts, t.done, t.stopped, t.failed, t.refused, t.withdrawn, t.other, t.again, t.lost, t.doubled, t.silent, t.meddled)
+	return fmt.Sprintf("%d events in %d threads: %d prompts (%d done, %d stopped, %d failed, %d refused, %d deleted unread, %d corrections), %d other messages to the bot, %d private answers said again\n"+
+		"%d lost, %d doubled, %d silent, %d meddled\n", t.events, t.threads, t.prompts, t.done, t.stopped, t.failed, t.refused, t.withdrawn, t.corrections, t.other, t.again, t.lost, t.doubled, t.silent, t.meddled)
 }
 
 func (t *tally) bad(n *int, by int, format string, args ...any) {
@@ -43,6 +44,7 @@ func (c *crowd) tally(now *slacktest.Snapshot, crew *crew, w *weather) *tally {
 	keys := map[string]int{}
 	type turn struct{ status, result []slacktest.Message }
 	turns := map[string]*turn{}
+	corrections := map[string]bool{}       // turns of those
 	private := map[string]map[string]int{} // by kind, by place
 	for kind := range answers {
 		private[kind] = map[string]int{}
@@ -82,8 +84,13 @@ func (c *crowd) tally(now *slacktest.Snapshot, crew *crew, w *weather) *tally {
 				if turns[at] == nil {
 					turns[at] = &turn{}
 				}
-				if e := c.byPlace[at]; e == nil || e.kind != "prompt" {
-					t.bad(&t.meddled, 1, "a turn for %s, which is no prompt: %.80s", at, m.Text)
+				of, edit, corrects := strings.Cut(at, "~")
+				if corrects && !corrections[at] {
+					corrections[at] = true
+					t.corrections++
+				}
+				if e := c.byPlace[of]; e == nil || e.kind != "prompt" || corrects && e.edits == 0 {
+					t.bad(&t.meddled, 1, "a turn for %s, which is no prompt (edit %q): %.80s", at, edit, m.Text)
 				}
 				if kind == "status" {
 					turns[at].status = append(turns[at].status, m)
@@ -133,6 +140,10 @@ func (c *crowd) tally(now *slacktest.Snapshot, crew *crew, w *weather) *tally {
 		case "prompt":
 			t.prompts++
 			turn := turns[e.at()]
+			owe("full", *e, 0, e.edits) // an edit is refused like a message, and one that was refused is tried again
+			if turn != nil && e.edits > 0 {
+				owe("full", *e, 0, 1)
+			}
 			switch {
 			case turn == nil && e.deleted:
 				t.withdrawn++ // before anybody had read it, or after it was refused
@@ -167,6 +178,15 @@ func (c *crowd) tally(now *slacktest.Snapshot, crew *crew, w *weather) *tally {
 		default:
 			t.other++
 			owe(e.kind, *e, 1, 1)
+		}
+	}
+	for at := range corrections {
+		turn := turns[at]
+		switch {
+		case len(turn.status) != 1 || len(turn.result) > 1:
+			t.bad(&t.doubled, 1, "correction %s has %d status messages and %d results", at, len(turn.status), len(turn.result))
+		case len(turn.result) == 0 && !stopped(at):
+			t.bad(&t.lost, 1, "correction %s never ended: %.100s", at, turn.status[0].Text)
 		}
 	}
 	for _, e := range c.reacted {

@@ -53,6 +53,7 @@ type Config struct {
 type Store interface {
 	Inbox
 	Outbox
+	Past
 	Messages
 	Users
 	Awake
@@ -66,6 +67,14 @@ type Inbox interface {
 	Inbox(ctx context.Context) ([]session.Received, error)
 	// Handled marks an event.
 	Handled(ctx context.Context, key string) error
+}
+
+// Past is what is remembered of messages that are over.
+type Past interface {
+	// Prompts returns all prompts of a session, in order of arrival; NotFound if there is no such session.
+	Prompts(ctx context.Context, id session.ID) ([]session.Prompt, error)
+	// Seen returns when an event was stored, by its Key or Also, within a day; NotFound if none was.
+	Seen(ctx context.Context, identity string) (time.Time, error)
 }
 
 // Outbox holds messages from before they are posted.

@@ -1,6 +1,7 @@
 package bot
 
 import (
+	"cmp"
 	"context"
 	"strings"
 
@@ -56,20 +57,36 @@ func (p *press) from() (string, place) { return p.User.ID, p.place() }
 const (
 	pressRaise = "budget_raise"
 	pressStop  = "budget_stop"
+	pressEnd   = "turn_stop"
 )
 
-// buttons say what a press means, by the button's id. What it is about is known from the message, as the store has it, never from the payload.
+// buttons say what a press means, by the button's id; nil if it cannot be of that message. What it is about is known from the message, as the
+// store has it, never from the payload.
 var buttons = map[string]func(key string, by session.Person, on session.Message) session.Input{
 	pressRaise: func(_ string, by session.Person, on session.Message) session.Input {
+		if on.Subject.Question == "" {
+			return nil
+		}
 		return session.Raised{By: by, Pause: on.Subject.Question}
 	},
+	pressEnd: func(key string, by session.Person, on session.Message) session.Input {
+		if on.Subject.Kind != "status" {
+			return nil
+		}
+		return session.StopAsked{ID: key, By: by, PromptID: on.Subject.PromptID}
+	},
 	pressStop: func(key string, by session.Person, on session.Message) session.Input {
+		if on.Subject.Question == "" {
+			return nil
+		}
 		return session.StopAsked{ID: key, By: by, PromptID: on.Subject.PromptID, Pause: on.Subject.Question}
 	},
 }
 
 // buttonValue binds a button to its message: what comes back with a press has to be it.
-func buttonValue(m session.Message) string { return string(m.Session) + "/" + m.Subject.Question }
+func buttonValue(m session.Message) string {
+	return string(m.Session) + "/" + cmp.Or(m.Subject.Question, m.Subject.PromptID)
+}
 
 // button makes a button of a message whose subject is set. The style is primary, danger or none.
 func button(m session.Message, id, label string, style slack.Style) slack.BlockElement {
@@ -98,9 +115,11 @@ func (b *Bot) pressed(ctx context.Context, p *press) error {
 		return err
 	case refusal != "":
 		return b.refuse(ctx, at, at.thread, p.User.ID, refusal)
-	case unknown || m.Session == "" || m.Subject.Question == "":
+	case unknown || m.Session == "" || m.Subject.Question == "" && m.Subject.PromptID == "":
 		return b.whisper(ctx, key, at, p.User.ID, "I do not know that message any more, so nothing happened.")
-	case p.Actions[0].Value != buttonValue(m):
+	}
+	in := buttons[p.Actions[0].ID](key, by, m)
+	if in == nil || p.Actions[0].Value != buttonValue(m) {
 		b.logger.Warn("a button does not fit its message", "user", p.User.ID, "message", m.Key, "button", p.Actions[0].ID)
 		return b.whisper(ctx, key, at, p.User.ID, "That button does not belong to that message, so nothing happened.")
 	}
@@ -108,7 +127,7 @@ func (b *Bot) pressed(ctx context.Context, p *press) error {
 	if told, err := b.told(ctx, key); told || err != nil {
 		return err
 	}
-	err = b.cfg.Sessions.Send(ctx, m.Session, buttons[p.Actions[0].ID](key, by, m))
+	err = b.cfg.Sessions.Send(ctx, m.Session, in)
 	if refused(err) {
 		return b.whisper(ctx, key, at, p.User.ID, escape(session.Sentence(err)))
 	}

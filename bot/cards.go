@@ -46,7 +46,11 @@ func (v view) status(d *digest) session.Message {
 	m := v.message("status/"+d.turn.prompt, session.MessagePost, "status", d.turn.prompt)
 	body, footer := d.status(v)
 	m.Text, _ = cut(body, maxFallback)
-	m.Blocks = blocks(section(body), note(footer))
+	parts := []slack.Block{section(body), note(footer)}
+	if d.turn.stoppable() {
+		parts = append(parts, slack.NewActionBlock("", button(m, pressEnd, "Stop", slack.StyleDefault)))
+	}
+	m.Blocks = blocks(parts...)
 	return m
 }
 

@@ -18,6 +18,8 @@ type digest struct {
 	results map[string]*result // by prompt: those that made a card, which may change yet
 	cards   map[string]session.Card
 	names   map[string]session.Person // authors of prompts that are not over
+	abouts  map[string]string         // what else is to be said of them
+	muted   bool                      // replies need a mention
 }
 
 type queued struct {
@@ -31,8 +33,10 @@ type turnDigest struct {
 	author      session.Person
 	start, last time.Time
 	state       session.TurnState
+	about       string // what its prompt is, if not a message: a correction, or run again
 	note        string // what stands above everything else: that it stops, or starts again
-	booted      bool   // a sandbox had to start for it
+	stopping    bool
+	booted      bool // a sandbox had to start for it
 	steps       steps
 	todo        []session.TodoItem
 	retry       string
@@ -64,7 +68,7 @@ type result struct {
 }
 
 func newDigest() *digest {
-	return &digest{results: map[string]*result{}, cards: map[string]session.Card{}, names: map[string]session.Person{}}
+	return &digest{results: map[string]*result{}, cards: map[string]session.Card{}, names: map[string]session.Person{}, abouts: map[string]string{}}
 }
 
 // told is what an event has to say besides the status message.
@@ -139,6 +143,7 @@ func (d *digest) apply(e session.Event) told {
 			t.update = e.Note.Text
 			return told{}
 		}
+		d.muted = e.Note.Kind == session.NoteMuted || d.muted && e.Note.Kind != session.NoteUnmuted
 		return told{note: e.Note}
 	case session.KindBudget:
 		if t != nil && e.Budget.State != session.BudgetWarned {
@@ -161,17 +166,27 @@ func (d *digest) prompt(e session.Event) told {
 	i := d.queued(id)
 	if !p.State.Finished() {
 		d.names[id] = p.Author
+		switch {
+		case p.AskedBy != "":
+			d.abouts[id] = "Once more, as " + escape(p.AskedBy) + " asked."
+		case p.Corrects != "":
+			d.abouts[id] = "A correction: the message was edited after the agent had it."
+		}
 		if i < 0 && (d.turn == nil || d.turn.prompt != id) {
 			d.queue = append(d.queue, queued{id, p.Author})
 		}
 		return told{}
 	}
 	delete(d.names, id)
+	delete(d.abouts, id)
 	if d.turn != nil && d.turn.prompt == id {
 		return told{} // the end of the turn tells it
 	}
 	if i >= 0 {
 		d.queue = append(d.queue[:i:i], d.queue[i+1:]...)
+	}
+	if p.State == session.PromptWithdrawn {
+		return told{} // whoever did it knows, or it is told of all at once
 	}
 	if d.turn != nil && p.With == d.turn.prompt {
 		d.turn.others = append(d.turn.others, p.Author)
@@ -197,7 +212,7 @@ func (d *digest) turnChange(e session.Event) told {
 			d.queue = append(d.queue[:i:i], d.queue[i+1:]...)
 		}
 		again := d.turn != nil && d.turn.prompt == e.PromptID
-		fresh := &turnDigest{prompt: e.PromptID, author: author, start: e.At, last: e.At, state: c.State, note: c.Reason}
+		fresh := &turnDigest{prompt: e.PromptID, author: author, start: e.At, last: e.At, state: c.State, note: c.Reason, about: d.abouts[e.PromptID]}
 		if again {
 			fresh.start, fresh.cost, fresh.estimate, fresh.model, fresh.author = d.turn.start, d.turn.cost, d.turn.estimate, d.turn.model, d.turn.author
 		}
@@ -213,7 +228,7 @@ func (d *digest) turnChange(e session.Event) told {
 	case session.TurnWorking:
 		t.state, t.note = c.State, ""
 	case session.TurnStopping:
-		t.note = c.Reason
+		t.note, t.stopping = c.Reason, true
 	case session.TurnAnswered:
 		t.state = c.State
 	case session.TurnEnded:
@@ -227,6 +242,9 @@ func (d *digest) turnChange(e session.Event) told {
 	}
 	return told{}
 }
+
+// stoppable reports whether a turn can be stopped yet.
+func (t *turnDigest) stoppable() bool { return !t.stopping && t.state != session.TurnAnswered }
 
 // result closes a turn.
 func (t *turnDigest) result(c *session.TurnChange) *result {

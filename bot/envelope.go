@@ -110,10 +110,20 @@ func (b *Bot) concerns(ctx context.Context, f frame) (r session.Received, lane s
 	ours := false
 	switch e.Type {
 	case "message", "app_mention":
-		if ours, err = b.mayBeAddressed(ctx, e); err != nil {
+		if c, ok := e.change(); ok {
+			ours, err = b.mayMatter(ctx, c)
+			r.Also, lane = c.identity(), e.Channel+":"+c.now.root()
+		} else {
+			ours, err = b.mayBeAddressed(ctx, e)
+			r.Also, lane = e.Channel+":"+e.TS, e.Channel+":"+e.root()
+		}
+		if err != nil {
 			return session.Received{}, "", err
 		}
-		r.Also = e.Channel + ":" + e.TS
+	case "agent_session_stopped":
+		if ours, err = b.mayStop(ctx, e); err != nil {
+			return session.Received{}, "", err
+		}
 		lane = e.Channel + ":" + e.root()
 	case "reaction_added":
 		if lane, ours, err = b.mayMean(ctx, e); err != nil {

@@ -30,7 +30,11 @@ type event struct {
 	Tab         string `json:"tab,omitempty"` // of app_home_opened: home or messages
 	Edited      *struct {
 		User string `json:"user"`
+		TS   string `json:"ts,omitempty"`
 	} `json:"edited,omitempty"`
+	Message     *event       `json:"message,omitempty"`          // of message_changed: as it reads now
+	Previous    *event       `json:"previous_message,omitempty"` // of message_changed and message_deleted
+	DeletedTS   string       `json:"deleted_ts,omitempty"`
 	Files       []file       `json:"files,omitempty"`
 	Attachments []attachment `json:"attachments,omitempty"`
 
@@ -43,6 +47,7 @@ type event struct {
 	} `json:"item,omitzero"`
 
 	redacted bool   // a secret was in the text
+	edit     string // Slack's time of the edit that made it read like this, if an edit brought it
 	about    string // ts of the message that it is about, of requests that came by a form
 }
 
@@ -58,6 +63,17 @@ func (e event) root() string {
 	return e.TS
 }
 
+// key names a message, as it reads, in the keys of what is answered to it.
+func (e event) key() string {
+	if e.edit != "" {
+		return e.Channel + "/" + e.TS + "~" + e.edit
+	}
+	return e.Channel + "/" + e.TS
+}
+
+// inThread reports whether a message is a reply.
+func (e event) inThread() bool { return e.ThreadTS != "" && e.ThreadTS != e.TS }
+
 // direct reports whether a message is in the direct conversation with somebody.
 func (e event) direct() bool { return e.ChannelType == "im" || isDirect(e.Channel) }
 
@@ -72,6 +88,9 @@ func (b *Bot) redact(r session.Received) session.Received {
 		var p payload
 		_ = lenient(r.Payload, &p)
 		words = p.Event.Text
+		if p.Event.Message != nil {
+			words = p.Event.Message.Text
+		}
 	case slashCommands:
 		var c command
 		_ = lenient(r.Payload, &c)
@@ -153,7 +172,12 @@ func (b *Bot) process(ctx context.Context, r session.Received) error {
 	p.Event.redacted = r.Redacted
 	switch p.Event.Type {
 	case "message", "app_mention":
+		if c, ok := p.Event.change(); ok {
+			return b.changed(ctx, c)
+		}
 		return b.message(ctx, p.Event)
+	case "agent_session_stopped":
+		return b.agentStopped(ctx, p.Event)
 	case "reaction_added":
 		return b.reaction(ctx, p.Event)
 	case "app_home_opened":

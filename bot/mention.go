@@ -12,9 +12,6 @@ import (
 	"openinspect/session"
 )
 
-// controls are words that mean something to the bot when they are a whole message; only stop is built.
-var controls = []string{"!status", "!retry", "!mute", "!unmute", "!close", "!help", "!why"}
-
 // help is what to do with the bot, in Slack's markup.
 func (b *Bot) help() string {
 	return "Mention me with a task, such as `fix the flaky checkout test in acme/web`: I work on it in a sandbox and report in the thread. " +
@@ -73,14 +70,12 @@ func (b *Bot) message(ctx context.Context, e event) error {
 	if err != nil {
 		return err
 	}
-	words := withoutUs(e.Text, b.self.user)
-	if !b.addressed(e, c) || strings.HasPrefix(strings.ToLower(words), "!aside") {
+	words, named := withoutUs(e.Text, b.self.user), mentions(e.Text, b.self.user)
+	word, slip := readControl(words, named)
+	if !b.listens(e, c, word) {
 		return nil
 	}
-	at := place{channel: e.Channel, thread: e.ThreadTS}
-	if e.direct() {
-		at.thread = e.root()
-	}
+	at := b.placeOf(e)
 	author, refusal, silent, err := b.who(ctx, e.User, e.Channel)
 	switch {
 	case err != nil || silent:
@@ -89,17 +84,18 @@ func (b *Bot) message(ctx context.Context, e event) error {
 		return b.refuse(ctx, at, e.root(), e.User, refusal)
 	}
 	text := plain(words, func(user string) string { return b.nameOf(ctx, user) })
-	word := strings.ToLower(strings.TrimRight(strings.TrimSpace(text), ".! "))
 	switch {
-	case word == "stop":
-		return b.stopWord(ctx, e, c, at, author)
-	case word == "help" && c.fresh():
-		return b.whisper(ctx, "help/"+e.Channel+"/"+e.TS, at, e.User, b.help())
-	case slices.Contains(controls, word):
-		return b.whisper(ctx, "help/"+e.Channel+"/"+e.TS, at, e.User, code(word)+" is not available yet. "+b.help())
+	case word == controlNone && e.direct() && c.fresh() && strings.EqualFold(strings.TrimRight(text, ".! "), "help"):
+		word = controlHelp
+	case word == controlNone && slip != "":
+		near := session.Nearest(strings.TrimPrefix(slip, "!"), controls, 1)[0]
+		return b.whisper(ctx, "refused/"+e.key(), at, e.User, "I do not know "+code(slip)+", so nothing happened. Did you mean "+code("!"+near)+"?")
+	}
+	if word != controlNone {
+		return b.steer(ctx, word, steering{e: e, c: c, at: at, by: author})
 	}
 	if c.gone != nil {
-		key := "removed/" + e.Channel + "/" + e.TS
+		key := "removed/" + e.key()
 		if !e.direct() && !mentions(e.Text, b.self.user) {
 			return b.whisper(ctx, key, at, e.User, c.gone.Error()+" So your message was not taken. Mention me in it, and I start a new one here.")
 		}
@@ -110,23 +106,42 @@ func (b *Bot) message(ctx context.Context, e event) error {
 	return b.prompt(ctx, e, c, at, author, text)
 }
 
-// addressed decides whether a message is for us.
-func (b *Bot) addressed(e event, c conversation) bool {
-	named := mentions(e.Text, b.self.user)
-	inThread := e.ThreadTS != "" && e.ThreadTS != e.TS
-	switch {
-	case inThread && toOthers(e.Text, b.self.user):
-		return false
-	case named, e.direct():
-		return true
-	case c.gone != nil:
-		return inThread && c.gone.Rooted
-	case c.id == "" || !inThread:
-		return false
-	case c.state.Session.Rooted:
-		return true
+// listens decides whether a message is for us. What steers a session counts wherever there is one, but for a bare stop, which people also say to
+// each other; muting it does not make it deaf to that.
+func (b *Bot) listens(e event, c conversation, word control) bool {
+	switch word {
+	case controlNone:
+		return b.passedBy(e, c) == ""
+	case controlStop:
+		c.state.Session.Muted, c.state.Session.Closed = false, false
+		return b.passedBy(e, c) == ""
+	case controlStatus, controlRetry, controlMute, controlUnmute, controlClose, controlHelp, controlWhy:
 	}
-	return prompted(c.state, e.User)
+	return e.inThread() && c.id != "" || b.passedBy(e, c) == ""
+}
+
+// passedBy says why a message is not for us, in a sentence about it; "" if it is.
+func (b *Bot) passedBy(e event, c conversation) string {
+	st := c.state.Session
+	switch {
+	case aside(withoutUs(e.Text, b.self.user)):
+		return "It begins with `!aside`, so it was not for me."
+	case e.inThread() && toOthers(e.Text, b.self.user):
+		return "It begins by mentioning somebody else, so it was not for me."
+	case mentions(e.Text, b.self.user), e.direct():
+		return ""
+	case c.gone != nil && e.inThread() && c.gone.Rooted:
+		return ""
+	case c.id == "" || !e.inThread():
+		return "It does not mention me, and is no reply in a thread where I work, so it was not for me."
+	case st.Closed:
+		return "The session of this thread is closed, and only a mention opens it again."
+	case st.Muted:
+		return "This thread is muted, so only replies that mention me are for me. `!unmute` ends that."
+	case st.Rooted, prompted(c.state, e.User):
+		return ""
+	}
+	return "I was called into this thread, so a reply is for me if it mentions me, or if its author has prompted here before."
 }
 
 // prompted reports whether a user has prompted in a session.
@@ -151,7 +166,7 @@ func (b *Bot) prompt(ctx context.Context, e event, c conversation, at place, aut
 		refusal = settled(c, o)
 	}
 	answering := !c.fresh() && c.state.Session.Await == session.AwaitRepository
-	key := e.Channel + "/" + e.TS
+	key := e.key()
 	if told, err := b.told(ctx, "refused/"+key); told || err != nil {
 		return err
 	}
@@ -212,11 +227,25 @@ func (b *Bot) prompt(ctx context.Context, e event, c conversation, at place, aut
 	return b.send(ctx, e, c.id, at, p)
 }
 
+// withFiles adds the names of what is attached to a message and does not reach the agent.
+func withFiles(text string, files []file) string {
+	if len(files) == 0 {
+		return text
+	}
+	return text + "\n\n(Attached in Slack, not readable for you: " + strings.ReplaceAll(fileNames(files), "`", "") + ")"
+}
+
+// placeOf is where to answer a message.
+func (b *Bot) placeOf(e event) place {
+	if e.direct() {
+		return place{channel: e.Channel, thread: e.root()}
+	}
+	return place{channel: e.Channel, thread: e.ThreadTS}
+}
+
 // send gives a prompt to its session and tells its author what does not go with it, or why it was refused.
 func (b *Bot) send(ctx context.Context, e event, id session.ID, at place, p session.Prompt) error {
-	if len(e.Files) > 0 {
-		p.Text += "\n\n(Attached in Slack, not readable for you: " + strings.ReplaceAll(fileNames(e.Files), "`", "") + ")"
-	}
+	p.Text = withFiles(p.Text, e.Files)
 	err := b.cfg.Sessions.Send(ctx, id, session.Prompted{Prompt: p})
 	switch {
 	case err == nil:
@@ -224,11 +253,11 @@ func (b *Bot) send(ctx context.Context, e event, id session.ID, at place, p sess
 			return err
 		}
 		if len(e.Files) > 0 {
-			return b.whisper(ctx, "files/"+e.Channel+"/"+e.TS, at, e.User, "I cannot read attached files yet, so the agent has your text without "+fileNames(e.Files)+". Paste what matters from them.")
+			return b.whisper(ctx, "files/"+e.key(), at, e.User, "I cannot read attached files yet, so the agent has your text without "+fileNames(e.Files)+". Paste what matters from them.")
 		}
 		return nil
 	case refused(err):
-		return b.put(ctx, b.eyes(e, false), b.private("refused/"+e.Channel+"/"+e.TS, at, e.User, escape(session.Sentence(err))))
+		return b.put(ctx, b.eyes(e, false), b.private("refused/"+e.key(), at, e.User, escape(session.Sentence(err))))
 	}
 	return session.Wrap("bot.send", err)
 }
@@ -329,7 +358,7 @@ func (b *Bot) answer(ctx context.Context, e event, c conversation, at place, aut
 	case err != nil:
 		return err
 	case refusal != "":
-		return b.whisper(ctx, "refused/"+e.Channel+"/"+e.TS, at, e.User, escape(refusal+" Please answer again, with the branch: [repo="+pick.repo.String()+" branch=…]"))
+		return b.whisper(ctx, "refused/"+e.key(), at, e.User, escape(refusal+" Please answer again, with the branch: [repo="+pick.repo.String()+" branch=…]"))
 	case said != "":
 		if err := b.whisper(ctx, "branch/"+e.Channel+"/"+e.TS, at, e.User, escape(said)); err != nil {
 			return err
@@ -346,28 +375,6 @@ func (b *Bot) answer(ctx context.Context, e event, c conversation, at place, aut
 		return nil
 	}
 	return b.send(ctx, e, c.id, at, p)
-}
-
-// stopWord stops what runs in a thread.
-func (b *Bot) stopWord(ctx context.Context, e event, c conversation, at place, by session.Person) error {
-	if told, err := b.told(ctx, "stop/"+e.Channel+"/"+e.TS); told || err != nil {
-		return err
-	}
-	err := error(session.Errorf(session.NotFound, "Nothing is running here."))
-	if c.id != "" {
-		promptID := ""
-		if t := c.state.Session.Turn; t != nil {
-			promptID = t.PromptID // the one that ran when the word came, never a later one
-		}
-		err = b.cfg.Sessions.Send(ctx, c.id, session.StopAsked{ID: "stop/" + e.TS, By: by, PromptID: promptID})
-	}
-	switch {
-	case err == nil:
-		return b.put(ctx, b.eyes(e, true))
-	case refused(err):
-		return b.whisper(ctx, "stop/"+e.Channel+"/"+e.TS, at, e.User, escape(session.Sentence(err)))
-	}
-	return session.Wrap("bot.stopWord", err)
 }
 
 // eyes is our 👀 on a message: seen, and on its way to the agent.

@@ -247,7 +247,9 @@ func render(v view, d *digest, e session.Event, said told) []session.Message {
 			return []session.Message{v.private(e.Seq, n.To, prose(n.Text))}
 		case n.Kind == session.NoteQuestion:
 			return []session.Message{v.question(e.Seq, e.PromptID, n)}
-		case n.Kind == session.NoteNotice:
+		case n.Kind == session.NoteClosed:
+			return v.shut(e.Seq, e.PromptID, n)
+		case n.Kind == session.NoteNotice, n.Kind == session.NoteMuted, n.Kind == session.NoteUnmuted:
 			return []session.Message{v.notice(e.Seq, e.PromptID, prose(n.Text))}
 		}
 	case said.budget != nil:

@@ -265,7 +265,7 @@ func TestRefusalTakenTwiceRegression(t *testing.T) {
 		t.Errorf("%d prompts, want %d", len(st.Prompts), session.MaxQueued)
 	}
 	stop := "1795521999.000100"
-	if err := r.bot.whisper(r.ctx, "stop/C0GENERAL/"+stop, place{channel: "C0GENERAL", thread: ts}, "U0BOB", "Nothing is running here."); err != nil {
+	if err := r.bot.whisper(r.ctx, "control/C0GENERAL/"+stop, place{channel: "C0GENERAL", thread: ts}, "U0BOB", "Nothing is running here."); err != nil {
 		t.Fatal(err)
 	}
 	again("stop", stop)

@@ -22,6 +22,9 @@ var phases = map[string][2]string{
 func (d *digest) status(v view) (body, footer string) {
 	t := d.turn
 	lines := []string{"*" + d.heading() + "*"}
+	if t.about != "" {
+		lines = append(lines, t.about)
+	}
 	if t.note != "" {
 		lines = append(lines, escape(short(t.note, 300)))
 	}
@@ -68,10 +71,7 @@ func (d *digest) status(v view) (body, footer string) {
 	if v.logURL != "" {
 		facts = append(facts, "<"+v.logURL+"|log>")
 	}
-	how := "replies here are prompts"
-	if !v.rooted {
-		how = "mention me to add a prompt"
-	}
+	how := rule(v.rooted, d.muted, false, isDirect(v.thread.Channel))
 	footer = strings.Join(append(facts, how+"; `stop` or :"+v.stop+": stops this turn"), " · ")
 	return strings.Join(lines, "\n"), footer
 }

@@ -218,6 +218,14 @@ type Note struct {
 	Text    string   `json:"text"`
 	Options []string `json:"options,omitempty"` // of a question
 	To      string   `json:"to,omitempty"`
+
+	Withdrawn []Withdrawal `json:"withdrawn,omitempty"` // with closed
+}
+
+// Withdrawal is a prompt that somebody else than its author took back.
+type Withdrawal struct {
+	PromptID string `json:"prompt_id"`
+	Author   Person `json:"author"`
 }
 
 // Failure is an error as people see it.

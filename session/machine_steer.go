@@ -153,10 +153,10 @@ func (m *Machine) closed(in Closed) error {
 	m.hear(in.ID)
 	m.s.Participants = addPerson(m.s.Participants, in.By)
 	m.s.Closed, m.s.Question = true, ""
-	queued := 0
+	var waited []Withdrawal
 	for _, p := range slices.Clone(m.prompts) {
 		if m.waits(&p) {
-			queued++
+			waited = append(waited, Withdrawal{p.ID, p.Author})
 			m.finish(p, PromptWithdrawn, in.By.Name+" closed the session.", "")
 		}
 	}
@@ -164,8 +164,8 @@ func (m *Machine) closed(in Closed) error {
 	if t := m.s.Turn; t != nil && t.State != TurnAnswered {
 		words += " What runs is stopped."
 	}
-	m.act("close", in.By, fmt.Sprintf("%d withdrawn", queued))
-	m.tell(Event{Kind: KindNote, Note: &Note{Kind: NoteClosed, Text: words + " Mention me here to go on where this ended, with the same files and commits."}})
+	m.act("close", in.By, fmt.Sprintf("%d withdrawn", len(waited)))
+	m.tell(Event{Kind: KindNote, Note: &Note{Kind: NoteClosed, Text: words + " Mention me here to go on where this ended, with the same files and commits.", Withdrawn: waited}})
 	if t := m.s.Turn; t != nil && t.State != TurnAnswered && !t.Stopping {
 		m.stopTurn(in.By, "Stopped: "+in.By.Name+" closed the session.")
 	}

@@ -1,0 +1,192 @@
+package bot
+
+import (
+	"cmp"
+	"context"
+	"regexp"
+	"slices"
+	"strings"
+
+	"openinspect/session"
+)
+
+// control is a word that steers a session when it is a whole message.
+type control string
+
+const (
+	controlNone   control = ""
+	controlStop   control = "stop" // the only one that needs neither ! nor a mention
+	controlStatus control = "status"
+	controlRetry  control = "retry"
+	controlMute   control = "mute"
+	controlUnmute control = "unmute"
+	controlClose  control = "close"
+	controlHelp   control = "help"
+	controlWhy    control = "why"
+)
+
+var controls = []string{"stop", "status", "retry", "mute", "unmute", "close", "help", "why"}
+
+var (
+	whyLink = regexp.MustCompile(`(?i)^!?why\s+<?https?://[^\s<>|]+>?(\|[^<>]*>)?[.!?\s]*$`)
+	shout   = regexp.MustCompile(`^![A-Za-z]+$`)
+)
+
+// readControl returns the control that a message is. named: it mentions us. unknown is what looks like one, and is a slip of the pen.
+func readControl(words string, named bool) (c control, unknown string) {
+	if whyLink.MatchString(words) && (named || strings.HasPrefix(words, "!")) {
+		return controlWhy, ""
+	}
+	word := strings.ToLower(strings.TrimRight(strings.TrimSpace(words), ".!? "))
+	name, marked := strings.CutPrefix(word, "!")
+	switch {
+	case word == string(controlStop):
+		return controlStop, ""
+	case !marked && !named:
+		return controlNone, ""
+	case slices.Contains(controls, name):
+		return control(name), ""
+	case marked && shout.MatchString(word) && len(session.Nearest(name, controls, 1)) > 0:
+		return controlNone, word
+	}
+	return controlNone, ""
+}
+
+// steering is a control on its way to what it means.
+type steering struct {
+	e  event
+	c  conversation
+	at place
+	by session.Person
+}
+
+// key names what is answered to a control, so that it is answered once.
+func (s steering) key() string { return "control/" + s.e.key() }
+
+// steer carries a control out.
+func (b *Bot) steer(ctx context.Context, what control, s steering) error {
+	if told, err := b.told(ctx, s.key()); told || err != nil {
+		return err
+	}
+	st := s.c.state.Session
+	switch {
+	case what == controlHelp:
+		return b.whisper(ctx, s.key(), s.at, s.by.Slack, b.helpIn(s))
+	case what == controlWhy:
+		return b.whyHere(ctx, s)
+	case s.c.gone != nil:
+		return b.whisper(ctx, s.key(), s.at, s.by.Slack, escape(s.c.gone.Error())+" Mention me with a task, and I start a new one here.")
+	case s.c.fresh():
+		return b.whisper(ctx, s.key(), s.at, s.by.Slack, "There is no session in this thread. Mention me with a task to start one.")
+	}
+	var in session.Input
+	switch what {
+	case controlStatus:
+		text, err := b.standing(ctx, s.c)
+		if err != nil {
+			return err
+		}
+		return b.whisper(ctx, s.key(), s.at, s.by.Slack, text)
+	case controlStop:
+		prompt, err := b.ranAt(ctx, s.c, s.e.TS)
+		if err != nil {
+			return b.refuses(ctx, s, err)
+		}
+		in = session.StopAsked{ID: "stop/" + s.e.TS, By: s.by, PromptID: prompt}
+	case controlRetry:
+		again := session.Retried{ID: s.e.TS, By: s.by}
+		if ended := st.Ended.PromptID; ended != "" {
+			past, err := b.store.Prompts(ctx, s.c.id)
+			if err != nil {
+				return session.Wrap("bot.steer", err)
+			}
+			if i := slices.IndexFunc(past, func(p session.Prompt) bool { return p.ID == ended }); i >= 0 {
+				again.Prompt = past[i]
+			}
+		}
+		in = again
+	case controlMute, controlUnmute:
+		if s.e.direct() {
+			return b.whisper(ctx, s.key(), s.at, s.by.Slack, "Here we are alone, so every message is for me: there is nothing to mute.")
+		}
+		in = session.Muted{ID: s.e.TS, By: s.by, Off: what == controlUnmute}
+	case controlClose:
+		in = session.Closed{ID: s.e.TS, By: s.by}
+	case controlNone, controlHelp, controlWhy:
+		return nil
+	}
+	if err := b.cfg.Sessions.Send(ctx, s.c.id, in); err != nil {
+		return b.refuses(ctx, s, err)
+	}
+	return b.put(ctx, b.eyes(s.e, true)) // what comes of it is told by the log
+}
+
+// refuses tells why a control came to nothing.
+func (b *Bot) refuses(ctx context.Context, s steering, err error) error {
+	if refused(err) {
+		return b.whisper(ctx, s.key(), s.at, s.by.Slack, escape(session.Sentence(err)))
+	}
+	return session.Wrap("bot.steer", err)
+}
+
+// ranAt returns the prompt of the turn that goes on, if what somebody said or did at a time of Slack's can be about it; else NotFound, with a
+// sentence for them. Events come late, and by then another turn may run. Times of ours are not held against Slack's: a turn is there for
+// people from when its status message is, by Slack's own clock, or from when its prompt came, if nothing ran before it.
+func (b *Bot) ranAt(ctx context.Context, c conversation, ts string) (prompt string, err error) {
+	st := c.state.Session
+	if c.id == "" || st.Turn == nil {
+		return "", session.Errorf(session.NotFound, "Nothing is running here.")
+	}
+	id := st.Turn.PromptID
+	shown, err := b.store.Message(ctx, statusKey(c.id, id))
+	if err != nil && session.CodeOf(err) != session.NotFound {
+		return "", session.Wrap("bot.ranAt", err)
+	}
+	i := slices.IndexFunc(c.state.Prompts, func(p session.Prompt) bool { return p.ID == id })
+	waited := i >= 0 && !c.state.Prompts[i].At.After(st.Ended.At)
+	_, edit, _ := strings.Cut(id, "~")
+	switch {
+	case shown.TS != "" && ts >= shown.TS:
+		return id, nil
+	case !waited && ts >= cmp.Or(edit, id):
+		return id, nil
+	}
+	return "", session.Errorf(session.NotFound, "That turn is over already. What runs now began after it.")
+}
+
+// statusKey is the key of a turn's status message.
+func statusKey(id session.ID, prompt string) string { return string(id) + "/status/" + prompt }
+
+// helpIn is what can be done with the bot, where it was asked.
+func (b *Bot) helpIn(s steering) string {
+	if s.c.fresh() || s.c.gone != nil {
+		return b.help()
+	}
+	st := s.c.state.Session
+	lines := []string{
+		"In this thread " + rule(st.Rooted, st.Muted, st.Closed, s.e.direct()) + ". Begin a reply with `!aside` to talk past me.",
+		"`stop`, the button, or :" + b.cfg.StopEmoji + ": on one of my messages: ends what runs",
+		"`!status`: what runs, what waits, what it costs",
+		"`!retry`: runs what failed or was stopped last again",
+		"`!mute`, `!unmute`: replies count only if they mention me, or as before",
+		"`!close`: stops everything here; a mention goes on later, with the same files",
+		"`!why`: what became of your last message; `!why` and a message's link: of that one",
+		"Edit or delete a message, and the agent learns of it. When there are changes, :" + b.cfg.ApproveEmoji + ": on their card opens the pull request as you.",
+	}
+	return strings.Join(lines, "\n")
+}
+
+// rule says which messages of a thread are prompts.
+func rule(rooted, muted, closed, direct bool) string {
+	switch {
+	case direct:
+		return "every message is a prompt"
+	case closed:
+		return "a mention opens the session again"
+	case muted:
+		return "muted: only replies that mention me are prompts"
+	case rooted:
+		return "replies here are prompts"
+	}
+	return "replies that mention me are prompts, and those of who prompted here"
+}

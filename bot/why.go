@@ -1,0 +1,5 @@
+package bot
+
+import "context"
+
+func (b *Bot) whyHere(ctx context.Context, s steering) error { return nil }
