@@ -11,8 +11,6 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/go-json-experiment/json"
-
 	"openinspect/sandbox/link"
 	"openinspect/session"
 )
@@ -255,7 +253,7 @@ func (a *attachment) read(in *intake, r io.Reader, n int64, earlier bool) error 
 		a.hear()
 		var l link.Line
 		if len(bytes.TrimSpace(line)) > 0 {
-			if err := json.Unmarshal(line, &l); err != nil {
+			if l, err = link.ParseLine(line); err != nil {
 				return &strike{fmt.Sprintf("The sandbox's journal is damaged after line %d.", n)}
 			}
 		}
@@ -298,8 +296,8 @@ func (a *attachment) concerns(prompt string) bool {
 
 // last returns the prompt that the newest of events is about.
 func last(events []session.Event, before string) string {
-	if id := events[len(events)-1].PromptID; id != "" {
-		return id
+	if id := events[len(events)-1].PromptID; id != "" && id != before {
+		return strings.Clone(id) // which would keep the whole event
 	}
 	return before
 }

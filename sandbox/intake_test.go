@@ -1,14 +1,12 @@
 package sandbox
 
 import (
-	stdjson "encoding/json"
+	"encoding/json"
 	"errors"
 	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
-
-	"github.com/go-json-experiment/json"
 
 	"openinspect/sandbox/link"
 	"openinspect/session"
@@ -83,14 +81,14 @@ func FuzzLine(f *testing.F) {
 	exit := 1
 	for i, e := range []session.Event{
 		{Kind: session.KindText, At: time.Unix(1_800_000_000, 123).UTC(), PromptID: "1.1", Text: &session.Text{Part: "p", Text: "a \u2028 <b> \x00"}},
-		{Kind: session.KindTool, Tool: &session.Tool{Call: "c", Name: "bash", Input: stdjson.RawMessage(`{"command":"ls","n":[1,2.5e3,null]}`), Exit: &exit, Child: true}},
+		{Kind: session.KindTool, Tool: &session.Tool{Call: "c", Name: "bash", Input: json.RawMessage(`{"command":"ls","n":[1,2.5e3,null]}`), Exit: &exit, Child: true}},
 		{Kind: session.KindTodo, Todo: []session.TodoItem{{Text: "t", State: "pending"}}},
 		{Kind: session.KindBoot, Boot: &session.Boot{Phase: session.PhaseReady, State: session.StepDone, Millis: 12}},
 		{Kind: session.KindTurn, Turn: &session.TurnChange{State: session.TurnAnswered, Outcome: session.PromptDone}},
 		{Kind: session.KindRetry, Retry: &session.Retry{Attempt: 2, Reason: "busy", Next: time.Unix(1, 0).UTC()}},
 		{Kind: session.KindError, Error: &session.Failure{Code: session.Invalid, Message: "no"}},
 	} {
-		line, err := stdjson.Marshal(link.Line{N: int64(i + 1), Event: &e})
+		line, err := json.Marshal(link.Line{N: int64(i + 1), Event: &e})
 		if err != nil {
 			f.Fatal(err)
 		}
@@ -99,20 +97,20 @@ func FuzzLine(f *testing.F) {
 	f.Add([]byte(`{"delta":{"prompt_id":"1.1","kind":"text","part":"p","offset":3,"text":"abc"}}`))
 	f.Add([]byte(`{"n":1,"event":{"kind":"text","text":null}}`))
 	f.Fuzz(func(t *testing.T, line []byte) {
-		var got link.Line
-		if json.Unmarshal(line, &got) != nil || got.Event == nil {
+		got, err := link.ParseLine(line)
+		if err != nil || got.Event == nil {
 			return
 		}
 		session.NewRedactor("hunter22").Event(got.Event)
-		stored, err := stdjson.Marshal(got.Event)
+		stored, err := got.Event.AppendJSON(nil)
 		if err != nil {
 			t.Fatalf("%s\ncannot be stored: %v", line, err)
 		}
-		var back session.Event
-		if err := stdjson.Unmarshal(stored, &back); err != nil {
+		back, err := session.ParseEvent(stored)
+		if err != nil {
 			t.Fatalf("%s\ncannot be read back: %v", stored, err)
 		}
-		again, err := stdjson.Marshal(back)
+		again, err := json.Marshal(back)
 		if err != nil || string(again) != string(stored) {
 			t.Errorf("%s\nbecame %s, %v", stored, again, err)
 		}

@@ -36,9 +36,9 @@ var escaped = func() (t [256]uint8) {
 }()
 
 // stored returns how many bytes s takes in the store: a kilobyte of angle brackets is six there.
-func stored[T string | json.RawMessage](s T) int {
+func stored(s string) int {
 	n := len(s)
-	for i := range len(s) {
+	for i := asIs(s, 0); i < len(s); i = asIs(s, i+1) {
 		n += int(escaped[s[i]])
 	}
 	return n
@@ -72,7 +72,7 @@ func (e *Event) bound() int64 {
 		if len(t.Input) > maxArgs || deep(t.Input) {
 			t.Input = json.RawMessage(fmt.Sprintf(`{"omitted_bytes":%d}`, len(t.Input)))
 		}
-		size += stored(t.Input)
+		size += stored(string(t.Input))
 		e.Tool = &t
 	}
 	if e.Todo != nil {

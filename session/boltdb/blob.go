@@ -243,7 +243,7 @@ func referred(v []byte) (h hash, size int, head []byte, ok bool) {
 func (db *DB) event(v []byte) (session.Event, error) {
 	h, size, head, ok := referred(v)
 	if !ok {
-		return decode[session.Event](v)
+		return parse(v)
 	}
 	e, err := decode[session.Event](head)
 	if err != nil {
@@ -253,7 +253,15 @@ func (db *DB) event(v []byte) (session.Event, error) {
 	if err != nil {
 		return without(e, fmt.Sprintf("This entry of the log (%s, %d KiB) cannot be shown: its file in the bot's data directory is damaged or missing.", e.Kind, size>>10)), nil
 	}
-	return decode[session.Event](body)
+	return parse(body)
+}
+
+func parse(body []byte) (session.Event, error) {
+	e, err := session.ParseEvent(body)
+	if err != nil {
+		return e, &session.Error{Code: session.Internal, Err: err}
+	}
+	return e, nil
 }
 
 // without is a note in the place of an event whose body is not to be had.

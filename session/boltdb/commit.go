@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"sync"
 
 	"go.etcd.io/bbolt"
 
@@ -42,8 +43,15 @@ type commit struct {
 	done      []string
 	audit     []session.AuditRecord
 	lived     []session.Lived
-	busy      bool // the session itself says that it is not at rest
+	busy      bool    // the session itself says that it is not at rest
+	text      *[]byte // where the events are; of texts
 }
+
+// texts are for events on their way to the disk.
+var texts = sync.Pool{New: func() any { return new([]byte) }}
+
+// maxText is how much of it is kept.
+const maxText = 1 << 20
 
 // Commit implements session.Store. Besides, a session whose log grew is unpresented until Present says otherwise.
 func (db *DB) Commit(ctx context.Context, r session.Ready) error {
@@ -52,6 +60,7 @@ func (db *DB) Commit(ctx context.Context, r session.Ready) error {
 	if err != nil {
 		return wrap(op, err)
 	}
+	defer c.forget()
 	release, err := db.shelter(c)
 	if err != nil {
 		return wrap(op, err)
@@ -79,22 +88,25 @@ func newCommit(r session.Ready) (*commit, error) {
 		return nil, err
 	}
 	c.record = append(number(uint64(s.Updated.UnixMicro())), body...)
-	for i, e := range r.Events {
+	c.events = make([][]byte, 0, len(r.Events))
+	c.text = texts.Get().(*[]byte)
+	for i := range r.Events {
+		e := &r.Events[i]
 		if i == 0 {
 			c.first = uint64(e.Seq)
 		}
 		if want := c.first + uint64(i); uint64(e.Seq) != want {
 			return nil, outOfOrder(want, uint64(e.Seq))
 		}
-		body, err := encode(e)
+		body, err := c.event(e)
 		if err == nil && len(body) > maxBlob {
-			body, err = encode(without(e, fmt.Sprintf("This entry of the log (%s, %d MiB) was not kept: at most %d MiB are.", e.Kind, len(body)>>20, maxBlob>>20)))
+			body, err = encode(without(*e, fmt.Sprintf("This entry of the log (%s, %d MiB) was not kept: at most %d MiB are.", e.Kind, len(body)>>20, maxBlob>>20)))
 		}
 		if err != nil {
 			return nil, err
 		}
 		if len(body) > maxInline {
-			c.large = append(c.large, large{at: i, e: e, body: body})
+			c.large = append(c.large, large{at: i, e: *e, body: body})
 		}
 		c.events = append(c.events, body)
 	}
@@ -114,6 +126,26 @@ func newCommit(r session.Ready) (*commit, error) {
 	}
 	c.effects, err = items(r.Effects, func(e session.Effect) (string, bool) { return e.ID, false })
 	return c, err
+}
+
+// event encodes an event behind the one before.
+func (c *commit) event(e *session.Event) ([]byte, error) {
+	from := len(*c.text)
+	text, err := e.AppendJSON(*c.text)
+	if err != nil {
+		return nil, &session.Error{Code: session.Internal, Err: err}
+	}
+	*c.text = text
+	return text[from:len(text):len(text)], nil
+}
+
+// forget gives back where the events were: after their transaction nobody looks there.
+func (c *commit) forget() {
+	if cap(*c.text) <= maxText {
+		*c.text = (*c.text)[:0]
+		texts.Put(c.text)
+	}
+	c.text, c.events, c.large = nil, nil, nil
 }
 
 func items[T any](records []T, about func(T) (id string, finished bool)) ([]item, error) {
