@@ -79,9 +79,14 @@ func (g *GitHub) Collect(ctx context.Context, r session.CollectRequest, bundle s
 		return nil, nil // commits that cancel each other out propose nothing
 	}
 	changes.Attention = k.wanted()
+	held, err := g.admit(ctx, k, r)
+	if err != nil {
+		return nil, err
+	}
 	if err := in.take(); err != nil {
 		return nil, err
 	}
+	g.note(r.Session, held)
 	// The ref is what keeps the commit; it is named by it, because what was shown must stay what is pushed.
 	if _, err := g.git.run(ctx, command{repo: quarantine}, "update-ref", "refs/checked/"+head, head); err != nil {
 		return nil, session.Wrap("github.Collect", err)

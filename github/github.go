@@ -58,6 +58,7 @@ type GitHub struct {
 	timeout time.Duration
 	limits  limits
 	most    allowance
+	room    room
 
 	mu            sync.Mutex
 	ctx           context.Context // of Run: what linking lives in
@@ -93,7 +94,7 @@ func New(c Config) (*GitHub, error) {
 	g := &GitHub{
 		c: c, base: base, ctx: context.Background(), timeout: 30 * time.Second, git: newGit(filepath.Join(c.Dir, "git")),
 		installations: map[session.Repo]int64{}, flows: map[string]*flow{}, minted: map[string]bool{}, handed: map[string]func(){},
-		limits: limits{clock: c.Clock, until: map[string]time.Time{}}, most: allowance{maxFile, maxTotal},
+		limits: limits{clock: c.Clock, until: map[string]time.Time{}}, most: allowance{maxFile, maxTotal}, room: room{one: maxHeld, all: maxHeldAll},
 	}
 	g.http = &http.Client{Timeout: g.timeout, Transport: g.guarded("oauth")}
 	app, err := ghinstallation.NewAppsTransport(g.guarded("app"), c.AppID, c.PrivateKey)

@@ -84,6 +84,7 @@ func (g *GitHub) Sweep(ctx context.Context, known func(session.ID) bool) error {
 		name, ok := strings.CutSuffix(e.Name(), ".git")
 		if id := session.ID(name); ok && id.Valid() && ctx.Err() == nil && !known(id) {
 			all = append(all, os.RemoveAll(g.quarantineDir(id)))
+			g.vacate(id)
 		}
 	}
 	return session.Wrap("github.Sweep", errors.Join(all...))

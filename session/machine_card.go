@@ -158,6 +158,16 @@ func (m *Machine) accept(a Approval, c *Card) {
 	}})
 }
 
+// opening are the commits of the pull requests that are being opened.
+func (m *Machine) opening() (commits []string) {
+	for _, c := range m.cards {
+		if c.State == CardOpening {
+			commits = append(commits, c.Commit)
+		}
+	}
+	return commits
+}
+
 // setApproval records an approval and tells it.
 func (m *Machine) setApproval(a Approval) {
 	i := slices.IndexFunc(m.approvals, func(b Approval) bool { return b.ID == a.ID })

@@ -82,6 +82,7 @@ type CollectRequest struct {
 	Repo       Repo     `json:"repo"`
 	Base       string   `json:"base"`
 	Collected  string   `json:"collected,omitempty"` // what was collected before
+	Opening    []string `json:"opening,omitempty"`   // earlier commits that are being pushed
 	Identities []Author `json:"identities"`          // who may be an author; the bot may always
 }
 
