@@ -5,6 +5,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"regexp"
 	"slices"
 	"strconv"
 	"time"
@@ -17,7 +18,8 @@ import (
 
 // model script FILE: what the model answers. model at GATE: waits until an answer has come to it. model open GATE. model refuse: the
 // provider refuses the key from now on. model fail FAULT [TIMES]: its next answers go wrong. model asked N: it was asked so often for an answer of an
-// agent's; model waits N: waits until it was.
+// agent's; model waits N: waits until it was. model read PATTERN: a request of
+// an agent's has it.
 func (p *play) cmdModel(ctx context.Context, ts *testscript.TestScript, args []string) error {
 	m := p.stage.model
 	switch {
@@ -67,10 +69,20 @@ func (p *play) cmdModel(ctx context.Context, ts *testscript.TestScript, args []s
 		}
 		return nil
 	}
+	if len(args) == 2 && args[0] == "read" {
+		re, err := regexp.Compile(args[1])
+		if err != nil {
+			return err
+		}
+		if !slices.ContainsFunc(m.Requests(), func(r modeltest.Request) bool { return len(r.Tools) > 0 && re.Match(r.Body) }) {
+			return fmt.Errorf("no request has %q in it", args[1])
+		}
+		return nil
+	}
 	if len(args) == 2 && args[0] == "waits" {
 		return m.Wait(ctx, func(all []modeltest.Request) bool { return strconv.Itoa(asked(all)) == args[1] })
 	}
-	return usage("model script FILE, model at|open GATE, model refuse, model fail FAULT [TIMES], model asked|waits N")
+	return usage("model script FILE, model at|open GATE, model refuse, model fail FAULT [TIMES], model asked|waits N, model read PATTERN")
 }
 
 // modelFaults are what the verb "model fail" can do.

@@ -9,6 +9,8 @@ import (
 	"io"
 	"net/http"
 	"net/http/cookiejar"
+	"os"
+	"path/filepath"
 	"regexp"
 	"strconv"
 	"strings"
@@ -30,6 +32,7 @@ func text(s string) string {
 
 // slack mention|lobby|post PERSON TEXT (lobby is a mention in the channel where the guest is), slack reply PERSON TEXT, slack recall PERSON TEXT (a reply that
 // mentions the bot), slack dm PERSON TEXT, slack react|unreact PERSON EMOJI PATTERN,
+// slack attach PERSON TEXT FILE … (a mention with files),
 // slack press PERSON BUTTON PATTERN, slack command PERSON TEXT, and the troubles. What is written begins or goes on with the newest conversation.
 func (p *play) cmdSlack(ctx context.Context, _ *testscript.TestScript, args []string) error {
 	if len(args) > 0 && troubles[args[0]] != nil {
@@ -70,6 +73,16 @@ func (p *play) cmdSlack(ctx context.Context, _ *testscript.TestScript, args []st
 			return who.Unreact(p.channel, m.TS, args[2])
 		}
 		return who.React(p.channel, m.TS, args[2])
+	case "attach":
+		var files []slacktest.File
+		for _, name := range args[3:] {
+			body, err := os.ReadFile(filepath.Join(p.dir, name))
+			if err != nil {
+				return err
+			}
+			files = append(files, slacktest.File{Name: name, Data: body})
+		}
+		return open(who.Attach(stageChannel, "", "<@"+p.stage.slack.Bot().ID+"> "+said, files...))
 	case "press":
 		if len(args) != 4 {
 			return usage("slack press PERSON BUTTON PATTERN")

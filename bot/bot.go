@@ -56,6 +56,7 @@ type Store interface {
 	Past
 	Messages
 	Users
+	Files
 	Awake
 }
 

@@ -93,7 +93,7 @@ func TestFigures(t *testing.T) {
 }
 
 func TestScopes(t *testing.T) {
-	want := "app_mentions:read channels:history channels:read chat:write commands files:write groups:history groups:read " +
+	want := "app_mentions:read channels:history channels:read chat:write commands files:read files:write groups:history groups:read " +
 		"im:history im:read im:write mpim:history mpim:read reactions:read reactions:write users:read"
 	if got := strings.Join(Scopes(), " "); got != want {
 		t.Errorf("scopes: %s", got)

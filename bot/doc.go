@@ -9,6 +9,7 @@
 // stored. Everything is named after the event it came from, so that handling it twice after a crash changes nothing.
 //
 //	mention.go    messages: what is addressed to us, and the prompt in it
+//	file.go       what people attach
 //	thread.go     what was said in a thread before and while its session opened
 //	reaction.go   ✅ on a card, 🛑 on a turn
 //	command.go    /inspect

@@ -195,7 +195,7 @@ func (b *Bot) edited(ctx context.Context, ch change, c conversation, last sessio
 	if refusal != "" {
 		return b.whisper(ctx, key, at, e.User, escape(refusal)+" Your edit was not taken; the message counts as it was.")
 	}
-	p := session.Prompt{ID: e.TS, Author: by, Text: withFiles(text, e.Files), Context: last.Context, Redacted: e.redacted, Model: o.model, Effort: o.effort}
+	p := session.Prompt{ID: e.TS, Author: by, Text: text + unreadNotes(last.Text), Context: last.Context, Redacted: e.redacted, Model: o.model, Effort: o.effort}
 	if p.Model == "" && p.Effort != "" {
 		p.Model = c.state.Session.Model
 	}

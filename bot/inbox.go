@@ -51,10 +51,6 @@ type event struct {
 	about    string // ts of the message that it is about, of requests that came by a form
 }
 
-type file struct {
-	Name string `json:"name"`
-}
-
 // root is the ts of the thread a message is in, or begins.
 func (e event) root() string {
 	if e.ThreadTS != "" {

@@ -31,6 +31,7 @@ var methods = map[string][]string{
 	"conversations.replies":        {"channels:history", "groups:history", "im:history", "mpim:history"},
 	"files.completeUploadExternal": {"files:write"},
 	"files.getUploadURLExternal":   {"files:write"},
+	"files.info":                   {"files:read"}, // and what people attach
 	"reactions.add":                {"reactions:write"},
 	"reactions.remove":             {"reactions:write"},
 	"users.info":                   {"users:read"},

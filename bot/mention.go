@@ -159,7 +159,7 @@ func (b *Bot) prompt(ctx context.Context, e event, c conversation, at place, aut
 	}
 	forwarded := b.forwarded(ctx, e)
 	text, o, refusal := readOptions(text, usual, b.cfg.ModelAvailable)
-	if text == "" && forwarded != "" && len(e.Files) == 0 {
+	if text == "" && forwarded != "" {
 		text = "Do what the forwarded message asks for."
 	}
 	if refusal == "" {
@@ -173,10 +173,12 @@ func (b *Bot) prompt(ctx context.Context, e event, c conversation, at place, aut
 	switch {
 	case refusal != "":
 		return b.whisper(ctx, "refused/"+key, at, e.User, escape(refusal+" Nothing was started; please send your message again."))
-	case text == "" && len(e.Files) == 0 && !(answering && o.repo != ""):
+	case text == "" && len(e.all()) == 0 && !(answering && o.repo != ""):
 		return b.whisper(ctx, "empty/"+key, at, e.User, "Your message has no task in it. "+b.help())
-	case text == "" && len(e.Files) > 0:
-		return b.whisper(ctx, "files/"+key, at, e.User, "I cannot read attached files yet ("+fileNames(e.Files)+"), and there is no text. Write what I should do, and paste what matters.")
+	case text == "" && len(e.all()) > 0 && !readable(e.all()):
+		return b.whisper(ctx, "files/"+key, at, e.User, "I cannot read what you attached ("+fileNames(e.all())+"), and there is no text. Write what I should do, and paste what matters.")
+	case text == "" && len(e.all()) > 0:
+		text = "Look at the attached files."
 	}
 	if answering {
 		return b.answer(ctx, e, c, at, author, text, o)
@@ -227,14 +229,6 @@ func (b *Bot) prompt(ctx context.Context, e event, c conversation, at place, aut
 	return b.send(ctx, e, c.id, at, p)
 }
 
-// withFiles adds the names of what is attached to a message and does not reach the agent.
-func withFiles(text string, files []file) string {
-	if len(files) == 0 {
-		return text
-	}
-	return text + "\n\n(Attached in Slack, not readable for you: " + strings.ReplaceAll(fileNames(files), "`", "") + ")"
-}
-
 // placeOf is where to answer a message.
 func (b *Bot) placeOf(e event) place {
 	if e.direct() {
@@ -245,15 +239,21 @@ func (b *Bot) placeOf(e event) place {
 
 // send gives a prompt to its session and tells its author what does not go with it, or why it was refused.
 func (b *Bot) send(ctx context.Context, e event, id session.ID, at place, p session.Prompt) error {
-	p.Text = withFiles(p.Text, e.Files)
-	err := b.cfg.Sessions.Send(ctx, id, session.Prompted{Prompt: p})
+	left, err := b.attach(ctx, e, id, &p)
+	if err != nil {
+		return err
+	}
+	for _, u := range left {
+		p.Text += u.note()
+	}
+	err = b.cfg.Sessions.Send(ctx, id, session.Prompted{Prompt: p})
 	switch {
 	case err == nil:
 		if err := b.prefer(ctx, p.Author.Slack, func(w *session.Preferences) bool { return w.Visited(id) }); err != nil {
 			return err
 		}
-		if len(e.Files) > 0 {
-			return b.whisper(ctx, "files/"+e.key(), at, e.User, "I cannot read attached files yet, so the agent has your text without "+fileNames(e.Files)+". Paste what matters from them.")
+		if len(left) > 0 {
+			return b.whisper(ctx, "files/"+e.key(), at, e.User, without(left))
 		}
 		return nil
 	case refused(err):

@@ -221,6 +221,7 @@ func TestEdits(t *testing.T) {
 	r.answered(id, ts, "Looked.")
 	r.all(id, second, "Docs too.")
 	r.handled()
+	r.shown(ts, "Done for alice")
 	golden(t, "edits.txt", r.seen(ts, "alice", "bob"))
 	if delivered := r.world.Calls(); strings.Contains(strings.Join(delivered, "\n"), correction) {
 		t.Errorf("a correction whose message is not for us any more was run: %v", delivered)

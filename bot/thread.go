@@ -21,7 +21,7 @@ const (
 
 // readThread reads the thread a session was opened in, once. Events come in any order, so what was said after the message that opened
 // the session may have passed the socket already, when nothing was known of the thread: it goes through the inbox, whose dedupe lets
-// each message pass once. What was said before is returned as a quotation, with the names of the message's own files, which
+// each message pass once. What was said before is returned as a quotation, with the message's own files, which
 // app_mention events may lack.
 func (b *Bot) readThread(ctx context.Context, e event) (quoted string, files []file, err error) {
 	said, err := b.replies(ctx, e)
@@ -39,7 +39,7 @@ func (b *Bot) readThread(ctx context.Context, e event) (quoted string, files []f
 			before = append(before, m)
 		case m.Timestamp == e.TS:
 			for _, f := range m.Files {
-				files = append(files, file{f.Name})
+				files = append(files, described(f))
 			}
 		default:
 			if err := b.late(ctx, e, m); err != nil {
@@ -89,10 +89,14 @@ func (b *Bot) late(ctx context.Context, opened event, m slack.Message) error {
 		e.Subtype = "" // what it says now is what its author means
 	}
 	for _, f := range m.Files {
-		e.Files = append(e.Files, file{f.Name})
+		e.Files = append(e.Files, described(f))
 	}
 	for _, a := range m.Attachments {
-		e.Attachments = append(e.Attachments, attachment{Share: a.IsShare, Unfurl: a.IsMsgUnfurl, Author: a.AuthorID, Name: a.AuthorName, Text: a.Text, Fallback: a.Fallback})
+		shared := attachment{Share: a.IsShare, Unfurl: a.IsMsgUnfurl, Author: a.AuthorID, Name: a.AuthorName, Text: a.Text, Fallback: a.Fallback}
+		for _, f := range a.Files {
+			shared.Files = append(shared.Files, described(f))
+		}
+		e.Attachments = append(e.Attachments, shared)
 	}
 	if !e.spoken() || e.User == b.self.user {
 		return nil
@@ -165,6 +169,7 @@ type attachment struct {
 	Name     string `json:"author_name,omitempty"`
 	Text     string `json:"text,omitempty"`
 	Fallback string `json:"fallback,omitempty"`
+	Files    []file `json:"files,omitempty"`
 }
 
 // maxForwarded is how many forwarded messages of one message are passed on.

@@ -52,6 +52,16 @@ func (v *vault) DeleteSecret(_ context.Context, key string) error {
 	return nil
 }
 
+func (v *vault) File(_ context.Context, _ session.ID, hash string) ([]byte, error) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	body, ok := v.values["file/"+hash]
+	if !ok {
+		return nil, session.Errorf(session.NotFound, "no file %s", hash)
+	}
+	return []byte(body), nil
+}
+
 func (v *vault) len() int {
 	v.mu.Lock()
 	defer v.mu.Unlock()

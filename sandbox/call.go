@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 	"time"
 
@@ -46,8 +47,28 @@ func (m *Manager) Prompt(ctx context.Context, id session.ID, d session.Delivery)
 	if err != nil {
 		return session.Wrap(op, err)
 	}
+	for n, f := range d.Files {
+		if err := m.putFile(ctx, a, l, id, d.ID, n, f); err != nil {
+			return session.Wrap(op, err)
+		}
+	}
 	a.begun(d.ID)
 	return session.Wrap(op, a.post(ctx, l, "http://runner/prompts", d))
+}
+
+// fileLimit is how long a runner may take to take a file.
+const fileLimit = 2 * time.Minute
+
+// putFile brings the nth file of a prompt to the runner.
+func (m *Manager) putFile(ctx context.Context, a *attachment, l *link.Link, id session.ID, promptID string, n int, f session.File) error {
+	body, err := m.c.Store.File(ctx, id, f.Hash)
+	if err != nil {
+		return &session.Error{Code: session.CodeOf(err), Message: "The attached file " + f.Name + " is not there any more. Please attach it again.", Err: err}
+	}
+	ctx, cancel := context.WithTimeout(ctx, fileLimit)
+	defer cancel()
+	q := url.Values{"prompt": {promptID}, "n": {strconv.Itoa(n)}, "name": {f.Name}}
+	return a.do(ctx, l, http.MethodPut, "http://runner/files?"+q.Encode(), bytes.NewReader(body), nil)
 }
 
 // Stop implements session.Sandboxes.

@@ -21,6 +21,8 @@ type Store interface {
 	PutSecret(ctx context.Context, key string, value []byte) error
 	Secret(ctx context.Context, key string) ([]byte, error)
 	DeleteSecret(ctx context.Context, key string) error
+	// File returns the content of a file that somebody attached.
+	File(ctx context.Context, id session.ID, hash string) ([]byte, error)
 }
 
 // Credentials makes what git needs to read a repository: short-lived, and good for that repository alone.

@@ -134,7 +134,7 @@ func (m *Machine) deliver() {
 }
 
 func (m *Machine) delivery(p *Prompt) *Delivery {
-	d := &Delivery{ID: p.ID, Text: promptText(p), Model: m.s.Model, Effort: m.s.Effort}
+	d := &Delivery{ID: p.ID, Text: promptText(p), Files: p.Files, Model: m.s.Model, Effort: m.s.Effort}
 	if p.Model != "" {
 		d.Model, d.Effort = p.Model, p.Effort
 	}

@@ -54,7 +54,8 @@ type AttachRequest struct {
 // Delivery is a prompt on its way to a runner.
 type Delivery struct {
 	ID         string   `json:"id"`
-	Text       string   `json:"text"`  // as the agent reads it: the author's name, the context marked as data
+	Text       string   `json:"text"` // as the agent reads it: the author's name, the context marked as data
+	Files      []File   `json:"files,omitempty"`
 	Model      string   `json:"model"` // provider/model
 	Effort     string   `json:"effort,omitempty"`
 	Author     Author   `json:"author"`                // of commits made in this turn

@@ -41,7 +41,8 @@ type Prompt struct {
 	Author   Person      `json:"author"`
 	Text     string      `json:"text"`
 	Context  string      `json:"context,omitempty"` // untrusted: thread history, quoted messages; marked as data for the agent
-	Model    string      `json:"model,omitempty"`   // provider/model; empty: the session's
+	Files    []File      `json:"files,omitempty"`
+	Model    string      `json:"model,omitempty"` // provider/model; empty: the session's
 	Effort   string      `json:"effort,omitempty"`
 	Redacted bool        `json:"redacted,omitempty"` // something in the text looked like a secret and was taken out
 	Answers  string      `json:"answers,omitempty"`  // the question of the agent that this replies to

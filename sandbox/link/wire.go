@@ -93,8 +93,10 @@ type Stop struct {
 	PromptID string `json:"prompt_id"`
 }
 
+// PUT /files?prompt=ID&n=N&name=NAME brings the Nth file, from 0, of a prompt that follows: 204.
+
 // The body of POST /prompts is a session.Delivery: 202 when accepted, also for one that was accepted before; 409 while another runs;
-// 425 (Too Early) before the runner is ready.
+// 425 (Too Early) before the runner is ready; 503 while one of its files has not come.
 
 // CredentialRequest is the body of POST /git/credential, as git asks its helper.
 type CredentialRequest struct {

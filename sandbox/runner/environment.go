@@ -16,6 +16,7 @@ type paths struct {
 	dir, checkout, home, run string
 	journals, inside         string
 	gitconfig, models        string
+	files                    string // that people attached
 }
 
 func pathsOf(b link.Boot) paths {
@@ -24,6 +25,7 @@ func pathsOf(b link.Boot) paths {
 	p.inside = filepath.Join(p.run, "inside.sock")
 	p.gitconfig = filepath.Join(p.home, ".gitconfig")
 	p.models = filepath.Join(p.run, "models.json")
+	p.files = filepath.Join(p.dir, "files")
 	return p
 }
 

@@ -55,6 +55,7 @@ func (r *runner) accept(w http.ResponseWriter, q *http.Request) {
 func (r *runner) handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /events", r.events)
+	mux.HandleFunc("PUT /files", r.putFile)
 	mux.HandleFunc("POST /prompts", r.prompts)
 	mux.HandleFunc("POST /stop", r.stop)
 	mux.HandleFunc("GET /bundle", r.bundle)

@@ -49,6 +49,9 @@ func (r *runner) prompts(w http.ResponseWriter, q *http.Request) {
 	case r.running != nil:
 		refuse(w, http.StatusConflict, session.Errorf(session.Conflict, "The agent is at work on another prompt."))
 		return
+	case !r.attach(&d):
+		refuse(w, http.StatusServiceUnavailable, session.Errorf(session.Unavailable, "The sandbox does not have all of the attached files."))
+		return
 	default:
 		ctx, stop := context.WithCancelCause(r.life)
 		t := &turn{d: d, stop: stop, progress: newProgress(r.cfg)}

@@ -124,6 +124,11 @@ func remove(tx *bbolt.Tx, id []byte, before, now time.Time, days int) (loose []h
 	if err != nil {
 		return nil, 0, err
 	}
+	freed, err := forgetFiles(tx, s)
+	if err != nil {
+		return nil, 0, err
+	}
+	loose = append(loose, freed...)
 	if err := tx.Bucket(bSessions).DeleteBucket(id); err != nil {
 		return nil, 0, err
 	}

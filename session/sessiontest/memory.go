@@ -49,6 +49,7 @@ type kept struct {
 	approvals []session.Approval
 	effects   []session.Effect
 	events    []session.Event
+	files     map[string][]byte // by hash
 	presented int64
 }
 

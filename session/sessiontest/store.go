@@ -20,6 +20,7 @@ type Store interface {
 	Inbox
 	Outbox
 	People
+	Files
 	Secrets
 	Audit
 	Retention
@@ -82,6 +83,14 @@ type People interface {
 	PutChannel(ctx context.Context, c session.Channel) error
 	Preferences(ctx context.Context, slack string) (session.Preferences, error)
 	PutPreferences(ctx context.Context, p session.Preferences) error
+}
+
+// Files is what people attached, beside their sessions.
+type Files interface {
+	// KeepFile stores a file of a session and returns its SHA-256 in hexadecimal.
+	KeepFile(ctx context.Context, id session.ID, body []byte) (string, error)
+	// File returns one; NotFound if that session has no such file.
+	File(ctx context.Context, id session.ID, hash string) ([]byte, error)
 }
 
 // Secrets are values nobody may read on the disk.

@@ -85,7 +85,7 @@ func (t *turn) post(ctx context.Context) error {
 		"system":    instructions,
 		// Always named: OpenCode would otherwise go on with whatever the last prompt had.
 		"model": map[string]any{"providerID": provider, "modelID": name},
-		"parts": []any{map[string]any{"type": "text", "text": t.d.Text}},
+		"parts": append([]any{map[string]any{"type": "text", "text": t.d.Text}}, fileParts(t.d.Files)...),
 	}
 	if t.d.Effort != "" {
 		body["variant"] = t.d.Effort
