@@ -80,4 +80,8 @@ func (r *Redactor) cleanPrompt(p *Prompt) {
 	text := r.String(p.Text)
 	p.Redacted = p.Redacted || text != p.Text
 	p.Text, p.Context, p.Author.Name = text, r.String(p.Context), r.String(p.Author.Name)
+	p.Files = slices.Clone(p.Files)
+	for i := range p.Files {
+		r.walk(reflect.ValueOf(&p.Files[i]).Elem())
+	}
 }

@@ -112,12 +112,19 @@ func (t *turn) abort(ctx context.Context, events <-chan event) {
 		t.server.stop()
 		return
 	}
+	stopped := map[string]bool{}
 	for {
 		// A sub-agent's session is in the same list: the server works for this conversation alone.
 		var busy map[string]status
 		if err := t.server.call(limit, "GET", "/session/status", nil, &busy); err == nil && len(busy) == 0 {
 			t.drain(events)
 			return
+		}
+		for id := range busy { // a sub-agent whose command was ended would go on with that as an answer
+			if id != t.id && !stopped[id] {
+				stopped[id] = true
+				_ = t.server.call(limit, "POST", "/session/"+id+"/abort", nil, nil) // it is looked at again, until nothing is busy
+			}
 		}
 		select {
 		case e, ok := <-events:
