@@ -99,8 +99,8 @@ func (r *rig) flush(id session.ID, clock *sessiontest.Clock) {
 		if len(pending) == 0 {
 			return
 		}
-		if d, ok := clock.Next(); ok {
-			clock.Advance(d)
+		if d, ok := clock.Next(); ok && r.bot.sender.resting() {
+			clock.Advance(min(d, time.Second))
 		}
 		select {
 		case <-changed:
@@ -109,6 +109,13 @@ func (r *rig) flush(id session.ID, clock *sessiontest.Clock) {
 			r.t.Fatalf("%d messages were never sent", len(pending))
 		}
 	}
+}
+
+// resting reports whether no call is under way or about to be.
+func (s *sender) resting() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.busy) == 0 && len(s.awake) == 0
 }
 
 // quietly waits until everything that a session's log says is in the outbox.

@@ -21,6 +21,7 @@ const (
 	maxAnswer   = 9_000
 	maxList     = 1_500 // characters of a card's list of files, and of other lists
 	maxSection  = 2_900
+	maxStatus   = 8_000
 	maxFiles    = 10
 	maxFallback = 3_900
 )
@@ -41,17 +42,57 @@ func (v view) message(key string, op session.MessageOp, kind, promptID string) s
 		Subject: session.Subject{Kind: kind, PromptID: promptID}}
 }
 
+// link makes a link of a few words in Slack's markup to an event in the session's log, where links are posted.
+func (v view) link(seq int64, words string) string {
+	if v.logURL == "" || seq == 0 {
+		return words
+	}
+	return fmt.Sprintf("<%s#e%d|%s>", v.logURL, seq, words)
+}
+
 // status is the message of the turn that goes on.
 func (v view) status(d *digest) session.Message {
 	m := v.message("status/"+d.turn.prompt, session.MessagePost, "status", d.turn.prompt)
-	body, footer := d.status(v)
-	m.Text, _ = cut(body, maxFallback)
-	parts := []slack.Block{section(body), note(footer)}
+	heading, lines, footer := d.status(v)
+	top := &slack.SectionBlock{Type: slack.MBTSection, Text: mrkdwn(heading)}
 	if d.turn.stoppable() {
-		parts = append(parts, slack.NewActionBlock("", button(m, pressEnd, "Stop", slack.StyleDefault)))
+		top.Accessory = slack.NewAccessory(button(m, pressEnd, "Stop", slack.StyleDefault))
 	}
-	m.Blocks = blocks(parts...)
+	parts := []slack.Block{top}
+	for _, text := range packed(lines, maxSection, maxStatus) {
+		s := section(text)
+		s.Expand = true
+		parts = append(parts, s)
+	}
+	m.Blocks = blocks(append(parts, note(footer))...)
+	v.logURL = "" // without blocks nobody follows links
+	_, lines, _ = d.status(v)
+	m.Text, _ = cut(strings.Join(append([]string{heading}, lines...), "\n"), maxFallback)
 	return m
+}
+
+// packed joins lines to texts of at most limit characters. Of more than most in all the oldest are left out.
+func packed(lines []string, limit, most int) []string {
+	total := 0
+	for n := len(lines) - 1; n >= 0; n-- {
+		lines[n], _ = cut(lines[n], limit)
+		if total += utf8.RuneCountInString(lines[n]) + 1; total > most {
+			lines = lines[n+1:]
+			break
+		}
+	}
+	var texts []string
+	size := 0
+	for _, l := range lines {
+		n := utf8.RuneCountInString(l) + 1
+		if len(texts) == 0 || size+n > limit {
+			texts, size = append(texts, l), n
+			continue
+		}
+		texts[len(texts)-1] += "\n" + l
+		size += n
+	}
+	return texts
 }
 
 // closed is what a status message becomes when its turn is over.
@@ -316,9 +357,13 @@ func people(all []session.Person) string {
 
 func sevenDigits(commit string) string { return commit[:min(7, len(commit))] }
 
-func section(text string) slack.Block {
+func mrkdwn(text string) *slack.TextBlockObject {
+	return &slack.TextBlockObject{Type: slack.MarkdownType, Text: text, Verbatim: true}
+}
+
+func section(text string) *slack.SectionBlock {
 	text, _ = cut(text, maxSection)
-	return slack.NewSectionBlock(&slack.TextBlockObject{Type: slack.MarkdownType, Text: text, Verbatim: true}, nil, nil)
+	return slack.NewSectionBlock(mrkdwn(text), nil, nil)
 }
 
 func plainSection(text string) slack.Block {

@@ -100,6 +100,15 @@ func TestScopes(t *testing.T) {
 	}
 }
 
+// Every method that the bot calls has a pace.
+func TestEveryMethodHasALimit(t *testing.T) {
+	for method := range methods {
+		if perMinute[method] == 0 {
+			t.Errorf("how often may %s be called?", method)
+		}
+	}
+}
+
 // A status message stays small, whatever the agent does.
 func TestStatusStaysSmall(t *testing.T) {
 	d := newDigest()

@@ -15,24 +15,33 @@ import (
 // limitedTries is how often a call is made that Slack limits each time.
 const limitedTries = 6
 
-// courtesy sends requests to Slack. A method that Slack has limited is not called before the time Slack asks for, and the call is made again
-// then: its caller only waits. What the sender and the socket call passes at once; they have schedules of their own.
+// courtesy sends requests to Slack, no faster than Slack allows. A method that Slack has limited all the same is not called before the time
+// Slack asks for, and the call is made again then: its caller only waits. What the sender and the socket call passes at once; they have
+// schedules of their own.
 type courtesy struct {
 	next  *http.Client
 	clock session.Clock
 
 	mu    sync.Mutex
 	until map[string]time.Time // by method
+	paces paces
+}
+
+// scheduled reports whether a method is called at its time already.
+func scheduled(method string) bool {
+	return strings.HasPrefix(method, "chat.") || strings.HasPrefix(method, "reactions.") || strings.HasPrefix(method, "assistant.") || method == "apps.connections.open"
 }
 
 func (c *courtesy) Do(r *http.Request) (*http.Response, error) {
 	method := path.Base(r.URL.Path)
-	if strings.HasPrefix(method, "chat.") || strings.HasPrefix(method, "reactions.") || method == "apps.connections.open" || r.GetBody == nil && r.Body != nil {
+	if scheduled(method) || perMinute[method] == 0 || r.GetBody == nil && r.Body != nil {
 		return c.next.Do(r)
 	}
 	for n := 1; ; n++ {
-		if !wait(r.Context(), c.clock, c.delay(method)) {
-			return nil, r.Context().Err()
+		for d := c.delay(method); d > 0; d = c.delay(method) {
+			if !wait(r.Context(), c.clock, d) {
+				return nil, r.Context().Err()
+			}
 		}
 		resp, err := c.next.Do(r)
 		if err != nil || resp.StatusCode != http.StatusTooManyRequests {
@@ -53,10 +62,23 @@ func (c *courtesy) Do(r *http.Request) (*http.Response, error) {
 	}
 }
 
+// delay returns how long a call has to wait; one that need not is counted. A form has to open while its trigger is good, so it does not wait for
+// the pace.
 func (c *courtesy) delay(method string) time.Duration {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.until[method].Sub(c.clock.Now())
+	if c.paces == nil {
+		c.paces = paces{}
+	}
+	now, pace := c.clock.Now(), c.paces.of(method)
+	d := c.until[method].Sub(now)
+	if !strings.HasPrefix(method, "views.") {
+		d = max(d, pace.delay(now, 0))
+	}
+	if d <= 0 {
+		pace.take(now)
+	}
+	return max(0, d)
 }
 
 func (c *courtesy) limited(method, after string) {

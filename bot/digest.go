@@ -1,6 +1,7 @@
 package bot
 
 import (
+	"slices"
 	"strings"
 	"time"
 
@@ -14,12 +15,17 @@ type digest struct {
 	queue   []queued
 	boot    []step // of the newest start
 	sandbox session.SandboxState
+	moved   time.Time          // when it came into that state
+	change  int64              // the event that told so
+	people  []session.Person   // participants, in order
 	why     string             // it is in that state: its place in the line, what keeps it from starting
 	results map[string]*result // by prompt: those that made a card, which may change yet
 	cards   map[string]session.Card
 	names   map[string]session.Person // authors of prompts that are not over
 	abouts  map[string]string         // what else is to be said of them
 	muted   bool                      // replies need a mention
+	now     time.Time                 // of the newest event, or when it was looked at since
+	spoke   int64                     // number of the event that last became a message of its own
 }
 
 type queued struct {
@@ -39,9 +45,11 @@ type turnDigest struct {
 	booted      bool // a sandbox had to start for it
 	steps       steps
 	todo        []session.TodoItem
-	retry       string
+	retry       retrying
 	paused      bool // its budget is spent
 	update      string
+	planned     int64 // the events that told of the todo list and the update
+	updated     int64
 	cost        float64
 	estimate    bool
 	model       string
@@ -87,6 +95,7 @@ type told struct {
 // apply takes the next event.
 func (d *digest) apply(e session.Event) told {
 	t := d.turn
+	d.see(e.At)
 	if t != nil && e.PromptID == t.prompt && e.At.After(t.last) {
 		t.last = e.At
 	}
@@ -96,28 +105,28 @@ func (d *digest) apply(e session.Event) told {
 	case session.KindTurn:
 		return d.turnChange(e)
 	case session.KindBoot:
-		d.bootStep(e.Boot)
+		d.bootStep(e)
 	case session.KindSandbox:
-		d.sandboxChange(e.Sandbox)
+		d.sandboxChange(e)
 	case session.KindText:
 		if t != nil {
-			t.retry = ""
+			t.retry = retrying{}
 			t.said = strings.TrimSpace(t.said + "\n\n" + strings.TrimSpace(e.Text.Text))
 		}
 	case session.KindTool:
 		if t != nil {
-			t.retry = ""
+			t.retry = retrying{}
 			if toldOtherwise(e.Tool.Name) {
 				break
 			}
 			if t.said != "" {
 				t.before, t.said = t.said, ""
 			}
-			t.steps.tool(e.Tool)
+			t.steps.tool(e)
 		}
 	case session.KindTodo:
 		if t != nil {
-			t.todo = e.Todo
+			t.todo, t.planned = e.Todo, e.Seq
 		}
 	case session.KindModel:
 		if t != nil {
@@ -137,10 +146,11 @@ func (d *digest) apply(e session.Event) told {
 		d.cards[e.Card.ID] = *e.Card
 		return told{card: e.Card.ID}
 	case session.KindApproval:
+		d.joined(e.Approval.By)
 		return told{approval: e.Approval}
 	case session.KindNote:
 		if t != nil && e.Note.Kind == session.NoteUpdate {
-			t.update = e.Note.Text
+			t.update, t.updated = e.Note.Text, e.Seq
 			return told{}
 		}
 		d.muted = e.Note.Kind == session.NoteMuted || d.muted && e.Note.Kind != session.NoteUnmuted
@@ -149,6 +159,7 @@ func (d *digest) apply(e session.Event) told {
 		if t != nil && e.Budget.State != session.BudgetWarned {
 			t.paused = e.Budget.State == session.BudgetAsked
 		}
+		d.joined(e.Budget.By)
 		return told{budget: e.Budget}
 	case session.KindError:
 		if t == nil {
@@ -159,6 +170,13 @@ func (d *digest) apply(e session.Event) told {
 		// The log's alone; a pull request comes with its card.
 	}
 	return told{}
+}
+
+// see moves the digest's time on.
+func (d *digest) see(at time.Time) {
+	if at.After(d.now) {
+		d.now = at
+	}
 }
 
 func (d *digest) prompt(e session.Event) told {
@@ -172,6 +190,7 @@ func (d *digest) prompt(e session.Event) told {
 		case p.Corrects != "":
 			d.abouts[id] = "A correction: the message was edited after the agent had it."
 		}
+		d.joined(p.Author)
 		if i < 0 && (d.turn == nil || d.turn.prompt != id) {
 			d.queue = append(d.queue, queued{id, p.Author})
 		}
@@ -193,6 +212,13 @@ func (d *digest) prompt(e session.Event) told {
 		return told{} // the end of the turn tells it
 	}
 	return told{dropped: true, reason: p.Reason, author: p.Author}
+}
+
+// joined adds a participant.
+func (d *digest) joined(p session.Person) {
+	if p.Slack != "" && !slices.ContainsFunc(d.people, func(q session.Person) bool { return q.Slack == p.Slack }) {
+		d.people = append(d.people, p)
+	}
 }
 
 func (d *digest) queued(id string) int {
@@ -261,8 +287,9 @@ func (t *turnDigest) result(c *session.TurnChange) *result {
 	return r
 }
 
-func (d *digest) bootStep(b *session.Boot) {
-	s := step{name: string(b.Phase), state: b.State, millis: b.Millis, detail: b.Detail}
+func (d *digest) bootStep(e session.Event) {
+	b := e.Boot
+	s := step{name: string(b.Phase), state: b.State, millis: b.Millis, detail: b.Detail, since: e.At, seq: e.Seq}
 	if b.State == session.StepFailed && d.turn != nil {
 		d.turn.output = b.Output
 	}
@@ -275,9 +302,13 @@ func (d *digest) bootStep(b *session.Boot) {
 	d.boot = append(d.boot, s)
 }
 
-func (d *digest) sandboxChange(c *session.SandboxChange) {
+func (d *digest) sandboxChange(e session.Event) {
+	c := e.Sandbox
 	if c.State == session.SandboxSpawning {
 		d.boot = nil
+	}
+	if c.State != d.sandbox {
+		d.moved, d.change = e.At, e.Seq
 	}
 	d.sandbox, d.why = c.State, c.Reason
 	if d.turn != nil && c.State == session.SandboxSpawning {

@@ -35,6 +35,11 @@ func show(m session.Message) string {
 			ID    string `json:"action_id"`
 			Value string
 		}
+		Accessory struct {
+			Text  struct{ Text string }
+			ID    string `json:"action_id"`
+			Value string
+		}
 	}
 	if err := json.Unmarshal(m.Blocks, &parts); err != nil {
 		return b.String() + m.Text + "\n"
@@ -55,6 +60,9 @@ func show(m session.Message) string {
 			text = strings.TrimSpace(text)
 		case len(p.Elements) > 0:
 			_ = json.Unmarshal(p.Elements[0].Text, &text)
+		}
+		if a := p.Accessory; a.ID != "" {
+			text += fmt.Sprintf(" (%s: %s %s)", a.Text.Text, a.ID, a.Value)
 		}
 		fmt.Fprintf(&b, "[%s] %s\n", p.Type, strings.ReplaceAll(text, "\n", "\n    "))
 	}
@@ -84,7 +92,7 @@ func TestDigest(t *testing.T) {
 			messages := newBatch()
 			flush := func() {
 				if d.turn != nil {
-					messages.add(v.status(d))
+					messages.add(v.status(d), v.pulse(d))
 				}
 				for _, m := range messages.list() {
 					out.WriteString(show(m))

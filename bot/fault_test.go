@@ -120,7 +120,7 @@ func TestLimitedChannelAlone(t *testing.T) {
 	for n, channel := range []string{"A", "B", "C"} {
 		s.limited(session.Message{Op: session.MessagePost, Channel: channel}, time.Hour)
 		s.mu.Lock()
-		d := s.delay(session.Message{Op: session.MessagePost, Channel: "D"}, "D", r.cfg.Clock.Now())
+		d := s.delay(session.Message{Op: session.MessagePost, Channel: "D"}, r.cfg.Clock.Now())
 		s.mu.Unlock()
 		if (d > 0) != (n == 2) {
 			t.Errorf("with %d channels limited, a post in another waits %v", n+1, d)

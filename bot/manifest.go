@@ -20,6 +20,7 @@ var eventScopes = []string{"app_mentions:read", "channels:history", "groups:hist
 // methods are the Web API methods the bot calls, each with the scopes it needs; a method for every kind of conversation has one for each.
 var methods = map[string][]string{
 	"apps.connections.open":        nil, // connections:write, of the app-level token
+	"assistant.threads.setStatus":  {"chat:write"},
 	"auth.test":                    nil,
 	"chat.postEphemeral":           {"chat:write"},
 	"chat.postMessage":             {"chat:write"},

@@ -1,6 +1,7 @@
 package bot
 
 import (
+	"cmp"
 	"context"
 	"maps"
 	"slices"
@@ -10,21 +11,20 @@ import (
 	"openinspect/session"
 )
 
-// The pace of messages: Slack allows about one post a second in a channel, with small bursts, and about 50 edits a minute in the whole
-// workspace; a message is edited no more often than people can follow.
+// The pace of messages. What Slack allows is in pace.go; a message is edited no more often than people can follow.
 const (
-	editEvery      = 3 * time.Second // of one message
-	postEvery      = time.Second     // in one channel
-	postBurst      = 10
-	workspaceEdits = 1300 * time.Millisecond
-	editBurst      = 15
-	maxRetryPause  = time.Minute
-	limitedFor     = 30 * time.Second // when Slack limits a call and does not say for how long
-	widespread     = 3                // channels in which a method is limited at once, that it counts as limited everywhere
+	editEvery     = 3 * time.Second // of one message
+	editsSpared   = 3               // that progress leaves to what is final
+	maxRetryPause = time.Minute
+	limitedFor    = 30 * time.Second // when Slack limits a call and does not say for how long
+	widespread    = 3                // channels in which a method is limited at once, that it counts as limited everywhere
 )
 
 // sender brings the outbox to Slack. One goroutine decides what is due; each channel has at most one call under way, so that its
 // messages keep their order.
+//
+// What is new to a thread, and answers and cards, go first, in the order they were stored; then the progress of turns, that longest
+// ago first, so that fifty turns share what Slack allows; then the threads' own statuses.
 type sender struct {
 	bot   *Bot
 	awake chan struct{}
@@ -32,13 +32,13 @@ type sender struct {
 
 	mu      sync.Mutex
 	busy    map[string]chan struct{} // lanes with a call under way; closed when it is over
-	posts   map[string]*pace         // by lane
-	edits   pace                     // of the workspace
+	paces   paces                    // of what Slack counts
 	edited  map[string]time.Time     // by key of message: when it was last sent
 	blocked map[string]time.Time     // by method, or method and lane: until when Slack wants no calls
 	retries map[string]retry         // by key of message
 	doubt   map[string]string        // by key: the lane of a post that may be in Slack already
 	direct  map[string]string        // by user: the channel of the direct conversation
+	pulses  pulses
 	started bool
 	changed chan struct{} // closed when a call was recorded, and made anew
 }
@@ -50,8 +50,7 @@ type retry struct {
 
 func (s *sender) init(b *Bot) {
 	*s = sender{
-		bot: b, awake: make(chan struct{}, 1), busy: map[string]chan struct{}{}, posts: map[string]*pace{},
-		edits: pace{every: workspaceEdits, burst: editBurst}, edited: map[string]time.Time{}, blocked: map[string]time.Time{},
+		bot: b, awake: make(chan struct{}, 1), busy: map[string]chan struct{}{}, paces: paces{}, edited: map[string]time.Time{}, blocked: map[string]time.Time{},
 		retries: map[string]retry{}, doubt: map[string]string{}, direct: map[string]string{}, changed: make(chan struct{}),
 	}
 }
@@ -114,32 +113,61 @@ func (s *sender) schedule(ctx context.Context) (time.Duration, error) {
 	now := s.bot.clock.Now()
 	s.tidy(now)
 	var next time.Duration
-	behind := map[string]bool{} // lanes in which something has to be said first
-	for _, m := range pending {
-		lane := laneOf(m)
-		if held[lane] || behind[lane] && first(m) {
+	behind := map[string]bool{} // threads in which something has to be said first
+	for _, m := range s.ranked(pending) {
+		lane, thread := laneOf(m), threadOf(m)
+		later := held[lane] || behind[thread] && (first(m) || m.Op == session.MessageStatus)
+		behind[thread] = behind[thread] || first(m)
+		if later {
 			continue
 		}
-		d := s.delay(m, lane, now)
+		d := s.delay(m, now)
 		if d == 0 {
 			s.begin(ctx, m, lane, now)
 			held[lane] = true
-			continue
-		}
-		if next == 0 || d < next {
+		} else if next == 0 || d < next {
 			next = d
-		}
-		if first(m) {
-			behind[lane] = true
 		}
 	}
 	return next, nil
 }
 
-// laneOf is the conversation a message goes to.
-func laneOf(m session.Message) string {
+// ranked returns what is pending in the order in which it should go. s.mu is held.
+func (s *sender) ranked(pending []session.Message) []session.Message {
+	rank := func(m session.Message) int {
+		switch {
+		case m.Op == session.MessageStatus:
+			return 2
+		case method(m) == "chat.update" && !m.Urgent:
+			return 1
+		}
+		return 0
+	}
+	slices.SortStableFunc(pending, func(a, b session.Message) int {
+		if c := cmp.Compare(rank(a), rank(b)); c != 0 || rank(a) == 0 {
+			return c
+		}
+		return s.edited[a.Key].Compare(s.edited[b.Key])
+	})
+	return pending
+}
+
+// threadOf is the thread that a message is in or is about: what is said there keeps its order.
+func threadOf(m session.Message) string {
 	if m.Op == session.MessageDirect {
 		return "user:" + m.User
+	}
+	return m.Channel + ":" + m.Thread
+}
+
+// laneOf is the conversation a message goes to. A thread's status is no message: nothing waits for its call.
+func laneOf(m session.Message) string {
+	switch m.Op {
+	case session.MessageDirect:
+		return "user:" + m.User
+	case session.MessageStatus:
+		return "status:" + m.Channel
+	case session.MessagePost, session.MessageEphemeral, session.MessageReact, session.MessageUnreact, session.MessageFile:
 	}
 	return m.Channel
 }
@@ -161,7 +189,7 @@ func first(m session.Message) bool {
 		return m.TS == ""
 	case session.MessageEphemeral, session.MessageFile:
 		return true
-	case session.MessageReact, session.MessageUnreact:
+	case session.MessageReact, session.MessageUnreact, session.MessageStatus:
 	}
 	return false
 }
@@ -181,61 +209,83 @@ func method(m session.Message) string {
 	case session.MessageUnreact:
 		return "reactions.remove"
 	case session.MessageFile:
-		return "files.upload"
+		return "files.completeUploadExternal" // which posts it
+	case session.MessageStatus:
+		return "assistant.threads.setStatus"
 	}
 	return string(m.Op)
 }
 
-// limit names what Slack counts a call against: posts in each conversation, everything else in the whole workspace.
+// limit names what Slack counts a call against. That it limits what one person alone sees is a matter of the conversation, too.
 func limit(m session.Message) string {
-	switch of := method(m); of {
-	case "chat.postMessage", "chat.postEphemeral":
+	of := method(m)
+	if inEach(of) || of == "chat.postEphemeral" {
 		return of + " " + laneOf(m)
-	default:
-		return of
 	}
+	return of
+}
+
+// limits are the paces that a call counts in. A file is a post, too.
+func (s *sender) limits(m session.Message) []*pace {
+	lane, of := laneOf(m), method(m)
+	post := []*pace{s.paces.of("chat.postMessage " + lane), s.paces.of("chat.postMessage")}
+	switch {
+	case of == "chat.postMessage":
+		return post
+	case m.Op == session.MessageFile:
+		return append(post, s.paces.of(of), s.paces.of("files.getUploadURLExternal"))
+	case inEach(of):
+		return []*pace{s.paces.of(of + " " + lane)}
+	}
+	return []*pace{s.paces.of(of)}
 }
 
 // delay returns how long a message has to wait. s.mu is held.
-func (s *sender) delay(m session.Message, lane string, now time.Time) time.Duration {
+func (s *sender) delay(m session.Message, now time.Time) time.Duration {
 	d := max(s.blocked[method(m)].Sub(now), s.blocked[limit(m)].Sub(now), s.retries[m.Key].until.Sub(now), 0)
-	switch {
-	case method(m) == "chat.update" && m.Urgent:
-	case method(m) == "chat.update":
-		d = max(d, s.edited[m.Key].Add(editEvery).Sub(now), s.edits.delay(now))
-	case first(m) && m.Op != session.MessageEphemeral:
-		d = max(d, s.post(lane).delay(now))
+	spare := 0
+	if (method(m) == "chat.update" || m.Op == session.MessageStatus) && !m.Urgent {
+		spare = editsSpared
+		d = max(d, s.edited[m.Key].Add(editEvery).Sub(now))
+	}
+	for _, p := range s.limits(m) {
+		d = max(d, p.delay(now, spare))
 	}
 	return d
-}
-
-func (s *sender) post(lane string) *pace {
-	p := s.posts[lane]
-	if p == nil {
-		p = &pace{every: postEvery, burst: postBurst}
-		s.posts[lane] = p
-	}
-	return p
 }
 
 // begin starts a call. s.mu is held.
 func (s *sender) begin(ctx context.Context, m session.Message, lane string, now time.Time) {
 	over := make(chan struct{})
 	s.busy[lane] = over
-	switch {
-	case method(m) == "chat.update":
-		s.edits.take(now)
-	case first(m) && m.Op != session.MessageEphemeral:
-		s.post(lane).take(now)
+	for _, p := range s.limits(m) {
+		p.take(now)
 	}
-	if posted(m.Op) {
+	if posted(m.Op) || m.Op == session.MessageStatus {
 		s.edited[m.Key] = now
 	}
+	if m.Op == session.MessageStatus {
+		s.carry(lane, over, func() { s.beat(ctx, m) })
+		return
+	}
+	thread := threadOf(m)
+	sets := s.pulses.sets(thread)
 	_, doubt := s.doubt[m.Key]
 	// These are named by their prompt, not by a place in the log, which a restored store fills anew.
 	doubt = doubt || s.bot.cfg.Restored && (m.Subject.Kind == "status" || m.Subject.Kind == "result")
+	s.carry(lane, over, func() {
+		if s.send(ctx, m, doubt) && first(m) && m.Op != session.MessageEphemeral {
+			s.mu.Lock()
+			s.pulses.said(thread, sets)
+			s.mu.Unlock()
+		}
+	})
+}
+
+// carry makes a call beside everything else, and lets its lane go on when that is over.
+func (s *sender) carry(lane string, over chan struct{}, call func()) {
 	s.wg.Go(func() {
-		s.send(ctx, m, doubt)
+		call()
 		s.mu.Lock()
 		delete(s.busy, lane)
 		s.mu.Unlock()
@@ -284,27 +334,7 @@ func (s *sender) tidy(now time.Time) {
 	if len(s.edited) < 1_000 {
 		return
 	}
-	maps.DeleteFunc(s.edited, func(_ string, at time.Time) bool { return now.Sub(at) > editEvery })
-	maps.DeleteFunc(s.posts, func(_ string, p *pace) bool { return p.delay(now) == 0 && now.After(p.full) })
+	maps.DeleteFunc(s.edited, func(_ string, at time.Time) bool { return now.Sub(at) > time.Hour })
+	maps.DeleteFunc(s.paces, func(_ string, p *pace) bool { return p.idle(now) })
 	maps.DeleteFunc(s.blocked, func(_ string, until time.Time) bool { return now.After(until) })
-}
-
-// pace spaces things out: one each so often, with a burst after a pause.
-type pace struct {
-	every time.Duration
-	burst int
-	full  time.Time // when the whole burst is there again
-}
-
-// delay returns how long until the next may go.
-func (p *pace) delay(now time.Time) time.Duration {
-	return max(0, p.full.Add(-time.Duration(p.burst-1)*p.every).Sub(now))
-}
-
-// take counts one that goes now.
-func (p *pace) take(now time.Time) {
-	if p.full.Before(now) {
-		p.full = now
-	}
-	p.full = p.full.Add(p.every)
 }

@@ -134,18 +134,18 @@ func TestPace(t *testing.T) {
 	at := newLeap().Now()
 	p := pace{every: time.Second, burst: 3}
 	for n := range 3 {
-		if d := p.delay(at); d != 0 {
+		if d := p.delay(at, 0); d != 0 {
 			t.Fatalf("%d of the burst waits %v", n, d)
 		}
 		p.take(at)
 	}
-	if d := p.delay(at); d != time.Second {
+	if d := p.delay(at, 0); d != time.Second {
 		t.Errorf("the fourth waits %v", d)
 	}
-	if d := p.delay(at.Add(400 * time.Millisecond)); d != 600*time.Millisecond {
+	if d := p.delay(at.Add(400*time.Millisecond), 0); d != 600*time.Millisecond {
 		t.Errorf("a little later it waits %v", d)
 	}
-	if d := p.delay(at.Add(time.Minute)); d != 0 {
+	if d := p.delay(at.Add(time.Minute), 0); d != 0 {
 		t.Errorf("after a pause it waits %v", d)
 	}
 }
@@ -157,21 +157,21 @@ func TestDelay(t *testing.T) {
 	s.init(&Bot{})
 	edit := session.Message{Key: "k", Op: session.MessagePost, Channel: "C", TS: "1.1"}
 	s.edited["k"] = at
-	if d := s.delay(edit, "C", at.Add(time.Second)); d != 2*time.Second {
+	if d := s.delay(edit, at.Add(time.Second)); d != 2*time.Second {
 		t.Errorf("an edit waits %v, want 2s", d)
 	}
 	edit.Urgent = true
-	if d := s.delay(edit, "C", at.Add(time.Second)); d != 0 {
+	if d := s.delay(edit, at.Add(time.Second)); d != 0 {
 		t.Errorf("an urgent edit waits %v", d)
 	}
 	s.blocked["chat.update"] = at.Add(time.Minute)
-	if d := s.delay(edit, "C", at); d != time.Minute {
+	if d := s.delay(edit, at); d != time.Minute {
 		t.Errorf("while Slack wants no edits it waits %v", d)
 	}
 	s.blocked["chat.postMessage C"] = at.Add(time.Minute)
 	for channel, want := range map[string]time.Duration{"C": time.Minute, "D": 0} {
 		post := session.Message{Key: "p", Op: session.MessagePost, Channel: channel}
-		if d := s.delay(post, channel, at); d != want {
+		if d := s.delay(post, at); d != want {
 			t.Errorf("while Slack wants no posts in C, one in %s waits %v", channel, d)
 		}
 	}

@@ -3,6 +3,7 @@ package bot
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync"
 	"time"
 
@@ -11,8 +12,9 @@ import (
 
 // presenter follows the logs of sessions that have something to tell, one goroutine each, and commits what it makes of them to the outbox.
 type presenter struct {
-	bot *Bot
-	wg  sync.WaitGroup
+	bot   *Bot
+	wg    sync.WaitGroup
+	after func(d time.Duration, f func()) (stop func() bool) // the clock's
 
 	mu      sync.Mutex
 	ctx     context.Context // of Run; nil before
@@ -30,7 +32,9 @@ type teller struct {
 // maxTellers is how many digests are kept of sessions where nothing happens; others are made again from the log.
 const maxTellers = 1_000
 
-func (p *presenter) init(b *Bot) { p.bot, p.tellers = b, map[session.ID]*teller{} }
+func (p *presenter) init(b *Bot) {
+	p.bot, p.after, p.tellers = b, b.clock.AfterFunc, map[session.ID]*teller{}
+}
 
 // start takes up every session that has events not told.
 func (p *presenter) start(ctx context.Context) error {
@@ -159,11 +163,11 @@ func (p *presenter) tell(ctx context.Context, id session.ID, t *teller) error {
 				continue
 			}
 		}
-		item, err := feed.Next(ctx)
+		item, err := p.next(ctx, feed, t.digest)
 		if err != nil {
 			return err
 		}
-		if len(item.Events) == 0 {
+		if len(item.Events) == 0 && (item.Delta != nil || t.digest.turn == nil || t.seq < told) {
 			continue
 		}
 		if st.Session.Repo == (session.Repo{}) { // named since
@@ -177,14 +181,18 @@ func (p *presenter) tell(ctx context.Context, id session.ID, t *teller) error {
 			said := t.digest.apply(e)
 			t.seq = e.Seq
 			if e.Seq > told {
-				messages.add(render(v, t.digest, e, said)...)
+				made := render(v, t.digest, e, said)
+				if t.digest.turn != nil && slices.ContainsFunc(made, first) {
+					t.digest.spoke = e.Seq
+				}
+				messages.add(made...)
 			}
 		}
-		if t.seq <= told {
+		if t.seq <= told && len(item.Events) > 0 {
 			continue
 		}
 		if t.digest.turn != nil {
-			messages.add(v.status(t.digest))
+			messages.add(v.status(t.digest), v.pulse(t.digest))
 		}
 		if err := p.bot.store.Present(ctx, id, t.seq, messages.list()); err != nil {
 			return session.Wrap("bot.Present", err)
@@ -192,6 +200,24 @@ func (p *presenter) tell(ctx context.Context, id session.ID, t *teller) error {
 		told = t.seq
 		p.bot.sender.wake()
 	}
+}
+
+// next waits for what comes in a session's log. While a turn goes on it does not wait for longer than people should read the same: then the
+// item is empty.
+func (p *presenter) next(ctx context.Context, feed *session.Feed, d *digest) (session.Item, error) {
+	if d.turn == nil {
+		return feed.Next(ctx)
+	}
+	within, cancel := context.WithCancel(ctx)
+	defer cancel()
+	stop := p.after(d.patience(p.bot.clock.Now()), cancel)
+	defer stop()
+	item, err := feed.Next(within)
+	if err == nil || ctx.Err() != nil || within.Err() == nil {
+		return item, err
+	}
+	d.see(p.bot.clock.Now())
+	return session.Item{}, nil
 }
 
 func (p *presenter) view(ctx context.Context, s session.Session) view {
@@ -220,7 +246,7 @@ func render(v view, d *digest, e session.Event, said told) []session.Message {
 		if c, ok := d.cards[r.card]; ok {
 			card = &c
 		}
-		return append([]session.Message{v.closed(r)}, v.result(r, card)...)
+		return append([]session.Message{v.closed(r), v.still(r.prompt)}, v.result(r, card)...)
 	case said.card != "":
 		c := d.cards[said.card]
 		if c.Kind == session.CardPullRequest {

@@ -198,7 +198,8 @@ type rig struct {
 	hub   *session.Hub
 	bot   *Bot
 	cfg   Config
-	cost  float64 // a session's budget
+	cost  float64   // a session's budget
+	begun time.Time // the time of the hub, where none passes, and of what runners tell
 	log   *logged
 	tune  func(*Bot) // before it runs
 	ended chan error // takes what Run returned
@@ -241,7 +242,7 @@ func (l *logged) String() string {
 // newRig starts everything; change may alter what the bot is made with.
 func newRig(t testing.TB, change ...func(*rig)) *rig {
 	t.Helper()
-	r := &rig{t: t, world: &sessiontest.World{}, forge: &forge{}}
+	r := &rig{t: t, world: &sessiontest.World{}, forge: &forge{}, begun: newLeap().Now()}
 	for _, name := range []string{"acme/api", "acme/web"} {
 		repo, _ := session.ParseRepo(name)
 		r.forge.repos = append(r.forge.repos, session.RepositoryInfo{Repo: repo, DefaultBranch: "main"})
@@ -252,12 +253,8 @@ func newRig(t testing.TB, change ...func(*rig)) *rig {
 	r.slack = slacktest.New(slacktest.Config{
 		Events: Events,
 		Users:  []slacktest.User{{Name: "alice"}, {Name: "bob"}, {Name: "gina", IsRestricted: true}},
-		Now:    func() time.Time { return time.Date(2026, 11, 24, 12, 0, 0, 0, time.UTC) },
+		Now:    func() time.Time { return r.cfg.Clock.Now() },
 	})
-	if err := r.slack.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(r.slack.Close)
 	db, err := boltdb.Open(filepath.Join(t.TempDir(), "db"), boltdb.Options{MasterKey: make([]byte, 32), Clock: newLeap()})
 	if err != nil {
 		t.Fatal(err)
@@ -266,7 +263,7 @@ func newRig(t testing.TB, change ...func(*rig)) *rig {
 	r.db = &watched{DB: db, next: make(chan struct{})}
 	r.log = &logged{}
 	r.cfg = Config{
-		BotToken: r.slack.BotToken(), AppToken: r.slack.AppToken(), APIURL: r.slack.URL(), Store: r.db, Repositories: r.forge, Linking: accounts{r.forge, db},
+		BotToken: r.slack.BotToken(), AppToken: r.slack.AppToken(), Store: r.db, Repositories: r.forge, Linking: accounts{r.forge, db},
 		DefaultModel: "anthropic/claude-sonnet-5", Clock: newLeap(), Logger: slog.New(slog.NewTextHandler(r.log, nil)),
 	}
 	if testing.Verbose() {
@@ -275,6 +272,11 @@ func newRig(t testing.TB, change ...func(*rig)) *rig {
 	for _, c := range change {
 		c(r)
 	}
+	if err := r.slack.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(r.slack.Close)
+	r.cfg.APIURL = r.slack.URL()
 	r.start()
 	t.Cleanup(func() {
 		r.stop()
@@ -282,6 +284,9 @@ func newRig(t testing.TB, change ...func(*rig)) *rig {
 			if _, known := methods[method]; !known && method != "upload_url" && method != slacktest.DownloadCall { // where Slack takes and gives files is no method
 				t.Errorf("the bot calls %s, for which no scope is asked", method)
 			}
+		}
+		for _, v := range r.slack.Violations() {
+			t.Errorf("faster than Slack allows: %s", v)
 		}
 	})
 	return r
@@ -291,7 +296,7 @@ func newRig(t testing.TB, change ...func(*rig)) *rig {
 func (r *rig) start() {
 	r.t.Helper()
 	ctx, cancel := context.WithCancel(r.ctx)
-	hub, err := session.NewHub(session.HubConfig{Store: r.db, Sandboxes: r.world, Forge: r.world, Clock: frozen{newLeap().Now()}, Budget: r.cost,
+	hub, err := session.NewHub(session.HubConfig{Store: r.db, Sandboxes: r.world, Forge: r.world, Clock: frozen{r.begun}, Budget: r.cost,
 		OnCommit: func(id session.ID) { r.bot.Notify(id) }})
 	if err != nil {
 		r.t.Fatal(err)
@@ -302,6 +307,9 @@ func (r *rig) start() {
 	}
 	if err := hub.Start(ctx); err != nil {
 		r.t.Fatal(err)
+	}
+	if _, leaps := r.cfg.Clock.(*leap); leaps {
+		r.bot.presenter.after = func(time.Duration, func()) func() bool { return func() bool { return true } } // or nothing would ever rest
 	}
 	if r.tune != nil {
 		r.tune(r.bot)
@@ -453,7 +461,7 @@ func (r *rig) journal(id session.ID, events ...session.Event) {
 	st := r.load(id)
 	for i := range events {
 		if events[i].At.IsZero() {
-			events[i].At = newLeap().Now()
+			events[i].At = r.begun
 		}
 	}
 	in := session.Journaled{Start: st.Session.Sandbox.Start, Cursor: session.Cursor{Journal: "j", N: st.Session.Cursor.N + int64(len(events))}, Events: events}

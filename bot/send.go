@@ -17,8 +17,8 @@ import (
 // marker is the type of the metadata on our messages, by which a post in doubt is found again.
 const marker = "inspect"
 
-// send makes one call for a message and records what came of it.
-func (s *sender) send(ctx context.Context, m session.Message, doubt bool) {
+// send makes one call for a message and records what came of it. It reports whether Slack has the message.
+func (s *sender) send(ctx context.Context, m session.Message, doubt bool) bool {
 	var ts string
 	var err error
 	if doubt && m.TS == "" {
@@ -28,23 +28,23 @@ func (s *sender) send(ctx context.Context, m session.Message, doubt bool) {
 		ts, err = s.call(ctx, m)
 	}
 	if ctx.Err() != nil && err != nil {
-		return // sent or not, the next run looks
+		return false // sent or not, the next run looks
 	}
 	failed := ""
 	if err != nil {
 		if revoked(err) {
 			s.bot.fail(refusedToken("SLACK_BOT_TOKEN", err))
-			return
+			return false
 		}
 		if s.later(m, err) {
-			return
+			return false
 		}
 		failed = cmp.Or(refusalOf(err), err.Error())
 		s.bot.logger.Error("slack refuses a message for good"+advice(err), "key", m.Key, "method", method(m), "error", err)
 		if err := s.detour(ctx, m, err); err != nil {
 			s.bot.logger.Error("telling elsewhere what cannot be said in a channel", "key", m.Key, "error", err)
 			s.again(m, 0, false)
-			return
+			return false
 		}
 	}
 	if err := s.record(ctx, m, ts, failed); err != nil {
@@ -52,7 +52,7 @@ func (s *sender) send(ctx context.Context, m session.Message, doubt bool) {
 			s.bot.logger.Error("recording that a message was sent", "key", m.Key, "error", err)
 			s.again(m, time.Second, true)
 		}
-		return
+		return false
 	}
 	s.mu.Lock()
 	delete(s.retries, m.Key)
@@ -60,6 +60,7 @@ func (s *sender) send(ctx context.Context, m session.Message, doubt bool) {
 	close(s.changed)
 	s.changed = make(chan struct{})
 	s.mu.Unlock()
+	return failed == ""
 }
 
 // record notes what came of a call. While the disk refuses it waits, and the conversation with it: a call that is not noted would be made
@@ -163,6 +164,7 @@ func (s *sender) call(ctx context.Context, m session.Message) (ts string, err er
 		_, err = api.UploadFileContext(ctx, slack.UploadFileParameters{Content: m.Text, FileSize: len(m.Text), Filename: cmp.Or(m.Title, "file.txt"),
 			Title: m.Title, Channel: m.Channel, ThreadTimestamp: m.Thread})
 		return "", err
+	case session.MessageStatus: // beat does it
 	}
 	return "", session.Errorf(session.Internal, "unknown operation %q", m.Op)
 }

@@ -2,6 +2,7 @@ package bot
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -9,19 +10,21 @@ import (
 	"openinspect/session/model"
 )
 
-// phases are the boot phases in people's words: while they run, and when they are over.
-var phases = map[string][2]string{
-	string(session.PhaseSync):  {"checking out the repository", "checked out"},
-	string(session.PhaseSetup): {"running `setup.sh`", "`setup.sh`"},
-	string(session.PhaseStart): {"running `start.sh`", "`start.sh`"},
-	string(session.PhaseAgent): {"starting the agent", "agent started"},
-	string(session.PhaseReady): {"getting ready", "ready"},
+// phases are the boot phases in people's words: what is done while they run, and what was done when they are over.
+var phases = map[string]struct{ verb, what, done string }{
+	string(session.PhaseSync):  {"checking out", "the repository", "checked out"},
+	string(session.PhaseSetup): {"running", "`setup.sh`", "`setup.sh`"},
+	string(session.PhaseStart): {"running", "`start.sh`", "`start.sh`"},
+	string(session.PhaseAgent): {"starting", "the agent", "agent started"},
+	string(session.PhaseReady): {"getting ready", "", "ready"},
 }
 
-// status is the text of the status message of the turn that goes on, in Slack's markup.
-func (d *digest) status(v view) (body, footer string) {
+// maxParticipants is how many people a status message names.
+const maxParticipants = 5
+
+// status is the status message of the turn that goes on, in Slack's markup: its heading, what goes on, line by line, and its footer.
+func (d *digest) status(v view) (heading string, lines []string, footer string) {
 	t := d.turn
-	lines := []string{"*" + d.heading() + "*"}
 	if t.about != "" {
 		lines = append(lines, t.about)
 	}
@@ -31,49 +34,53 @@ func (d *digest) status(v view) (body, footer string) {
 	switch {
 	case !t.booted:
 	case t.state == session.TurnStarted:
-		lines = append(lines, d.bootLines()...)
+		lines = append(lines, d.bootLines(v)...)
 	default:
 		for _, s := range d.boot {
 			if s.state == session.StepWarning {
-				lines = append(lines, s.String())
+				lines = append(lines, s.show(d, v))
 			}
 		}
 	}
 	if t.steps.dropped > 0 {
-		lines = append(lines, fmt.Sprintf("… %s before", plural(t.steps.dropped, "more line")))
+		lines = append(lines, "… "+v.link(t.steps.first, plural(t.steps.dropped, "more line")+" before"))
 	}
 	for _, l := range t.steps.lines {
-		lines = append(lines, l.String())
+		lines = append(lines, l.show(v.link))
 	}
 	if t.update != "" {
-		lines = append(lines, "“"+escape(short(t.update, 200))+"”")
+		lines = append(lines, v.link(t.updated, "“"+escape(short(t.update, 200))+"”"))
 	}
-	for i, call := range t.steps.order {
+	for i, id := range t.steps.order {
 		if i == 3 {
 			lines = append(lines, fmt.Sprintf("▸ and %d more", len(t.steps.order)-3))
 			break
 		}
-		lines = append(lines, "▸ "+t.steps.current[call])
+		c := t.steps.current[id]
+		lines = append(lines, strings.TrimSpace("▸ "+v.link(c.seq, c.verb)+" "+c.what)+d.going(c.since))
 	}
-	if l := t.todoLine(); l != "" {
+	if l := t.todoLine(v); l != "" {
 		lines = append(lines, l)
 	}
-	if t.retry != "" {
-		lines = append(lines, t.retry)
+	if t.retry.words != "" {
+		lines = append(lines, v.link(t.retry.seq, t.retry.words)+t.retry.then)
 	}
-	facts := t.facts()
+	facts := d.facts()
 	if v.repo != "" {
 		facts = append([]string{v.repo}, facts...)
 	}
 	if n := len(d.queue); n > 0 {
 		facts = append(facts, fmt.Sprintf("%d queued (%s)", n, d.waiting()))
 	}
+	if len(d.people) > 1 {
+		facts = append(facts, "with "+shortList(d.people, maxParticipants))
+	}
 	if v.logURL != "" {
 		facts = append(facts, "<"+v.logURL+"|log>")
 	}
 	how := rule(v.rooted, d.muted, false, isDirect(v.thread.Channel))
 	footer = strings.Join(append(facts, how+"; `stop` or :"+v.stop+": stops this turn"), " · ")
-	return strings.Join(lines, "\n"), footer
+	return "*" + d.heading() + "*", lines, footer
 }
 
 func (d *digest) heading() string {
@@ -97,37 +104,38 @@ func (d *digest) heading() string {
 	return "Working for " + name
 }
 
-func (d *digest) bootLines() []string {
+func (d *digest) bootLines(v view) []string {
 	if len(d.boot) == 0 {
+		at, starting := func(words string) string { return v.link(d.change, words) }, "starting a sandbox"
 		switch d.sandbox {
 		case session.SandboxLost:
-			return []string{"▸ the sandbox was lost"}
+			return []string{"▸ " + at("the sandbox was lost")}
 		case session.SandboxReady, session.SandboxRunning, session.SandboxPending:
 			return nil
 		case session.SandboxSnapshotting:
-			line := "▸ waiting for the sandbox to be put away"
+			line := "▸ " + at("waiting for the sandbox to be put away")
 			if d.why != "" {
 				line += ": " + escape(short(d.why, 120))
 			}
 			return []string{line}
 		case session.SandboxSpawning:
 			if d.why != "" {
-				return []string{"▸ starting a sandbox. " + escape(short(d.why, 300))}
+				return []string{"▸ " + at(starting) + ". " + escape(short(d.why, 300))}
 			}
 		case session.SandboxNone, session.SandboxBooting, session.SandboxStopped, session.SandboxFailed:
 		}
-		return []string{"▸ starting a sandbox"}
+		return []string{"▸ " + at(starting) + d.going(d.moved)}
 	}
 	var done, open []string
 	for _, s := range d.boot {
 		switch s.state {
 		case session.StepDone:
 			if s.name != string(session.PhaseReady) {
-				done = append(done, s.String())
+				done = append(done, s.show(d, v))
 			}
 		case session.StepSkipped:
 		case session.StepRunning, session.StepWarning, session.StepFailed:
-			open = append(open, s.String())
+			open = append(open, s.show(d, v))
 		}
 	}
 	var lines []string
@@ -137,11 +145,12 @@ func (d *digest) bootLines() []string {
 	return append(lines, open...)
 }
 
-// String is a boot phase in Slack's markup.
-func (s step) String() string {
+// show is a boot phase in Slack's markup.
+func (s step) show(d *digest, v view) string {
 	words, ok := phases[s.name]
 	if !ok {
-		words = [2]string{escape(s.name), escape(s.name)}
+		words.done = escape(short(s.name, 40))
+		words.verb = words.done
 	}
 	detail := ""
 	if s.detail != "" {
@@ -149,24 +158,30 @@ func (s step) String() string {
 	}
 	switch s.state {
 	case session.StepDone:
-		return fmt.Sprintf("%s %s ✓", words[1], elapsed(time.Duration(s.millis)*time.Millisecond))
+		return words.done + " " + v.link(s.seq, elapsed(time.Duration(s.millis)*time.Millisecond)+" ✓")
 	case session.StepWarning:
-		return words[1] + " failed" + detail + "; going on without it"
+		return words.done + " " + v.link(s.seq, "failed") + detail + "; going on without it"
 	case session.StepFailed:
-		return words[1] + " failed" + detail
+		return words.done + " " + v.link(s.seq, "failed") + detail
 	case session.StepSkipped:
-		return words[1] + " skipped"
+		return words.done + " skipped"
 	case session.StepRunning:
 	}
-	return "▸ " + words[0]
+	return strings.TrimSpace("▸ "+v.link(s.seq, words.verb)+" "+words.what) + d.going(s.since)
+}
+
+// retrying is what is tried again: what happened, and what comes of it.
+type retrying struct {
+	words, then string
+	seq         int64
 }
 
 // trying says what is tried again, why, and when that is a while ahead.
-func (t *turnDigest) trying(e session.Event) string {
+func (t *turnDigest) trying(e session.Event) retrying {
 	r := e.Retry
 	why := escape(short(strings.TrimSuffix(r.Reason, "."), 160))
 	if t.state == session.TurnAnswered {
-		return "The commits could not be collected yet: " + why + ". Trying again."
+		return retrying{"The commits could not be collected yet", ": " + why + ". Trying again.", e.Seq}
 	}
 	again := "trying again"
 	if wait := r.Next.Sub(e.At); wait >= 2*time.Second {
@@ -175,10 +190,10 @@ func (t *turnDigest) trying(e session.Event) string {
 	if r.Attempt > 1 {
 		again += fmt.Sprintf(" (attempt %d)", r.Attempt)
 	}
-	return "The model did not answer (" + why + "); " + again + "."
+	return retrying{"The model did not answer", " (" + why + "); " + again + ".", e.Seq}
 }
 
-func (t *turnDigest) todoLine() string {
+func (t *turnDigest) todoLine(v view) string {
 	done, total, now := 0, 0, ""
 	for _, item := range t.todo {
 		switch item.State {
@@ -196,15 +211,17 @@ func (t *turnDigest) todoLine() string {
 	if total == 0 {
 		return ""
 	}
-	s := fmt.Sprintf("Plan: %d of %d done", done, total)
+	s := v.link(t.planned, "Plan") + fmt.Sprintf(": %d of %d done", done, total)
 	if now != "" {
 		s += ", now: " + escape(short(now, 100))
 	}
 	return s
 }
 
-// facts are the model, the cost so far and the time, which is that of the newest event.
-func (t *turnDigest) facts() []string {
+// facts are the model, the cost so far and the time of the turn that goes on.
+func (d *digest) facts() []string { return d.turn.facts(d.now) }
+
+func (t *turnDigest) facts(until time.Time) []string {
 	var facts []string
 	if m, ok := model.Find(t.model); ok {
 		facts = append(facts, m.Title)
@@ -214,26 +231,79 @@ func (t *turnDigest) facts() []string {
 	if t.cost > 0 {
 		facts = append(facts, dollars(t.cost, t.estimate))
 	}
-	if d := t.last.Sub(t.start); d >= time.Second {
+	if d := until.Sub(t.start); d >= time.Second {
 		facts = append(facts, elapsed(d))
 	}
 	return facts
 }
 
-// waiting names who waits, each once, in order.
-func (d *digest) waiting() string {
-	var names []string
-	seen := map[string]bool{}
-	for _, q := range d.queue {
-		if !seen[q.author.Slack] {
-			seen[q.author.Slack] = true
-			names = append(names, escape(q.author.Name))
+// patience is how long a status message may stay as it is: people see that time passes, and Slack's own status is set again.
+func (d *digest) patience(now time.Time) time.Duration {
+	every := int64(pulseEvery / time.Second)
+	pulse := time.Duration(every-d.now.Unix()%every) * time.Second
+	since := d.now.Sub(d.turn.start)
+	for _, at := range d.since() {
+		since = min(since, d.now.Sub(at))
+	}
+	grain := grainOf(since)
+	return max(time.Second, min(pulse, grain-since%grain)-max(0, now.Sub(d.now)))
+}
+
+// grainOf is how exactly people are told how long something goes on: they should see that it moves, not count along.
+func grainOf(d time.Duration) time.Duration {
+	if d < time.Minute {
+		return 15 * time.Second
+	}
+	return time.Minute
+}
+
+// going is how long something goes on already, after it; empty while that is no news.
+func (d *digest) going(since time.Time) string {
+	if since.IsZero() {
+		return ""
+	}
+	took := d.now.Sub(since)
+	if took = took.Truncate(grainOf(took)); took <= 0 {
+		return ""
+	}
+	return " · " + elapsed(took)
+}
+
+// since lists when what goes on began: a phase of the boot, calls of tools.
+func (d *digest) since() []time.Time {
+	var all []time.Time
+	for _, s := range d.boot {
+		if s.state == session.StepRunning && d.turn.state == session.TurnStarted {
+			all = append(all, s.since)
 		}
 	}
-	if len(names) > 4 {
-		names = append(names[:4], "…")
+	for _, call := range d.turn.steps.current {
+		all = append(all, call.since)
 	}
-	return strings.Join(names, ", ")
+	return all
+}
+
+// waiting names who waits, each once, in order.
+func (d *digest) waiting() string {
+	var people []session.Person
+	for _, q := range d.queue {
+		if !slices.ContainsFunc(people, func(p session.Person) bool { return p.Slack == q.author.Slack }) {
+			people = append(people, q.author)
+		}
+	}
+	return shortList(people, 4)
+}
+
+// shortList names people, at most so many.
+func shortList(people []session.Person, most int) string {
+	var all []string
+	for _, p := range people[:min(most, len(people))] {
+		all = append(all, escape(p.Name))
+	}
+	if len(people) > most {
+		all = append(all, fmt.Sprintf("%d more", len(people)-most))
+	}
+	return strings.Join(all, ", ")
 }
 
 // closing is the one line that is left of a status message.
@@ -248,7 +318,7 @@ func (t *turnDigest) closing(c *session.TurnChange) string {
 		}
 	case session.PromptDone, session.PromptQueued, session.PromptRunning, session.PromptWithdrawn:
 	}
-	facts := append([]string{words}, t.facts()...)
+	facts := append([]string{words}, t.facts(t.last)...)
 	if t.steps.total > 0 {
 		facts = append(facts, plural(t.steps.total, "step"))
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"path"
 	"strings"
+	"time"
 
 	"openinspect/session"
 )
@@ -15,6 +16,8 @@ type step struct {
 	state  session.StepState
 	millis int64
 	detail string
+	since  time.Time // when it began, as far as that is told
+	seq    int64     // of the event that told its newest state
 }
 
 // maxSteps is how many lines of finished work a status message shows, the newest.
@@ -23,10 +26,18 @@ const maxSteps = 6
 // steps condenses an agent's tool calls: reads and searches in a row are counted, edits of one file are added up, commands have a line each.
 type steps struct {
 	lines   []line
-	dropped int // lines that are not kept any more
-	total   int // calls that are over
-	current map[string]string
+	dropped int   // lines that are not kept any more
+	first   int64 // the event of the first of these
+	total   int   // calls that are over
+	current map[string]call
 	order   []string // of the calls in current
+}
+
+// call is a call that goes on.
+type call struct {
+	verb, what string // in Slack's markup
+	since      time.Time
+	seq        int64
 }
 
 // line is one of finished work.
@@ -37,28 +48,35 @@ type line struct {
 	added, deleted int
 	state          session.StepState
 	exit           int
+	millis         int64
+	seq            int64 // of the event that told of it first
 }
 
 // toldOtherwise reports whether what a tool does has events of its own: the agent's list, and our tools, which it calls by their server's
 // name. Such a call is no step, and does not part what the agent says before it from what it says after.
 func toldOtherwise(tool string) bool {
 	switch strings.TrimPrefix(tool, "inspect_") {
-	case "todowrite", "todoread", "propose_pull_request", "post_update", "ask":
+	case "todowrite", "todoread", "propose_pull_request", "post_update", "ask", "upload_image":
 		return true
 	}
 	return false
 }
 
 // tool takes one event of a call.
-func (s *steps) tool(t *session.Tool) {
+func (s *steps) tool(e session.Event) {
+	t := e.Tool
 	if t.State == session.StepRunning {
 		if s.current == nil {
-			s.current = map[string]string{}
+			s.current = map[string]call{}
 		}
-		if _, known := s.current[t.Call]; !known {
+		now := call{since: e.At, seq: e.Seq}
+		if begun, known := s.current[t.Call]; known {
+			now.since, now.seq = begun.since, begun.seq
+		} else {
 			s.order = append(s.order, t.Call)
 		}
-		s.current[t.Call] = describe(t)
+		now.verb, now.what = describe(t)
+		s.current[t.Call] = now
 		return
 	}
 	delete(s.current, t.Call)
@@ -69,11 +87,12 @@ func (s *steps) tool(t *session.Tool) {
 		}
 	}
 	s.total++
-	if t.Child {
-		s.add(line{kind: "child", count: 1})
-		return
+	l := line{kind: "child", count: 1}
+	if !t.Child {
+		l = lineOf(t)
 	}
-	s.add(lineOf(t))
+	l.seq = e.Seq
+	s.add(l)
 }
 
 // add puts a line at the end, or into the last one if they go together.
@@ -93,13 +112,16 @@ func (s *steps) add(l line) {
 	}
 	s.lines = append(s.lines, l)
 	if over := len(s.lines) - maxSteps; over > 0 {
+		if s.dropped == 0 {
+			s.first = s.lines[0].seq
+		}
 		s.lines = append([]line(nil), s.lines[over:]...)
 		s.dropped += over
 	}
 }
 
 func lineOf(t *session.Tool) line {
-	l := line{count: 1, state: t.State, subject: subject(t)}
+	l := line{count: 1, state: t.State, subject: subject(t), millis: t.Millis}
 	switch t.Name {
 	case "read":
 		l.kind = "read"
@@ -170,51 +192,57 @@ func short(s string, limit int) string {
 	return s
 }
 
+// verbs say what a call that runs is doing.
+var verbs = map[string]string{"bash": "running", "read": "reading", "edit": "editing", "write": "writing", "multiedit": "editing",
+	"grep": "searching", "glob": "searching", "list": "listing", "webfetch": "fetching", "task": "a sub-agent works:"}
+
 // describe says what a call that runs is doing, in Slack's markup.
-func describe(t *session.Tool) string {
-	what := code(subject(t))
-	verb := map[string]string{"bash": "running", "read": "reading", "edit": "editing", "write": "writing", "multiedit": "editing",
-		"grep": "searching", "glob": "searching", "list": "listing", "webfetch": "fetching", "task": "a sub-agent works:"}[t.Name]
-	if verb == "" {
-		return strings.TrimSpace("using " + code(short(t.Name, 40)) + " " + what)
+func describe(t *session.Tool) (verb, what string) {
+	what = code(subject(t))
+	if verb = verbs[t.Name]; verb == "" {
+		return "using", strings.TrimSpace(code(short(t.Name, 40)) + " " + what)
 	}
-	return strings.TrimSpace(verb + " " + what)
+	return verb, what
 }
 
-// String is the line in Slack's markup.
-func (l line) String() string {
-	mark := ""
+// show is the line in Slack's markup; link makes a link to its event in the log of a few words.
+func (l line) show(link func(seq int64, words string) string) string {
+	mark, at := "", func(words string) string { return link(l.seq, words) }
 	if l.state == session.StepFailed {
 		mark = " ✗"
 	}
 	switch l.kind {
 	case "read":
 		if l.count == 1 && l.subject != "" {
-			return "read " + code(l.subject) + mark
+			return at("read") + " " + code(l.subject) + mark
 		}
-		return "read " + plural(l.count, "file") + mark
+		return at("read "+plural(l.count, "file")) + mark
 	case "search":
-		return "searched " + plural(l.count, "time") + mark
+		return at("searched "+plural(l.count, "time")) + mark
 	case "child":
-		return plural(l.count, "step") + " by a sub-agent"
+		return at(plural(l.count, "step") + " by a sub-agent")
 	case "edit":
-		s := "edited " + code(l.subject)
+		s := at("edited") + " " + code(l.subject)
 		if l.added+l.deleted > 0 {
 			s += fmt.Sprintf(" +%d −%d", l.added, l.deleted)
 		}
 		return s + mark
 	case "webfetch":
-		return "fetched " + code(l.subject) + mark
+		return at("fetched") + " " + code(l.subject) + mark
 	case "bash":
+		how := "✓"
 		switch {
 		case l.exit != 0:
-			return fmt.Sprintf("%s ✗ exit %d", code(l.subject), l.exit)
+			how = fmt.Sprintf("✗ exit %d", l.exit)
 		case l.state == session.StepFailed:
-			return code(l.subject) + " ✗"
+			how = "✗"
 		}
-		return code(l.subject) + " ✓"
+		if took := time.Duration(l.millis) * time.Millisecond; took >= time.Second {
+			how += " " + elapsed(took)
+		}
+		return code(l.subject) + " " + at(how)
 	}
-	return strings.TrimSpace(code(short(l.kind, 40))+" "+code(l.subject)) + mark
+	return strings.TrimSpace(at("used")+" "+code(short(l.kind, 40))+" "+code(l.subject)) + mark
 }
 
 func plural(n int, noun string) string {

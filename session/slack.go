@@ -29,7 +29,8 @@ const (
 	MessageDirect    MessageOp = "direct"    // in the direct conversation with User
 	MessageReact     MessageOp = "react"     // Emoji on TS
 	MessageUnreact   MessageOp = "unreact"
-	MessageFile      MessageOp = "file" // Text as a file named Title, which no other in its thread has
+	MessageFile      MessageOp = "file"   // Text as a file named Title, which no other in its thread has
+	MessageStatus    MessageOp = "status" // Text as what Slack says of us in a thread, until our next message there; empty: nothing
 )
 
 // Message is a Slack message in the outbox: stored before it is posted. It says what should be there; storing it again under

@@ -112,6 +112,7 @@ func (s *Server) answerCall(w http.ResponseWriter, r *http.Request, name string,
 	s.mu.Lock()
 	s.counts[name]++
 	call := Call{Method: name, N: s.counts[name], At: s.cfg.Now(), Args: a}
+	s.count(call)
 	if !s.cfg.Forgetful {
 		s.calls[name] = append(s.calls[name], call)
 	}

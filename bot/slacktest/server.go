@@ -99,6 +99,7 @@ type Server struct {
 	statuses   map[string]Status // by channel + thread
 	calls      map[string][]Call
 	counts     map[string]int
+	meter      meter
 
 	injected         []*Fault
 	deadBot, deadApp string // what calls with a token are refused with
@@ -158,7 +159,7 @@ func New(cfg Config) *Server {
 		views: map[string]*View{}, homes: map[string]*View{},
 		triggers: map[string]*trigger{}, responses: map[string]*responseURL{},
 		statuses: map[string]Status{}, calls: map[string][]Call{}, counts: map[string]int{},
-		tickets: map[string]bool{}, deliveries: map[string]*Delivery{},
+		tickets: map[string]bool{}, deliveries: map[string]*Delivery{}, meter: meter{recent: map[string][]time.Time{}},
 		post: make(chan struct{}, 1), notify: make(chan struct{}, 1),
 		changed: make(chan struct{}),
 	}

@@ -250,7 +250,7 @@ func stands(m session.Message) bool {
 	switch m.Op {
 	case session.MessagePost, session.MessageEphemeral, session.MessageDirect, session.MessageFile:
 		return m.TS != ""
-	case session.MessageReact, session.MessageUnreact:
+	case session.MessageReact, session.MessageUnreact, session.MessageStatus:
 		return false
 	}
 	return false
