@@ -7,6 +7,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -121,6 +122,14 @@ func TestTorture(t *testing.T) {
 	}
 	if !people.settled() {
 		t.Log(people.unsettled())
+	}
+	for before := map[string]int{}; ctx.Err() == nil; { // what Slack's limits hold back comes after the outcomes: until nothing is called any more
+		now := s.slack.Snapshot().Counts()
+		if maps.Equal(before, now) {
+			break
+		}
+		before = now
+		time.Sleep(3 * time.Second) // longer than any pause is, by the fast clock
 	}
 	kills.note(r.bot)
 	if err := r.bot.stop(ctx); err != nil {
