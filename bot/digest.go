@@ -90,6 +90,7 @@ type told struct {
 	approval *session.Approval
 	failure  string // outside of a turn
 	budget   *session.BudgetChange
+	repo     *session.RepositoryChange
 }
 
 // apply takes the next event.
@@ -166,6 +167,8 @@ func (d *digest) apply(e session.Event) told {
 			return told{failure: e.Error.Message}
 		}
 		t.failure = e.Error.Message
+	case session.KindRepository:
+		return told{repo: e.Repository}
 	case session.KindReasoning, session.KindPullRequest:
 		// The log's alone; a pull request comes with its card.
 	}

@@ -9,7 +9,7 @@ import (
 // AuditRecord is one line of the audit log, which stores keep beside what it is about, in one transaction.
 type AuditRecord struct {
 	At      time.Time `json:"at"`
-	Action  string    `json:"action"` // approve, raise, stop, retry, mute, unmute, close, link, unlink
+	Action  string    `json:"action"` // approve, raise, stop, retry, mute, unmute, close, link, unlink, channel, route
 	By      Person    `json:"by"`
 	Session ID        `json:"session,omitempty"`
 	Card    string    `json:"card,omitempty"`

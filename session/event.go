@@ -26,6 +26,7 @@ const (
 	KindNote        Kind = "note"
 	KindError       Kind = "error"
 	KindBudget      Kind = "budget"
+	KindRepository  Kind = "repository"
 )
 
 // Event is one entry of a session's log: stored, sent to the web page and condensed for Slack in this one form.
@@ -52,6 +53,8 @@ type Event struct {
 	Note        *Note          `json:"note,omitempty"`
 	Error       *Failure       `json:"error,omitempty"`
 	Budget      *BudgetChange  `json:"budget,omitempty"`
+
+	Repository *RepositoryChange `json:"repository,omitempty"`
 }
 
 // PromptChange tells that a prompt came or changed its state.
@@ -167,6 +170,7 @@ type ModelCall struct {
 	Cost     float64 `json:"cost"`               // US dollars
 	Estimate bool    `json:"estimate,omitempty"` // the answer broke off before it told its usage
 	Status   int     `json:"status,omitempty"`   // HTTP status of a refused call
+	For      string  `json:"for,omitempty"`      // what the bot itself made it for; empty: the agent made it
 }
 
 // Retry tells that the agent tries a model call again; text shown for the call so far is void.

@@ -21,7 +21,7 @@ func (e *Event) AppendJSON(b []byte) ([]byte, error) {
 func (e *Event) often() bool {
 	return (e.Tool != nil) != (e.Text != nil) && e.Prompt == nil && e.Boot == nil && e.Turn == nil && e.Todo == nil && e.Model == nil &&
 		e.Retry == nil && e.Commits == nil && e.Card == nil && e.Approval == nil && e.PullRequest == nil && e.Sandbox == nil &&
-		e.Note == nil && e.Error == nil && e.Budget == nil
+		e.Note == nil && e.Error == nil && e.Budget == nil && e.Repository == nil
 }
 
 func (e *Event) appendOften(b []byte) (out []byte, ok bool) {

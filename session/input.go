@@ -10,10 +10,11 @@ type (
 	// Prompted is a message for the agent. Known ids are ignored. Refused with Invalid (empty, too long) or Conflict (queue full).
 	Prompted struct{ Prompt Prompt }
 
-	// RepositoryChosen answers what a session with AwaitRepository waits for. Refused with Conflict if nothing waits.
+	// RepositoryChosen answers what a session with AwaitRepository waits for. Refused with Conflict if nothing waits, with Forbidden if By is not the
+	// requester. Repeated, it is nothing.
 	RepositoryChosen struct {
 		By   Person
-		Repo Repo
+		Repo Repo   // zero: none is needed
 		Base string // branch
 	}
 
@@ -287,8 +288,9 @@ type Opening struct {
 	Thread    Thread `json:"thread"`
 	Rooted    bool   `json:"rooted"`
 	Requester Person `json:"requester"`
-	Repo      Repo   `json:"repo,omitzero"` // zero with Await repository
+	Repo      Repo   `json:"repo,omitzero"` // zero: none, or not known yet
 	Base      string `json:"base,omitempty"`
+	Why       string `json:"why,omitempty"` // why this repository, if nobody named it
 	Model     string `json:"model"`
 	Effort    string `json:"effort,omitempty"`
 	Await     Await  `json:"await,omitempty"`

@@ -184,7 +184,7 @@ func (m *Machine) open(o Opening) error {
 	}
 	m.s = Session{
 		ID: o.ID, Thread: o.Thread, Rooted: o.Rooted, Requester: o.Requester, Repo: o.Repo, Base: o.Base,
-		Model: o.Model, Effort: o.Effort, Await: o.Await, Created: m.at,
+		Model: o.Model, Effort: o.Effort, Await: o.Await, Why: o.Why, Created: m.at,
 	}
 	return nil
 }
@@ -258,6 +258,7 @@ func (m *Machine) Deadline() time.Time {
 		}
 	}
 	earlier(m.s.IdleAt)
+	earlier(m.s.ChooseBy)
 	if m.stopping() {
 		earlier(m.s.Turn.StopAt)
 	}
@@ -278,6 +279,9 @@ func (m *Machine) tick() {
 	}
 	if t := m.s.Turn; t != nil && t.Pause != nil && !t.Pause.Until.After(m.at) {
 		m.pauseExpired()
+	}
+	if !m.s.ChooseBy.IsZero() && !m.s.ChooseBy.After(m.at) {
+		m.stopAsking("Nobody chose one within an hour.")
 	}
 	if !m.s.IdleAt.IsZero() && !m.s.IdleAt.After(m.at) {
 		m.s.IdleAt = time.Time{}

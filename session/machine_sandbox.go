@@ -115,7 +115,7 @@ func (m *Machine) journaled(in Journaled) error {
 			if e.Turn != nil && e.Turn.State == TurnAnswered {
 				m.answered(e)
 			}
-		case KindBoot, KindPrompt, KindModel, KindCommits, KindCard, KindApproval, KindPullRequest, KindSandbox, KindNote, KindBudget:
+		case KindBoot, KindPrompt, KindModel, KindCommits, KindCard, KindApproval, KindPullRequest, KindSandbox, KindNote, KindBudget, KindRepository:
 			// Not the runner's to tell.
 		}
 	}
@@ -152,7 +152,7 @@ func (e *Event) valid() bool {
 		c.Retry, ok = e.Retry, e.Retry != nil
 	case KindError:
 		c.Error, ok = e.Error, e.Error != nil
-	case KindBoot, KindTurn, KindPrompt, KindModel, KindCommits, KindCard, KindApproval, KindPullRequest, KindSandbox, KindNote, KindBudget:
+	case KindBoot, KindTurn, KindPrompt, KindModel, KindCommits, KindCard, KindApproval, KindPullRequest, KindSandbox, KindNote, KindBudget, KindRepository:
 	}
 	*e = c
 	return ok

@@ -46,6 +46,9 @@ func (m *Machine) proposed(in Proposed) error {
 	if m.repeated(in.Call) {
 		return nil
 	}
+	if m.s.Repo == (Repo{}) {
+		return Errorf(Invalid, "This session has no repository, so there is nothing to open a pull request on. Say what you found in your answer.")
+	}
 	p := in.Proposal
 	p.Title, p.Body = OneLine(p.Title, 150), strings.TrimSpace(p.Body)
 	if p.Title == "" {

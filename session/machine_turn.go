@@ -41,6 +41,9 @@ func (m *Machine) prompted(p Prompt) error {
 	if p.Corrects == "" && p.Retries == "" {
 		p.Answers, m.s.Question = m.s.Question, ""
 	}
+	if m.s.Seq == 0 && m.s.Await == AwaitRepository {
+		m.s.ChooseBy = m.at.Add(ChooseWithin)
+	}
 	m.s.Closed = false
 	m.hear(p.ID)
 	m.s.Participants = addPerson(m.s.Participants, p.Author)
@@ -66,15 +69,6 @@ func (m *Machine) tellRedacted(p *Prompt) {
 		m.tell(Event{Kind: KindNote, PromptID: p.ID, Note: &Note{Kind: NoteNotice, Text: "What looked like a secret in the message of " + p.Author.Name +
 			" was taken out before it was stored, so the agent does not have it. If it is real, revoke it: it still stands in this thread."}})
 	}
-}
-
-func (m *Machine) repositoryChosen(in RepositoryChosen) error {
-	if m.s.Await != AwaitRepository {
-		return Errorf(Conflict, "This session works on %s already.", m.s.Repo)
-	}
-	m.s.Await, m.s.Repo, m.s.Base = AwaitNothing, in.Repo, in.Base
-	m.advance()
-	return nil
 }
 
 // advance starts the next turn if there is a prompt and nothing in its way.
@@ -135,6 +129,9 @@ func (m *Machine) deliver() {
 
 func (m *Machine) delivery(p *Prompt) *Delivery {
 	d := &Delivery{ID: p.ID, Text: promptText(p), Files: p.Files, Model: m.s.Model, Effort: m.s.Effort}
+	if m.s.Repo == (Repo{}) {
+		d.Text += noRepository
+	}
 	if p.Model != "" {
 		d.Model, d.Effort = p.Model, p.Effort
 	}

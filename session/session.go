@@ -200,11 +200,13 @@ type Session struct {
 	Closed       bool         `json:"closed,omitempty"` // nothing goes on, until a prompt opens it again
 	Requester    Person       `json:"requester"`
 	Title        string       `json:"title"`
-	Repo         Repo         `json:"repo,omitzero"`
+	Repo         Repo         `json:"repo,omitzero"`  // zero: none, unless it waits for one
 	Base         string       `json:"base,omitempty"` // the branch it starts from and goes back to
 	Model        string       `json:"model"`          // provider/model
 	Effort       string       `json:"effort,omitempty"`
 	Await        Await        `json:"await,omitempty"`
+	ChooseBy     time.Time    `json:"choose_by,omitzero"` // until when the question for the repository stands
+	Why          string       `json:"why,omitempty"`      // why this repository, if nobody named it
 	Created      time.Time    `json:"created"`
 	Updated      time.Time    `json:"updated"`
 	Contributors []Person     `json:"contributors,omitempty"` // since the base last moved

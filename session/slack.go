@@ -1,6 +1,7 @@
 package session
 
 import (
+	"cmp"
 	"encoding/json"
 	"slices"
 	"time"
@@ -103,4 +104,10 @@ type SecretChange struct {
 type Channel struct {
 	ID   string `json:"id"`
 	Repo Repo   `json:"repo,omitzero"` // default
+	By   Person `json:"by,omitzero"`   // who set it last
+}
+
+// Audit is what storing c adds to the audit log.
+func (c Channel) Audit(at time.Time) AuditRecord {
+	return AuditRecord{At: at, Action: "channel", By: c.By, Result: c.ID + " to " + cmp.Or(c.Repo.String(), "none")}
 }

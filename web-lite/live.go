@@ -148,7 +148,7 @@ func (v *viewer) send(ctx context.Context, item session.Item, last int64) error 
 func changesHead(events []session.Event) bool {
 	for i := range events {
 		switch events[i].Kind {
-		case session.KindPrompt, session.KindTurn, session.KindModel, session.KindApproval, session.KindPullRequest, session.KindNote, session.KindBudget:
+		case session.KindPrompt, session.KindTurn, session.KindModel, session.KindApproval, session.KindPullRequest, session.KindNote, session.KindBudget, session.KindRepository:
 			return true
 		case session.KindBoot, session.KindText, session.KindReasoning, session.KindTool, session.KindTodo, session.KindRetry,
 			session.KindCommits, session.KindCard, session.KindSandbox, session.KindError:

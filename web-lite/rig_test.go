@@ -194,6 +194,8 @@ func every(text string) []session.Event {
 		{Kind: session.KindPullRequest, PullRequest: &pr},
 		{Kind: session.KindSandbox, Sandbox: &session.SandboxChange{State: session.SandboxLost, Name: text, Reason: text}},
 		{Kind: session.KindBudget, Budget: &session.BudgetChange{State: session.BudgetRaised, Pause: "b1", Spent: 5, Limit: 10, More: 5, By: session.Person{Slack: "U1", Name: text}, Reason: text}},
+		{Kind: session.KindRepository, Repository: &session.RepositoryChange{State: session.RepositoryPicked, Repo: session.Repo{Owner: "acme", Name: text}, Base: text,
+			By: session.Person{Slack: "U1", Name: text}, Reason: text}},
 		{Kind: session.KindNote, Note: &session.Note{Kind: session.NoteQuestion, Text: text, Options: []string{text}}},
 		{Kind: session.KindNote, Note: &session.Note{Kind: session.NoteNotice, Text: "for one person alone to read", Options: []string{"an option for one person"}, To: "U9"}},
 		{Kind: session.KindError, Error: &session.Failure{Code: session.Internal, Message: text}},

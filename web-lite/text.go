@@ -188,6 +188,14 @@ func writeEvent(w io.Writer, e session.Event) error {
 	case e.Budget != nil:
 		head(string(e.Budget.State))
 		t.budget(e.Budget)
+	case e.Repository != nil:
+		head(string(e.Repository.State))
+		t.fact("repository", e.Repository.Repo.String())
+		t.fact("branch", e.Repository.Base)
+		if e.Repository.By.Slack != "" {
+			t.fact("by", who(e.Repository.By))
+		}
+		t.fact("reason", e.Repository.Reason)
 	case e.Error != nil:
 		head(string(e.Error.Code))
 		t.body("", e.Error.Message)

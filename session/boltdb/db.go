@@ -17,7 +17,7 @@
 //	users        people; identities (GitHub id → Slack user) is its index
 //	blobs        SHA-256 of a large event → how many logs refer to it, its size; the bytes lie in the directory blobs beside the file
 //	removed      sessions that retention removed → when, after how many days, and whether their thread was rooted
-//	channels, preferences (of people), secrets, audit, meta (what sandboxes lived is under lived/DAY there, in nanoseconds)
+//	channels, preferences (of people), routes, secrets, audit, meta (what sandboxes lived is under lived/DAY there, in nanoseconds)
 //
 // A file of an older layout is brought up to date when it is opened (migrate.go). When the disk refuses, nothing is acknowledged, and
 // the store goes on by itself once there is room again (disk.go).
@@ -63,6 +63,7 @@ var (
 	bIdentities  = []byte("identities")
 	bChannels    = []byte("channels")
 	bPreferences = []byte("preferences")
+	bRoutes      = []byte("routes")
 	bSecrets     = []byte("secrets")
 	bBlobs       = []byte("blobs")
 	bRemoved     = []byte("removed")
@@ -72,7 +73,7 @@ var (
 
 var buckets = [][]byte{
 	bSessions, bDrafts, bOpen, bThreads, bUnpresented, bInbox, bSeen, bOutbox, bPending, bPosted,
-	bUsers, bIdentities, bChannels, bPreferences, bSecrets, bBlobs, bRemoved, bAudit, bMeta,
+	bUsers, bIdentities, bChannels, bPreferences, bRoutes, bSecrets, bBlobs, bRemoved, bAudit, bMeta,
 }
 
 // Options are what a store needs besides its path.

@@ -128,15 +128,59 @@ func (db *DB) Channel(ctx context.Context, id string) (session.Channel, error) {
 	return c, wrap("boltdb.Channel", err)
 }
 
-// PutChannel stores what is remembered of a Slack channel.
+// PutChannel stores what is remembered of a Slack channel, and in the audit log who changed it.
 func (db *DB) PutChannel(ctx context.Context, c session.Channel) error {
 	body, err := encode(c)
+	now := db.clock.Now()
 	if err == nil {
 		err = db.update(ctx, func(tx *bbolt.Tx) error {
-			return tx.Bucket(bChannels).Put([]byte(c.ID), body)
+			if err := tx.Bucket(bChannels).Put([]byte(c.ID), body); err != nil || c.By.Slack == "" {
+				return err
+			}
+			return db.keys.record(tx, c.Audit(now))
 		})
 	}
 	return wrap("boltdb.PutChannel", err)
+}
+
+// Routes returns the routes by keyword.
+func (db *DB) Routes(ctx context.Context) (all []session.Route, err error) {
+	err = db.view(ctx, func(tx *bbolt.Tx) error {
+		return tx.Bucket(bRoutes).ForEach(func(_, v []byte) error {
+			r, err := decode[session.Route](v)
+			all = append(all, r)
+			return err
+		})
+	})
+	return all, wrap("boltdb.Routes", err)
+}
+
+// PutRoute sets the route of a keyword, or forgets it if it has no repository. NotFound if there is none to forget, Conflict if there are too
+// many. It is audited.
+func (db *DB) PutRoute(ctx context.Context, r session.Route) error {
+	body, err := encode(r)
+	if err != nil {
+		return wrap("boltdb.PutRoute", err)
+	}
+	return wrap("boltdb.PutRoute", db.update(ctx, func(tx *bbolt.Tx) error {
+		routes, key := tx.Bucket(bRoutes), []byte(r.Keyword)
+		known := routes.Get(key) != nil
+		var err error
+		switch {
+		case r.Repo == (session.Repo{}) && !known:
+			return session.Errorf(session.NotFound, "No route has the keyword “%s”.", r.Keyword)
+		case r.Repo == (session.Repo{}):
+			err = routes.Delete(key)
+		case !known && len(keysOf(routes)) >= session.MaxRoutes:
+			return session.TooManyRoutes()
+		default:
+			err = routes.Put(key, body)
+		}
+		if err != nil {
+			return err
+		}
+		return db.keys.record(tx, r.Audit())
+	}))
 }
 
 // Preferences returns what a Slack user wants.

@@ -230,6 +230,9 @@ func (d *speaker) input(w []string, line string) (session.Input, error) {
 	case "close":
 		return session.Closed{ID: w[2], By: person(w[1])}, nil
 	case "choose":
+		if w[2] == "none" {
+			return session.RepositoryChosen{By: person(w[1])}, nil
+		}
 		repo, _ := session.ParseRepo(w[2])
 		return session.RepositoryChosen{By: person(w[1]), Repo: repo, Base: w[3]}, nil
 	case "stop":

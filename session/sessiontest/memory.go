@@ -33,6 +33,7 @@ type Memory struct {
 	users       map[string]session.User
 	channels    map[string]session.Channel
 	preferences map[string]session.Preferences
+	routes      map[string]session.Route
 	secrets     map[string][]byte
 	audit       []session.AuditRecord
 	removed     map[session.ID]session.Removed
@@ -67,6 +68,7 @@ func NewStore() *Memory {
 		users:       map[string]session.User{},
 		channels:    map[string]session.Channel{},
 		preferences: map[string]session.Preferences{},
+		routes:      map[string]session.Route{},
 		secrets:     map[string][]byte{},
 		removed:     map[session.ID]session.Removed{},
 		stamps:      map[string]time.Time{},

@@ -108,6 +108,45 @@ func (m *Memory) PutChannel(ctx context.Context, c session.Channel) error {
 	}
 	defer end()
 	m.channels[c.ID] = c
+	if c.By.Slack != "" {
+		m.audit = append(m.audit, c.Audit(m.Clock.Now()))
+	}
+	return nil
+}
+
+// Routes implements People.
+func (m *Memory) Routes(ctx context.Context) ([]session.Route, error) {
+	end, err := m.begin(ctx, "Routes")
+	if err != nil {
+		return nil, err
+	}
+	defer end()
+	var all []session.Route
+	for _, keyword := range slices.Sorted(maps.Keys(m.routes)) {
+		all = append(all, m.routes[keyword])
+	}
+	return all, nil
+}
+
+// PutRoute implements People.
+func (m *Memory) PutRoute(ctx context.Context, r session.Route) error {
+	end, err := m.begin(ctx, "PutRoute")
+	if err != nil {
+		return err
+	}
+	defer end()
+	_, known := m.routes[r.Keyword]
+	switch {
+	case r.Repo == (session.Repo{}) && !known:
+		return session.Errorf(session.NotFound, "No route has the keyword “%s”.", r.Keyword)
+	case r.Repo == (session.Repo{}):
+		delete(m.routes, r.Keyword)
+	case !known && len(m.routes) >= session.MaxRoutes:
+		return session.TooManyRoutes()
+	default:
+		m.routes[r.Keyword] = clone(r)
+	}
+	m.audit = append(m.audit, r.Audit())
 	return nil
 }
 

@@ -118,6 +118,8 @@ func eventLine(e session.Event) string {
 			s += ", by " + c.By.Name
 		}
 		s += reason(c.Reason)
+	case e.Repository != nil:
+		s += fmt.Sprintf(" %s %s %s %s%s", e.Repository.State, e.Repository.Repo, e.Repository.Base, e.Repository.By.Name, reason(e.Repository.Reason))
 	case e.Retry != nil:
 		s += fmt.Sprintf(" %d%s", e.Retry.Attempt, reason(e.Retry.Reason))
 	case e.Error != nil:

@@ -81,6 +81,10 @@ type People interface {
 	UnlinkUser(ctx context.Context, slack string, secrets ...session.SecretChange) error
 	Channel(ctx context.Context, id string) (session.Channel, error)
 	PutChannel(ctx context.Context, c session.Channel) error
+	// Routes returns the routes by keyword.
+	Routes(ctx context.Context) ([]session.Route, error)
+	// PutRoute sets the route of a keyword, or forgets it if it has no repository. NotFound if there is none to forget, Conflict if there are too many.
+	PutRoute(ctx context.Context, r session.Route) error
 	Preferences(ctx context.Context, slack string) (session.Preferences, error)
 	PutPreferences(ctx context.Context, p session.Preferences) error
 }

@@ -46,6 +46,7 @@ func TestStore(t *testing.T, open func(t *testing.T, clock session.Clock) Store)
 		{"channels", testChannels},
 		{"preferences", testPreferences},
 		{"files", testFiles},
+		{"routes", testRoutes},
 		{"secrets", testSecrets},
 		{"audit", testAudit},
 		{"audited", testAudited},

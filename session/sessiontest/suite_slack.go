@@ -2,6 +2,7 @@ package sessiontest
 
 import (
 	"encoding/json"
+	"fmt"
 	"slices"
 	"time"
 
@@ -291,9 +292,40 @@ func testChannels(s *suite) {
 	s.ok(s.PutChannel(s.ctx, c))
 	s.reopen()
 	same(s, "channel", must(s.Channel(s.ctx, "C1"))(s), c)
+	c.By = Ada
+	s.ok(s.PutChannel(s.ctx, c))
+	same(s, "audit log", must(s.AuditLog(s.ctx))(s), []session.AuditRecord{{At: s.clock.Now(), Action: "channel", By: Ada, Result: "C1 to acme/web"}})
 	c.Repo = session.Repo{}
 	s.ok(s.PutChannel(s.ctx, c))
 	same(s, "channel", must(s.Channel(s.ctx, "C1"))(s), c)
+}
+
+func testRoutes(s *suite) {
+	same(s, "routes", must(s.Routes(s.ctx))(s), nil)
+	route := func(keyword string, repo string) session.Route {
+		r, _ := session.ParseRepo(repo)
+		return session.Route{Keyword: keyword, Repo: r, By: Ada, At: s.clock.Now()}
+	}
+	s.is(s.PutRoute(s.ctx, route("payments", "")), session.NotFound)
+	s.ok(s.PutRoute(s.ctx, route("payments", "acme/api")))
+	s.ok(s.PutRoute(s.ctx, route("check out", "acme/api")))
+	s.ok(s.PutRoute(s.ctx, route("check out", "acme/web")))
+	s.reopen()
+	same(s, "routes", must(s.Routes(s.ctx))(s), []session.Route{route("check out", "acme/web"), route("payments", "acme/api")})
+	s.ok(s.PutRoute(s.ctx, route("payments", "")))
+	same(s, "routes", must(s.Routes(s.ctx))(s), []session.Route{route("check out", "acme/web")})
+	for i := range session.MaxRoutes - 1 {
+		s.ok(s.PutRoute(s.ctx, route(fmt.Sprint("word ", i), "acme/api")))
+	}
+	s.is(s.PutRoute(s.ctx, route("one more", "acme/api")), session.Conflict)
+	s.ok(s.PutRoute(s.ctx, route("word 1", "acme/web")))
+	s.reopen()
+	same(s, "number of routes", len(must(s.Routes(s.ctx))(s)), session.MaxRoutes)
+	s.ok(s.VerifyAudit(s.ctx))
+	log := must(s.AuditLog(s.ctx))(s)
+	same(s, "audited", len(log), 4+session.MaxRoutes)
+	same(s, "route", log[0], session.AuditRecord{At: s.clock.Now(), Action: "route", By: Ada, Result: `"payments" to acme/api`})
+	same(s, "removal", log[3].Result, `"payments" to none`)
 }
 
 func testPreferences(s *suite) {

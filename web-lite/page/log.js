@@ -191,6 +191,10 @@
         b.state === "raised" ? [`, ${dollars(b.more)} more allowed by `, who(b.by)] : ""].flat(),
       b.reason ? prose(b.reason) : null,
     ],
+    repository: ({ repository: r }) => [
+      ["Repository ", badge(r.state), r.state === "picked" ? [" ", r.repo ? span("quiet", `${line(r.repo.owner)}/${line(r.repo.name)} ${line(r.base || "")}`) : "none", ", by ", who(r.by)] : ""].flat(),
+      r.reason ? prose(r.reason) : null,
+    ],
     error: ({ error: f }) => [[el("h3", "", "Error"), " ", span("quiet", line(f.code))], prose(f.message)],
   };
 

@@ -1,0 +1,33 @@
+package session
+
+import "time"
+
+// noRepository is what an agent is told that has none.
+const noRepository = "\n\n(This session has no repository: the working directory is empty, and no pull request can come of it.)"
+
+// repositoryChosen takes which repository the session is about, or that it needs none.
+func (m *Machine) repositoryChosen(in RepositoryChosen) error {
+	switch {
+	case m.s.Await != AwaitRepository && in.By.Slack == m.s.Requester.Slack && in.Repo == m.s.Repo:
+		return nil // told again
+	case m.s.Await != AwaitRepository && m.s.Repo == (Repo{}):
+		return Errorf(Conflict, "This session works without a repository already. For one, start another thread.")
+	case m.s.Await != AwaitRepository:
+		return Errorf(Conflict, "This session works on %s already.", m.s.Repo)
+	case in.By.Slack != m.s.Requester.Slack:
+		return Errorf(Forbidden, "%s, who asked, has to say which repository this is about.", m.s.Requester.Name)
+	}
+	m.s.Await, m.s.Repo, m.s.Base, m.s.ChooseBy = AwaitNothing, in.Repo, in.Base, time.Time{}
+	m.tell(Event{Kind: KindRepository, Repository: &RepositoryChange{State: RepositoryPicked, Repo: in.Repo, Base: in.Base, By: in.By}})
+	m.advance()
+	return nil
+}
+
+// stopAsking lets the question for the repository lapse, if it stands. What waits for it goes on waiting: an answer in words still counts.
+func (m *Machine) stopAsking(reason string) {
+	if m.s.ChooseBy.IsZero() {
+		return
+	}
+	m.s.ChooseBy = time.Time{}
+	m.tell(Event{Kind: KindRepository, Repository: &RepositoryChange{State: RepositoryLapsed, Reason: reason}})
+}
