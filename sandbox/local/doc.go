@@ -3,7 +3,7 @@
 // # On disk
 //
 // In the provider's directory, NAME/ is a sandbox's own (checkout/, home/ and run/, with the link's socket), NAME.json says which
-// runner works there, NAME.log is what its processes printed, and NAME.net/ has the socket of its way out. Only NAME/ can be seen from inside, and
+// runner works there, NAME.log is the newest of what its processes printed, and NAME.net/ has the socket of its way out. Only NAME/ can be seen from inside, and
 // NAME.net/, which cannot be written to there, so that what the provider believes is out of the agent's reach. An image is such a directory without a runner; its id is the directory's name. A session
 // that comes back works in the same directory, at the same path, under a new sandbox name.
 //

@@ -29,19 +29,21 @@ type door struct {
 	closed chan struct{}
 }
 
-// Open opens the doors of all sandboxes that live. A bot calls it when it starts: theirs went with the one before.
+// Open opens the doors of all sandboxes that live, and bounds their logs. A bot calls it when it starts: theirs went with the one before.
 func (p *Provider) Open() error {
 	all, err := p.records()
 	for _, r := range all {
 		if r.alive() {
+			p.bound(r)
 			err = errors.Join(err, p.open(r))
 		}
 	}
 	return err
 }
 
-// Close shuts all doors. Sandboxes live on without.
+// Close shuts all doors and lets the logs be. Sandboxes live on without.
 func (p *Provider) Close() {
+	p.logs.close()
 	p.mu.Lock()
 	var dirs []string
 	for dir := range p.doors {

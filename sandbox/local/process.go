@@ -128,6 +128,7 @@ func (p *Provider) end(ctx context.Context, r *record) error {
 	if r.fresh || r.Isolation == "" {
 		return nil
 	}
+	defer p.logs.forget(p.path(r.Dir) + ".log")
 	if r.Isolation == None {
 		return endTree(ctx, r.process, p.path(r.Dir))
 	}

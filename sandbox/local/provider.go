@@ -37,7 +37,7 @@ type Config struct {
 	CacheDir  string    // where executables are kept by hash; default: openinspect in the user's cache directory
 	Network   Network   // the way out of isolated sandboxes; nil: there is none
 
-	Report func(sandbox string, err error) // takes why a way out ended; nil: nobody
+	Report func(sandbox string, err error) // takes why a way out ended, or a log is not bounded; nil: nobody
 }
 
 // Provider is sandbox.Provider and sandbox.ImageDeleter on this computer.
@@ -51,6 +51,7 @@ type Provider struct {
 	kept      string        // the runner's copy in the cache, once made
 	network   Network
 	report    func(string, error)
+	logs      logs
 
 	mu    sync.Mutex
 	doors map[string]*door // by directory
@@ -68,6 +69,7 @@ func New(c Config) (*Provider, error) {
 	if p.report == nil {
 		p.report = func(string, error) {}
 	}
+	p.logs.report = p.report
 	switch p.isolation {
 	case "":
 		p.isolation = Bubblewrap

@@ -25,7 +25,6 @@ import (
 const (
 	socketFile = "run/link.sock" // below the sandbox's directory
 	startLimit = 30 * time.Second
-	maxLog     = 4 << 20 // bytes of NAME.log that a new start appends to; beyond, it begins anew
 )
 
 // start starts a runner in r's directory and keeps its identity in r and on the disk. The runner waits for the Boot on its standard input
@@ -59,11 +58,17 @@ func (p *Provider) start(ctx context.Context, r *record, boot link.Boot) (err er
 		boot.Mode = session.BootFresh
 	}
 	boot.Listen, boot.Proxy = "", ""
-	out, err := openLog(dir + ".log")
+	out, err := os.OpenFile(dir+".log", os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
 		return err
 	}
 	defer out.Close()
+	p.bound(r)
+	defer func() {
+		if err != nil {
+			p.logs.forget(dir + ".log")
+		}
+	}()
 
 	stdin, bootPipe, err := os.Pipe()
 	if err != nil {
@@ -134,12 +139,11 @@ func plain(dir, runner string) *exec.Cmd {
 	return cmd
 }
 
-func openLog(path string) (*os.File, error) {
-	flags := os.O_CREATE | os.O_APPEND | os.O_WRONLY
-	if info, err := os.Stat(path); err == nil && info.Size() > maxLog {
-		flags |= os.O_TRUNC
+// bound keeps a sandbox's log within bounds. Without that it can still be used.
+func (p *Provider) bound(r *record) {
+	if err := p.logs.watch(p.path(r.Dir) + ".log"); err != nil {
+		p.report(r.Name, fmt.Errorf("nothing bounds the sandbox's log: %w", err))
 	}
-	return os.OpenFile(path, flags, 0o600)
 }
 
 // notStarted explains err with the last lines of the log. They are bubblewrap's or the runner's, and for operators.
