@@ -84,8 +84,7 @@ func appendFilled(b []byte, name, s string) []byte {
 func asIs(s string, i int) int {
 	const ones, high = 0x0101010101010101, 0x8080808080808080
 	for ; len(s)-i >= 8; i += 8 {
-		b := s[i : i+8]
-		w := uint64(b[0]) | uint64(b[1])<<8 | uint64(b[2])<<16 | uint64(b[3])<<24 | uint64(b[4])<<32 | uint64(b[5])<<40 | uint64(b[6])<<48 | uint64(b[7])<<56
+		w := word8(s, i)
 		angle, quote, backslash := (w|ones*('<'^'>'))^ones*'>', (w|ones*('&'^'"'))^ones*'&', w^ones*'\\'
 		found := (w | (w-ones*' ')&^w | (angle-ones)&^angle | (quote-ones)&^quote | (backslash-ones)&^backslash) & high
 		if found != 0 {
@@ -96,6 +95,12 @@ func asIs(s string, i int) int {
 		i++
 	}
 	return i
+}
+
+// word8 is eight bytes of s from i on, the first of them lowest.
+func word8[S string | []byte](s S, i int) uint64 {
+	b := s[i : i+8]
+	return uint64(b[0]) | uint64(b[1])<<8 | uint64(b[2])<<16 | uint64(b[3])<<24 | uint64(b[4])<<32 | uint64(b[5])<<40 | uint64(b[6])<<48 | uint64(b[7])<<56
 }
 
 // appendString appends s as a JSON string.

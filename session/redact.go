@@ -94,7 +94,7 @@ func (r *Redactor) String(s string) string {
 
 // JSON returns raw without secrets in its strings, keys and numbers; still valid JSON. What is not JSON becomes a JSON string.
 func (r *Redactor) JSON(raw json.RawMessage) json.RawMessage {
-	if len(raw) == 0 || plainEscapes(raw) && !r.index().holds(string(raw)) && json.Valid(raw) {
+	if len(raw) == 0 || plainEscapes(raw) && !r.index().holds(string(raw)) && (canonical(raw) || json.Valid(raw)) {
 		return raw
 	}
 	var v any
@@ -110,17 +110,26 @@ func (r *Redactor) JSON(raw json.RawMessage) json.RawMessage {
 	return encode(v)
 }
 
-// plainEscapes reports whether raw has only escapes that a view of it sees through, and none that may stand for the beginning of another.
+// plainEscapes reports whether raw has only escapes that a view of it sees through, and none that may stand for the beginning of another: of the three
+// that encoding/json makes for HTML's sake, an ampersand is one where an entity may follow.
 func plainEscapes(raw []byte) bool {
 	for {
 		i := bytes.IndexByte(raw, '\\')
 		if i < 0 {
 			return true
 		}
-		if i+1 == len(raw) || !strings.ContainsRune(`nrt"/`, rune(raw[i+1])) {
+		raw = raw[i+1:]
+		switch {
+		case len(raw) == 0:
+			return false
+		case strings.IndexByte(`nrt"/`, raw[0]) >= 0:
+			raw = raw[1:]
+		case len(raw) > 5 && (string(raw[:5]) == "u003c" || string(raw[:5]) == "u003e"),
+			len(raw) > 5 && string(raw[:5]) == "u0026" && strings.IndexByte("alqg#", raw[5]) < 0:
+			raw = raw[5:]
+		default:
 			return false
 		}
-		raw = raw[i+2:]
 	}
 }
 
@@ -177,7 +186,32 @@ var (
 )
 
 // Event redacts every string of e and of its payload, in place.
-func (r *Redactor) Event(e *Event) { r.walk(reflect.ValueOf(e).Elem()) }
+func (r *Redactor) Event(e *Event) {
+	if !e.often() {
+		r.walk(reflect.ValueOf(e).Elem())
+		return
+	}
+	// What a log is full of goes without reflection; a test holds that nothing is forgotten.
+	for _, s := range []*string{(*string)(&e.Kind), &e.PromptID} {
+		r.replace(s)
+	}
+	if t := e.Text; t != nil {
+		r.replace(&t.Part)
+		r.replace(&t.Text)
+	}
+	if t := e.Tool; t != nil {
+		for _, s := range []*string{&t.Call, &t.Name, (*string)(&t.State), &t.Title, &t.Output, &t.Error, &t.Diff} {
+			r.replace(s)
+		}
+		t.Input = r.JSON(t.Input)
+	}
+}
+
+func (r *Redactor) replace(s *string) {
+	if len(*s) >= minSecret {
+		*s = r.String(*s)
+	}
+}
 
 // walk goes through v by reflection, so that a field that is added later is not forgotten.
 func (r *Redactor) walk(v reflect.Value) {

@@ -15,12 +15,13 @@ const (
 	minLine    = 24 // of a line of a value that has many
 )
 
-// index finds values and shapes in one pass: a filter over the next four bytes says where to look closer.
+// index finds values and shapes in one pass: filters over the next three and four bytes say where to look closer.
 type index struct {
 	fixed, learned []string
 	values         []string // every form of every secret
 	longest        int
-	filter         [1 << 10]uint64
+	rough          [1 << 14]uint8        // by three bytes, the first or the second of a value or an anchor
+	filter         [1 << 10]uint64       // by its first four
 	at             map[uint32]candidates // by the first four bytes
 }
 
@@ -64,6 +65,7 @@ func (x *index) enter(k uint32, c candidates) {
 	x.at[k] = c
 	h := mix(k)
 	x.filter[h>>6] |= 1 << (h & 63)
+	x.rough[mix3(uint64(k))], x.rough[mix3(uint64(k>>8))] = 1, 1
 }
 
 // key is four bytes of s from i on.
@@ -72,7 +74,10 @@ func key[S string | []byte](s S, i int) uint32 {
 }
 
 // mix spreads a key over the filter's bits.
-func mix(k uint32) uint32 { return k * 0x9E3779B1 >> 16 }
+func mix(k uint32) uint16 { return uint16(k * 0x9E3779B1 >> 16) }
+
+// mix3 spreads the lowest three bytes over the rough filter.
+func mix3(w uint64) uint32 { return uint32(w) << 8 * 0x9E3779B1 >> 18 }
 
 // forms returns how a secret may appear: as it is, as it reads when it is unescaped and unbroken, its long lines, and what base64 and hexadecimal make of it.
 func forms(s string) []string {
@@ -127,13 +132,14 @@ func (x *index) spans(s string, first bool) []span {
 	found := x.find(s, nil, raw)
 	if v := look(s); v != nil {
 		defer v.release()
-		text := string(v.text)
 		what := words
 		if len(found) > 0 {
 			what = 0
 		}
-		for _, p := range x.find(text, v, what) {
-			found = append(found, v.place(p))
+		if suspect(x, v.text, 0) < len(v.text) {
+			for _, p := range x.find(string(v.text), v, what) {
+				found = append(found, v.place(p))
+			}
 		}
 	}
 	return merge(found)
@@ -149,22 +155,15 @@ func (x *index) holds(s string) bool {
 		return false
 	}
 	defer v.release()
-	return len(x.find(string(v.text), v, words|passages)) > 0
+	return suspect(x, v.text, 0) < len(v.text) && len(x.find(string(v.text), v, words|passages)) > 0
 }
 
 // find looks through s, which is v's text unless that is nil.
 func (x *index) find(s string, v *view, what sought) []span {
 	var found []span
 	covered := 0 // by the shape found last: what may begin in it ends with it
-	for i := 0; i+4 <= len(s); i++ {
-		k := key(s, i)
-		if h := mix(k); x.filter[h>>6]&(1<<(h&63)) == 0 {
-			continue
-		}
-		c, ok := x.at[k]
-		if !ok {
-			continue
-		}
+	for i := suspect(x, s, 0); i < len(s); i = suspect(x, s, i+1) {
+		c := x.at[key(s, i)]
 		for _, value := range c.values {
 			if strings.HasPrefix(s[i:], value) {
 				found = append(found, span{i, i + len(value)})
@@ -187,6 +186,38 @@ func (x *index) find(s string, v *view, what sought) []span {
 		}
 	}
 	return found
+}
+
+// suspect returns the first place from i on where something that is looked for may begin; the length of s when there is none. It looks at three bytes in
+// every two places: whatever begins at an odd one shows there with its second.
+func suspect[S string | []byte](x *index, s S, i int) int {
+	begin := i
+	for ; len(s)-i >= 8; i += 6 {
+		w := word8(s, i)
+		if x.rough[mix3(w)]|x.rough[mix3(w>>16)]|x.rough[mix3(w>>32)] == 0 {
+			continue
+		}
+		for at := max(begin, i-1); at < i+5; at++ {
+			if x.known(key(s, at)) {
+				return at
+			}
+		}
+	}
+	for at := max(begin, i-1); at+4 <= len(s); at++ {
+		if x.known(key(s, at)) {
+			return at
+		}
+	}
+	return len(s)
+}
+
+// known reports whether something begins with four bytes.
+func (x *index) known(k uint32) bool {
+	if h := mix(k); x.filter[h>>6]&(1<<(h&63)) == 0 {
+		return false
+	}
+	_, ok := x.at[k]
+	return ok
 }
 
 // merge sorts spans and joins those that overlap.

@@ -86,7 +86,7 @@ func (x *index) settled(s string) int {
 		c -= x.begun(s[:c])
 		if v := look(s[:c]); v != nil {
 			if n := x.begun(string(v.text)); n > 0 {
-				c = int(v.start[len(v.text)-n])
+				c = v.start(len(v.text) - n)
 			}
 			v.release()
 		}

@@ -101,16 +101,19 @@ func TestRedactValues(t *testing.T) {
 }
 
 func TestRedactJSON(t *testing.T) {
-	r := NewRedactor("hunter22", "12345678")
+	r := NewRedactor("hunter22", "12345678", "a<b>c&d")
 	for in, want := range map[string]string{
-		`{"b":"x","a":[1,2.50]}`:                   `{"b":"x","a":[1,2.50]}`,
-		`{"cmd":"echo hunter22","n":1.0}`:          `{"cmd":"echo [redacted]","n":1.0}`,
-		`{"cmd":"\u0068unter22 <b>"}`:              `{"cmd":"[redacted] <b>"}`,
-		`{"hunter22":"x"}`:                         `{"[redacted]":"x"}`,
-		`{"n":12345678}`:                           `{"n":"[redacted]"}`,
-		`{"a\n":"kept \\ as it is"}`:               `{"a\n":"kept \\ as it is"}`,
-		`{broken hunter22`:                         `"{broken [redacted]"`,
-		`["` + tokenShapes["github"] + `",[[{}]]]`: `["[redacted]",[[{}]]]`,
+		`{"x":"a\u003cb\u003ec\u0026d 2\u003e\u00261"}`:    `{"x":"[redacted] 2>&1"}`,
+		`{"x":"a\u0026lt;b\u0026gt;c\u0026amp;d"}`:         `{"x":"[redacted]"}`,
+		`{"x":"ls 2\u003e\u00261 \u0026\u0026 a \u003cb"}`: `{"x":"ls 2\u003e\u00261 \u0026\u0026 a \u003cb"}`,
+		`{"b":"x","a":[1,2.50]}`:                           `{"b":"x","a":[1,2.50]}`,
+		`{"cmd":"echo hunter22","n":1.0}`:                  `{"cmd":"echo [redacted]","n":1.0}`,
+		`{"cmd":"\u0068unter22 <b>"}`:                      `{"cmd":"[redacted] <b>"}`,
+		`{"hunter22":"x"}`:                                 `{"[redacted]":"x"}`,
+		`{"n":12345678}`:                                   `{"n":"[redacted]"}`,
+		`{"a\n":"kept \\ as it is"}`:                       `{"a\n":"kept \\ as it is"}`,
+		`{broken hunter22`:                                 `"{broken [redacted]"`,
+		`["` + tokenShapes["github"] + `",[[{}]]]`:         `["[redacted]",[[{}]]]`,
 	} {
 		if got := string(r.JSON(json.RawMessage(in))); got != want {
 			t.Errorf("%s became %s, want %s", in, got, want)
@@ -121,13 +124,23 @@ func TestRedactJSON(t *testing.T) {
 // Every string of every payload is looked at, also of those that are added later.
 func TestRedactEventWhole(t *testing.T) {
 	const secret = "hunter22"
-	var e Event
-	fill(t, reflect.ValueOf(&e).Elem(), "a "+secret+" b")
+	var e, tool, text Event
+	for _, v := range []any{&e, &tool.Kind, &tool.PromptID, &tool.Tool, &text.Kind, &text.PromptID, &text.Text} {
+		fill(t, reflect.ValueOf(v).Elem(), "a "+secret+" b")
+	}
+	whole(t, e, secret, 40)
+	whole(t, tool, secret, 10)
+	whole(t, text, secret, 4)
+}
+
+// whole checks that every string of e is looked at, which are at least so many.
+func whole(t *testing.T, e Event, secret string, least int) {
+	t.Helper()
 	before, err := json.Marshal(e)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if n := strings.Count(string(before), secret); n < 40 {
+	if n := strings.Count(string(before), secret); n < least {
 		t.Fatalf("only %d strings were filled: %s", n, before)
 	}
 	NewRedactor(secret).Event(&e)
@@ -281,7 +294,7 @@ func BenchmarkRedactHostile(b *testing.B) {
 func BenchmarkRedactEvent(b *testing.B) {
 	r := NewRedactor(planted...)
 	output := strings.Repeat("ok  \topeninspect/session\t0.012s through the highest eye-level risk assessment\n", 11)
-	input := json.RawMessage(`{"command":"go test ./... 2>&1 | tail -50\n","description":"Run the tests"}`)
+	input := json.RawMessage(`{"command":"go test ./... 2\u003e\u00261 | tail -50\n","description":"Run the tests"}`)
 	e := Event{Kind: KindTool, PromptID: "1732612345.000100", Tool: &Tool{Call: "call_1", Name: "bash", State: StepDone, Title: "Run the tests", Input: input, Output: output}}
 	b.SetBytes(1 << 10)
 	b.ReportAllocs()

@@ -1,6 +1,8 @@
 package session
 
 import (
+	"math/bits"
+	"slices"
 	"strings"
 	"sync"
 	"unicode/utf8"
@@ -8,10 +10,13 @@ import (
 
 // view is a text as it reads without disguise: escapes stand for what they mean, control characters and line breaks are gone.
 type view struct {
-	raw   string
-	text  []byte
-	start []int32 // where in raw each byte of text comes from
+	raw  string
+	text []byte
+	runs []passage // in order; a byte of text comes from the last that begins at or before it
 }
+
+// passage says that the text goes on from a place in raw, byte by byte.
+type passage struct{ text, raw int32 }
 
 var views = sync.Pool{New: func() any { return &view{} }}
 
@@ -22,51 +27,71 @@ func (v *view) release() {
 
 // look returns s without disguise; nil when it has none.
 func look(s string) *view {
-	i := 0
+	var v *view
+	from := 0 // what comes from here on is not in the text yet
+	for i := quiet(s, 0); i < len(s); {
+		c, size := rune(s[i]), 1
+		if telling[s[i]] {
+			c, size = unit(s, i)
+		}
+		if size > 1 || c < 0 {
+			if v == nil {
+				v = views.Get().(*view)
+				v.raw, v.text, v.runs = s, v.text[:0], v.runs[:0]
+			}
+			v.goOn(from, i)
+			before := len(v.text)
+			if c >= 0 {
+				if v.text = utf8.AppendRune(v.text, c); size <= 4 || c < utf8.RuneSelf { // %c3 and \xc3 are bytes, \u00c3 is a character
+					v.text = append(v.text[:before], byte(c))
+				}
+				for ; before < len(v.text); before++ {
+					v.runs = append(v.runs, passage{int32(before), int32(i)})
+				}
+			}
+			from = i + size
+		}
+		i = quiet(s, i+size)
+	}
+	if v != nil {
+		v.goOn(from, len(s))
+	}
+	return v
+}
+
+// goOn appends a part of raw as it is.
+func (v *view) goOn(from, to int) {
+	if from < to {
+		v.runs = append(v.runs, passage{int32(len(v.text)), int32(from)})
+		v.text = append(v.text, v.raw[from:to]...)
+	}
+}
+
+// start returns where in raw byte i of the text comes from.
+func (v *view) start(i int) int {
+	n, exact := slices.BinarySearchFunc(v.runs, int32(i), func(p passage, i int32) int { return int(p.text) - int(i) })
+	if !exact {
+		n--
+	}
+	return int(v.runs[n].raw) + i - int(v.runs[n].text)
+}
+
+// quiet returns the end of the bytes from i on that stand for themselves and for nothing else. What it finds may do so too. It looks at eight at a
+// time, as run8 does.
+func quiet(s string, i int) int {
+	const ones, high = 0x0101010101010101, 0x8080808080808080
+	for ; len(s)-i >= 8; i += 8 {
+		w := word8(s, i)
+		marks, backslash, del := (w|ones*3)^ones*'\'', w^ones*'\\', w^ones*0x7f // % and & are marks
+		found := ((w-ones*' ')&^w | (marks-ones)&^marks | (backslash-ones)&^backslash | (del-ones)&^del) & high
+		if found != 0 {
+			return i + bits.TrailingZeros64(found)/8
+		}
+	}
 	for i < len(s) && !telling[s[i]] {
 		i++
 	}
-	if i == len(s) {
-		return nil
-	}
-	v := views.Get().(*view)
-	v.raw, v.text, v.start = s, v.text[:0], v.start[:0]
-	changed := false
-	for i := 0; i < len(s); {
-		from := i
-		for i < len(s) && !telling[s[i]] {
-			i++
-		}
-		v.text = append(v.text, s[from:i]...)
-		for ; from < i; from++ {
-			v.start = append(v.start, int32(from))
-		}
-		if i == len(s) {
-			break
-		}
-		c, size := unit(s, i)
-		switch {
-		case c < 0:
-			changed = true
-		case size == 1:
-			v.text, v.start = append(v.text, s[i]), append(v.start, int32(i))
-		default:
-			changed = true
-			before := len(v.text)
-			if v.text = utf8.AppendRune(v.text, c); size <= 4 || c < utf8.RuneSelf { // %c3 and \xc3 are bytes, \u00c3 is a character
-				v.text = append(v.text[:before], byte(c))
-			}
-			for range len(v.text) - before {
-				v.start = append(v.start, int32(i))
-			}
-		}
-		i += size
-	}
-	if !changed {
-		v.release()
-		return nil
-	}
-	return v
+	return i
 }
 
 // telling are the bytes that may stand for another, or for nothing.
@@ -162,13 +187,14 @@ func (v *view) gap(i int) bool {
 	if i == 0 {
 		return true
 	}
-	_, size := unit(v.raw, int(v.start[i-1]))
-	return int(v.start[i-1]) != int(v.start[i]) && int(v.start[i-1])+size != int(v.start[i])
+	before, at := v.start(i-1), v.start(i)
+	_, size := unit(v.raw, before)
+	return before != at && before+size != at
 }
 
 // place returns where in the raw text a span of the view's text stands.
 func (v *view) place(p span) span {
-	last := int(v.start[p.to-1])
+	last := v.start(p.to - 1)
 	_, size := unit(v.raw, last)
-	return span{int(v.start[p.from]), last + size}
+	return span{v.start(p.from), last + size}
 }
