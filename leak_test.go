@@ -17,6 +17,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -161,8 +162,12 @@ func TestNothingLeaks(t *testing.T) {
 	do(p.cmdThread(ctx, nil, []string{"wait", "canary failure"}))
 	do(p.cmdSlack(ctx, nil, []string{"reply", "ada", `canary fourth: !write committed.txt canary @{leaks/token}`})) // the gate refuses it, and says why
 	do(p.cmdThread(ctx, nil, []string{"wait", "committed.txt"}))
-	do(p.cmdSlack(ctx, nil, []string{"command", "ada", "canary " + l.tokens["github fine"]}))
+	do(p.cmdSlack(ctx, nil, []string{"command", "ada", l.tokens["github fine"]}))
 	do(p.cmdPrivate(ctx, nil, []string{"ada", "I do not know"}))
+	do(p.cmdSlack(ctx, nil, []string{"command", "ada", "canary fifth: " + l.tokens["github fine"] + " !say canary of a command, @{leaks/token}"}))
+	do(s.slack.Wait(ctx, func(n *slacktest.Snapshot) bool {
+		return slices.ContainsFunc(n.Messages(stageChannel), func(m slacktest.Message) bool { return strings.HasPrefix(m.Text, "canary of a command") })
+	}))
 	_, page := p.fetch(ctx, t, "")
 	_, plain := p.fetch(ctx, t, "/log.txt")
 	do(p.bot.stop(ctx))
@@ -211,7 +216,7 @@ func TestNothingLeaks(t *testing.T) {
 	}
 	// What was planted did get there, without its secrets.
 	for where, canaries := range map[string][]string{
-		"what was sent to Slack": {"canary words", "canary question", "canary failure", "canary title"},
+		"what was sent to Slack": {"canary words", "canary question", "canary failure", "canary title", "canary fifth", "canary of a command"},
 		"the plain log":          {"canary 7:", "canary prompt", "canary thought", "canary todo", "canary line"},
 		"the live page":          {"canary live"},
 	} {

@@ -43,7 +43,7 @@ func (r *rig) once(ts string, parts ...string) {
 // logs waits until the operator's log has all of these in it.
 func (r *rig) logs(parts ...string) {
 	r.t.Helper()
-	ctx, cancel := context.WithTimeout(r.ctx, 15*time.Second)
+	ctx, cancel := context.WithTimeout(r.ctx, time.Minute)
 	defer cancel()
 	for _, part := range parts {
 		for {

@@ -248,7 +248,7 @@ func newRig(t testing.TB, change ...func(*rig)) *rig {
 		r.forge.repos = append(r.forge.repos, session.RepositoryInfo{Repo: repo, DefaultBranch: "main"})
 	}
 	var cancel context.CancelFunc
-	r.ctx, cancel = context.WithTimeout(context.Background(), time.Minute)
+	r.ctx, cancel = context.WithTimeout(context.Background(), 2*time.Minute)
 	t.Cleanup(cancel)
 	r.slack = slacktest.New(slacktest.Config{
 		Events: Events,
@@ -333,7 +333,7 @@ func (r *rig) start() {
 // until waits for a state of the workspace.
 func (r *rig) until(what string, holds func(*slacktest.Snapshot) bool) {
 	r.t.Helper()
-	ctx, cancel := context.WithTimeout(r.ctx, 15*time.Second)
+	ctx, cancel := context.WithTimeout(r.ctx, time.Minute)
 	defer cancel()
 	if err := r.slack.Wait(ctx, holds); err != nil {
 		var all strings.Builder
@@ -373,7 +373,7 @@ func (r *rig) told(user string, parts ...string) {
 // kept waits for something to be stored.
 func (r *rig) kept(what string, holds func() bool) {
 	r.t.Helper()
-	ctx, cancel := context.WithTimeout(r.ctx, 15*time.Second)
+	ctx, cancel := context.WithTimeout(r.ctx, time.Minute)
 	defer cancel()
 	for {
 		changed := r.db.changed()
@@ -448,7 +448,7 @@ func (r *rig) load(id session.ID) session.State {
 // called waits until the session asked the world for something.
 func (r *rig) called(prefix string) {
 	r.t.Helper()
-	ctx, cancel := context.WithTimeout(r.ctx, 15*time.Second)
+	ctx, cancel := context.WithTimeout(r.ctx, time.Minute)
 	defer cancel()
 	if err := r.world.Await(ctx, prefix); err != nil {
 		r.t.Fatalf("waiting for %q: %v\n%v", prefix, err, r.world.Calls())
