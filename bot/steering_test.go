@@ -31,13 +31,21 @@ func (r *rig) stopped(id session.ID, prompt string) {
 	r.journal(id, session.Event{Kind: session.KindTurn, PromptID: prompt, Turn: &session.TurnChange{State: session.TurnAnswered, Outcome: session.PromptStopped}})
 }
 
-// handled waits until every event that came so far has its outcome.
+// handled waits until every event that came so far has its outcome, and all that is to be said of it is.
 func (r *rig) handled() {
 	r.t.Helper()
 	r.until("every acknowledgement", func(*slacktest.Snapshot) bool { return r.slack.Unacked() == 0 })
 	r.kept("an empty inbox", func() bool {
 		left, err := r.db.Inbox(r.ctx)
 		return err == nil && len(left) == 0
+	})
+	r.kept("nothing to be said", func() bool {
+		untold, err := r.db.Unpresented(r.ctx)
+		if err != nil || len(untold) > 0 {
+			return false
+		}
+		waiting, err := r.db.Pending(r.ctx)
+		return err == nil && len(waiting) == 0
 	})
 }
 
@@ -51,11 +59,14 @@ func (r *rig) seen(ts string, users ...string) string {
 			b.WriteString(now.RenderMessage(slacktest.Rendering{}, m))
 		}
 	}
-	return passed.ReplaceAllString(b.String(), "since a while")
+	return ownEdit.ReplaceAllString(passed.ReplaceAllString(b.String(), "since a while"), "$1")
 }
 
-// passed is how long something takes, which depends on the rig's clock.
-var passed = regexp.MustCompile(`since [^:]+`)
+// passed is how long something takes, which depends on the rig's clock; an edit of the bot's own may come before a message is posted at all.
+var (
+	passed  = regexp.MustCompile(`since [^:]+`)
+	ownEdit = regexp.MustCompile(`(?m)^(inspect:.*|  .*) \(edited\)$`)
+)
 
 // eyes reports whether the bot's 👀 is on a message.
 func (r *rig) eyes(ts string) bool {
@@ -78,6 +89,7 @@ func TestControls(t *testing.T) {
 	ts := r.mention("alice", "look at acme/web")
 	id := r.id(ts)
 	r.ready(id, ts)
+	r.shown(ts, "Working for alice")
 	second := r.reply("bob", ts, "and the docs")
 	r.shown(ts, "1 queued (bob)")
 	r.reply("alice", ts, "!status")
@@ -120,6 +132,7 @@ func TestControls(t *testing.T) {
 	r.told("alice", "Closed. A mention goes on where it ended.", "Sandbox: put away")
 	last := r.reply("bob", ts, us+"go on after all")
 	r.shown(ts, "Starting on bob’s request")
+	r.kept("a sandbox that boots", func() bool { return r.load(id).Session.Sandbox.State == session.SandboxBooting })
 	r.handled()
 	st := r.load(id)
 	if len(st.Prompts) != 1 || st.Prompts[0].ID != last || st.Session.Closed {
@@ -184,6 +197,7 @@ func TestEdits(t *testing.T) {
 	ts := r.mention("alice", "look at acme/web")
 	id := r.id(ts)
 	r.ready(id, ts)
+	r.shown(ts, "Working for alice")
 	second := r.reply("bob", ts, "and teh docs")
 	r.shown(ts, "1 queued (bob)")
 	r.edit("bob", second, "and the docs")
@@ -220,6 +234,7 @@ func TestEdits(t *testing.T) {
 	r.edit("alice", ts, "<@U0BOB> look at acme/web, at the cart")
 	r.answered(id, ts, "Looked.")
 	r.all(id, second, "Docs too.")
+	r.kept("a session without a turn", func() bool { return r.load(id).Session.Turn == nil })
 	r.handled()
 	r.shown(ts, "Done for alice")
 	golden(t, "edits.txt", r.seen(ts, "alice", "bob"))
@@ -275,6 +290,7 @@ func TestDeletions(t *testing.T) {
 	ts := r.mention("alice", "look at acme/web")
 	id := r.id(ts)
 	r.ready(id, ts)
+	r.shown(ts, "Working for alice")
 	second := r.reply("bob", ts, "and the docs")
 	third := r.reply("bob", ts, "and the wiki")
 	r.shown(ts, "2 queued (bob)")
@@ -295,6 +311,7 @@ func TestDeletions(t *testing.T) {
 	r.shown(ts, "Stopped: bob deleted the message")
 	r.reply("alice", ts, "!retry")
 	r.told("alice", "The message of the last turn was deleted")
+	r.kept("a session without a turn", func() bool { return r.load(id).Session.Turn == nil })
 	r.handled()
 	golden(t, "deletions.txt", r.seen(ts, "alice", "bob"))
 }
