@@ -5,7 +5,6 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
-	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -180,17 +179,11 @@ func together(others []session.Person) string {
 	if len(others) == 0 {
 		return ""
 	}
-	var names []string
-	for _, p := range others {
-		if name := "<@" + p.Slack + ">"; !slices.Contains(names, name) {
-			names = append(names, name)
-		}
-	}
 	waited := "1 message that waited behind it was"
 	if len(others) > 1 {
 		waited = fmt.Sprintf("%d messages that waited behind it were", len(others))
 	}
-	return "\nThe " + waited + " not run either: " + strings.Join(names, ", ") + "."
+	return "\nThe " + waited + " not run either: " + naming(others) + "."
 }
 
 // fileName is a name that no other file in the thread has: an upload that may have come through is found again by it, as Slack keeps no

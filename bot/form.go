@@ -66,12 +66,12 @@ func (b *Bot) form(ctx context.Context, s *shortcut) (slack.ModalViewRequest, er
 	case silent || refusal != "":
 		return modal("", "", section(refusal)), nil
 	}
-	info, err := b.api.GetConversationInfoContext(ctx, &slack.GetConversationInfoInput{ChannelID: s.Channel.ID})
-	if code := refusalOf(err); code == "channel_not_found" || err == nil && !info.IsMember && !info.IsIM {
-		return modal("", "", section("I am not in that conversation, so I could not report there. Invite me with `/invite @"+escape(b.self.name)+"`, then use the shortcut again.")), nil
-	}
+	away, err := b.awayFrom(ctx, s.Channel.ID)
 	if err != nil {
-		return slack.ModalViewRequest{}, b.outside("conversations.info", err)
+		return slack.ModalViewRequest{}, err
+	}
+	if away {
+		return modal("", "", section("I am not in that conversation, so I could not report there. Invite me with `/invite @"+escape(b.self.name)+"`, then use the shortcut again.")), nil
 	}
 	e := s.Message
 	e.Channel = s.Channel.ID

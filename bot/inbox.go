@@ -1,6 +1,7 @@
 package bot
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"sync"
@@ -110,7 +111,7 @@ const handleTries = 8
 func (b *Bot) handle(ctx context.Context, r session.Received) {
 	pause := time.Second
 	for n := 1; ; n++ {
-		told, err := b.told(ctx, "sorry/"+r.Key)
+		told, err := b.told(ctx, sorryKey(r))
 		if err == nil && !told {
 			err = b.process(ctx, r)
 		}
@@ -192,13 +193,16 @@ func (b *Bot) told(ctx context.Context, key string) (bool, error) {
 	return err == nil, session.Wrap("bot.told", err)
 }
 
+// sorryKey is the key of an apology, named after the message rather than the event where there is one: a question about the message finds it.
+func sorryKey(r session.Received) string { return "sorry/" + cmp.Or(r.Also, r.Key) }
+
 // apologise tells the sender of an event that nothing came of it, and why.
 func (b *Bot) apologise(ctx context.Context, r session.Received, cause error) error {
 	text := "Your request came to nothing. " + session.Sentence(cause)
 	if r.Kind == slashCommands {
 		var c command
 		_ = lenient(r.Payload, &c)
-		return b.whisper(ctx, "sorry/"+r.Key, place{channel: c.Channel}, c.User, escape(text))
+		return b.whisper(ctx, sorryKey(r), place{channel: c.Channel}, c.User, escape(text))
 	}
 	if r.Kind == interactive {
 		i := readInteraction(r.Payload)
@@ -207,13 +211,19 @@ func (b *Bot) apologise(ctx context.Context, r session.Received, cause error) er
 		}
 		user, at := i.from()
 		if at.channel == "" {
-			return b.tell(ctx, "sorry/"+r.Key, user, escape(text))
+			return b.tell(ctx, sorryKey(r), user, escape(text))
 		}
-		return b.whisper(ctx, "sorry/"+r.Key, at, user, escape(text))
+		return b.whisper(ctx, sorryKey(r), at, user, escape(text))
 	}
 	var p payload
 	_ = lenient(r.Payload, &p)
 	e := p.Event
+	if c, ok := e.change(); ok {
+		if c.deleted {
+			return nil // whoever deleted it does not wait for an answer
+		}
+		e = c.now
+	}
 	at := place{channel: e.Channel, thread: e.ThreadTS}
 	if e.Type == "app_home_opened" {
 		return nil // it stays as it was; opening it again tries again
@@ -224,7 +234,7 @@ func (b *Bot) apologise(ctx context.Context, r session.Received, cause error) er
 			at.thread = m.Thread
 		}
 	}
-	return b.whisper(ctx, "sorry/"+r.Key, at, e.User, escape(text))
+	return b.whisper(ctx, sorryKey(r), at, e.User, escape(text))
 }
 
 // replay hands what an earlier run did not finish to the lanes.

@@ -9,10 +9,11 @@ import (
 // Callback ids of the message shortcuts, as the manifest has them.
 const (
 	shortcutInspect = "inspect_message"
+	shortcutWhy     = "inspect_why"
 )
 
 // Shortcuts are the message shortcuts the app has to have, by callback id.
-var Shortcuts = []string{shortcutInspect}
+var Shortcuts = []string{shortcutInspect, shortcutWhy}
 
 // shortcut is a payload of the type message_action: somebody ran a shortcut of ours on a message, in any channel that they see.
 // docs.slack.dev, "message_action payload".
@@ -34,7 +35,7 @@ func (s *shortcut) key() string {
 		return ""
 	}
 	switch s.Callback {
-	case shortcutInspect:
+	case shortcutInspect, shortcutWhy:
 		return "shortcut/" + s.User.ID + "/" + s.ActionTS + "/" + s.Callback
 	}
 	return ""
@@ -51,6 +52,8 @@ func (s *shortcut) carryOut(ctx context.Context, b *Bot) error {
 	switch s.Callback {
 	case shortcutInspect:
 		return b.openForm(ctx, s)
+	case shortcutWhy:
+		return b.whyForm(ctx, s)
 	}
 	return nil
 }

@@ -218,6 +218,15 @@ func (p *Person) onMessage(channel, ts string, act func(*User, *Message) error) 
 	return nil
 }
 
+// Permalink is the address that Slack copies for a message.
+func (p *Person) Permalink(channel, ts string) (link string, err error) {
+	err = p.onMessage(channel, ts, func(_ *User, m *Message) error {
+		link = p.s.permalink(m)
+		return nil
+	})
+	return link, err
+}
+
 // Invite brings somebody, possibly the bot, into a channel. Everybody in it hears
 // member_joined_channel.
 func (p *Person) Invite(channel, user string) error {
