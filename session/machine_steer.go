@@ -18,7 +18,7 @@ func (m *Machine) edited(in Edited) error {
 			return Errorf(Conflict, "This session is closed, so your edit changes nothing. Mention me in a new message to open it again.")
 		}
 		c := in.Prompt
-		c.ID, c.Corrects = in.ID, in.Prompt.ID
+		c.ID, c.Corrects, c.Context = in.ID, in.Prompt.ID, "" // the agent has what was quoted
 		return m.prompted(c)
 	}
 	if p.Author.Slack != in.Prompt.Author.Slack {
