@@ -167,7 +167,10 @@ func (a *attachment) status(ctx context.Context, l *link.Link) (link.Status, err
 	ctx, cancel := context.WithTimeout(ctx, answerLimit)
 	defer cancel()
 	var st link.Status
-	err := a.do(ctx, l, http.MethodGet, "http://runner/status", nil, &st)
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://runner/status", nil)
+	if err == nil {
+		err = a.answer(req, l.Stream, &st) // a link that is idle is asked nothing else, and is not to keep a connection for it
+	}
 	return st, err
 }
 
@@ -181,7 +184,7 @@ func (a *attachment) post(ctx context.Context, l *link.Link, url string, body an
 	return a.do(ctx, l, http.MethodPost, url, bytes.NewReader(b), nil)
 }
 
-// do makes one small call; the answer's body is decoded into answer unless that is nil.
+// do makes one small call.
 func (a *attachment) do(ctx context.Context, l *link.Link, method, url string, body io.Reader, answer any) error {
 	req, err := http.NewRequestWithContext(ctx, method, url, body)
 	if err != nil {
@@ -190,7 +193,12 @@ func (a *attachment) do(ctx context.Context, l *link.Link, method, url string, b
 	if body != nil {
 		req.Header.Set("Content-Type", "application/json")
 	}
-	resp, err := l.Client().Do(req)
+	return a.answer(req, l.Client().Do, answer)
+}
+
+// answer sends a request and decodes the answer's body into answer unless that is nil.
+func (a *attachment) answer(req *http.Request, send func(*http.Request) (*http.Response, error), answer any) error {
+	resp, err := send(req)
 	if err != nil {
 		return &session.Error{Code: session.Unavailable, Message: "The sandbox did not answer.", Err: err}
 	}

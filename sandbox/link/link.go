@@ -118,7 +118,7 @@ func (c *conn) Close() error { return c.ws.CloseNow() }
 // Limits of what either end takes from the other.
 const (
 	maxStreams = 64             // requests under way
-	maxLong    = 2              // of them by Stream, one of which may be about to end
+	maxLong    = 3              // of them by Stream, one of which may be about to end
 	maxHeader  = 64 << 10       // bytes of a request's or an answer's
 	maxKept    = 4 * maxStreams // streams that hold memory: those under way in both directions, and closed ones the other end has not closed yet
 

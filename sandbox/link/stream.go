@@ -11,7 +11,7 @@ import (
 	"openinspect/session"
 )
 
-// Stream makes one call whose answer goes on for as long as the link does, on a stream of its own: what a pool keeps for a connection, two
+// Stream makes one call whose answer goes on for as long as the link does, or one that is seldom made, on a stream of its own: what a pool keeps for a connection, two
 // goroutines and their buffers, is most of an idle link's memory. The request has no body. Its context ends the answer.
 func (l *Link) Stream(req *http.Request) (*http.Response, error) {
 	c, err := l.open()
