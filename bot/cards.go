@@ -1,8 +1,6 @@
 package bot
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"strings"
@@ -13,12 +11,13 @@ import (
 	"openinspect/session"
 )
 
-// Slack refuses a message whose blocks hold more than about 13,000 characters, and a section of more than 3,000; so the agent's words
-// get what is left beside a card.
+// Slack refuses a message whose blocks hold more than about 13,000 characters, and a section of more than 3,000. So a message has at most 12,000:
+// the agent's words, and what a card takes beside them.
 const (
-	maxBlocks   = 12_000
-	maxAnswer   = 9_000
-	maxList     = 1_500 // characters of a card's list of files, and of other lists
+	maxAnswer   = 11_500 // of a message without a card
+	besideCard  = 7_000
+	maxList     = 1_400 // characters of a card's list of files
+	maxNames    = 700   // of other lists
 	maxSection  = 2_900
 	maxStatus   = 8_000
 	maxFiles    = 10
@@ -103,94 +102,6 @@ func (v view) closed(r *result) session.Message {
 	}
 	m.Text, m.Blocks, m.Urgent = line, blocks(note(line)), true
 	return m
-}
-
-// result is the message of a turn that is over: the answer, and under it the card. There is none for a turn that was stopped and left nothing.
-func (v view) result(r *result, card *session.Card) []session.Message {
-	if r.outcome == session.PromptStopped && card == nil {
-		return nil
-	}
-	m := v.message("result/"+r.prompt, session.MessagePost, "result", r.prompt)
-	m.Urgent = true
-	var parts []slack.Block
-	var fallback []string
-	if r.outcome == session.PromptFailed {
-		reason := r.reason
-		if reason == "" {
-			reason = "The agent gave no reason. Send your message again; if it happens again, the operator's log has the details."
-		}
-		said := "*This turn failed.* " + prose(reason) + together(r.others)
-		parts, fallback = append(parts, section(said)), append(fallback, said)
-	}
-	var more []session.Message
-	if r.outcome == session.PromptFailed && r.output != "" && v.logURL == "" {
-		lines := v.message("output/"+r.prompt, session.MessageFile, "", r.prompt)
-		lines.Title, lines.Text = fileName("output", lines.Key, ".txt"), r.output
-		more = append(more, lines)
-	}
-	var cardParts []slack.Block
-	var cardText string
-	room := maxAnswer
-	if card != nil {
-		cardParts, cardText = v.changes(card)
-		room = min(room, maxBlocks-utf8.RuneCount(blocks(cardParts...)))
-	}
-	answer, shortened := cut(neutral(r.answer), room)
-	switch {
-	case r.outcome == session.PromptFailed:
-	case answer == "" && card == nil:
-		answer = "The agent finished without an answer and without changes."
-	case answer == "" && r.outcome == session.PromptDone:
-		answer = "The agent finished without an answer."
-	}
-	if answer != "" && r.outcome != session.PromptFailed {
-		parts, fallback = append(parts, slack.NewMarkdownBlock("", answer)), append(fallback, escape(answer))
-		if shortened {
-			pointer := "The answer is longer; all of it is in the attached file."
-			if v.logURL != "" {
-				pointer = "The answer is longer; all of it is in the <" + v.logURL + "|log>."
-			} else {
-				whole := v.message("answer/"+r.prompt, session.MessageFile, "", r.prompt)
-				whole.Title, whole.Text = fileName("answer", whole.Key, ".md"), r.answer
-				more = append(more, whole)
-			}
-			parts = append(parts, note(pointer))
-		}
-	}
-	if card != nil {
-		m.Subject.Kind, m.Subject.Card = "card", card.ID
-		if answer != "" && r.outcome != session.PromptFailed {
-			parts = append(parts, note("Above: reported by the agent. Below: read from its commits."), slack.NewDividerBlock())
-		}
-		parts, fallback = append(parts, cardParts...), append(fallback, cardText)
-		if v.logURL == "" && r.patch != "" {
-			diff := v.message("diff/"+card.ID, session.MessageFile, "", r.prompt)
-			diff.Title, diff.Text = sevenDigits(card.Commit)+".diff", r.patch
-			more = append(more, diff)
-		}
-	}
-	m.Text, _ = cut(strings.Join(fallback, "\n"), maxFallback)
-	m.Blocks = blocks(parts...)
-	return append([]session.Message{m}, more...)
-}
-
-// together says whose messages waited behind a turn and ended with it.
-func together(others []session.Person) string {
-	if len(others) == 0 {
-		return ""
-	}
-	waited := "1 message that waited behind it was"
-	if len(others) > 1 {
-		waited = fmt.Sprintf("%d messages that waited behind it were", len(others))
-	}
-	return "\nThe " + waited + " not run either: " + naming(others) + "."
-}
-
-// fileName is a name that no other file in the thread has: an upload that may have come through is found again by it, as Slack keeps no
-// metadata on files.
-func fileName(word, key, extension string) string {
-	sum := sha256.Sum256([]byte(key))
-	return word + "-" + hex.EncodeToString(sum[:3]) + extension
 }
 
 // prose shows a sentence of ours that may quote somebody: nothing in it is markup but inline code.
@@ -331,7 +242,7 @@ func attention(paths []string) string {
 	if more := len(paths) - len(names); more > 0 {
 		s += fmt.Sprintf(" and %d more", more)
 	}
-	s, _ = cut(s, maxList)
+	s, _ = cut(s, maxNames)
 	return s
 }
 
@@ -344,7 +255,7 @@ func people(all []session.Person) string {
 		}
 		names = append(names, name)
 	}
-	text, _ := cut(strings.Join(names, ", "), maxList)
+	text, _ := cut(strings.Join(names, ", "), maxNames)
 	return text
 }
 

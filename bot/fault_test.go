@@ -214,7 +214,7 @@ func TestChannelClosed(t *testing.T) {
 // A message that Slack takes in no form is at least announced.
 func TestNoFormAtAll(t *testing.T) {
 	r := newRig(t)
-	r.slack.Inject(slacktest.Fault{Method: "chat.postMessage", Times: 2, Answer: slacktest.Refusal("msg_too_long")})
+	r.slack.Inject(slacktest.Fault{Method: "chat.postMessage", Times: 3, Answer: slacktest.Refusal("msg_too_long")})
 	ts := r.mention("alice", "fix acme/web")
 	r.shown(ts, "There is a message for you here, but Slack does not take it")
 }

@@ -1,6 +1,7 @@
 package bot
 
 import (
+	"fmt"
 	"net/http"
 	"strings"
 	"sync/atomic"
@@ -80,19 +81,80 @@ func TestPostInDoubtAfterRestart(t *testing.T) {
 	}
 }
 
+// Slack refuses blocks: people get the same in words, all of them, and the operator what was refused and why.
 func TestFormThatSlackRefuses(t *testing.T) {
+	for _, code := range []string{"invalid_blocks", "invalid_blocks_format", "msg_blocks_too_long"} {
+		t.Run(code, func(t *testing.T) {
+			r := newRig(t)
+			r.slack.SetFaults(slacktest.Faults{Before: func(c slacktest.Call) *slacktest.Response {
+				if strings.HasPrefix(c.Method, "chat.") && len(c.Args["blocks"]) > len("[]") {
+					return slacktest.Refusal(code, "[ERROR] must be less than 3001 characters [json-pointer:/blocks/0/text/text]")
+				}
+				return nil
+			}})
+			long := strings.Repeat("It was a race. ", 500)
+			ts, _ := r.turn("Fixed <!channel>. " + long + "That is all.")
+			r.shown(ts, "Done for alice", "Fixed", "That is all.")
+			for _, m := range r.slack.Thread("general", ts) {
+				if strings.Contains(m.Text, "<!channel>") {
+					t.Errorf("it pings a channel: %.100s", m.Text)
+				}
+			}
+			r.logs("sending less of it", "error="+code, "must be less than 3001 characters", "blocks=markdown")
+		})
+	}
+}
+
+// A long answer takes several messages, in order, none of its code without its fence; its card stands under the last. One that is longer still
+// is a file.
+func TestLongAnswer(t *testing.T) {
+	var long strings.Builder
+	for n := range 150 {
+		fmt.Fprintf(&long, "Step %d is about `x`.\n\n```go\nfunc step%d() { // %s\n}\n```\n\n", n, n, strings.Repeat("really ", 10))
+	}
 	r := newRig(t)
-	r.slack.SetFaults(slacktest.Faults{Before: func(c slacktest.Call) *slacktest.Response {
-		if strings.HasPrefix(c.Method, "chat.") && len(c.Args["blocks"]) > len("[]") {
-			return slacktest.Refusal("invalid_blocks")
+	r.world.OnCollect = changes("a")
+	ts, _ := r.turn(long.String())
+	r.shown(ts, "Step 149", "Changes ready")
+	var answers []slacktest.Message
+	for _, m := range r.slack.Thread("general", ts) {
+		if strings.Contains(fmt.Sprint(m.Blocks), "func step") {
+			answers = append(answers, m)
 		}
-		return nil
-	}})
-	ts := r.mention("alice", "fix acme/web")
+	}
+	if len(answers) != 3 {
+		t.Fatalf("the answer takes %d messages\n%.2000s", len(answers), r.slack.Render("general", ts))
+	}
+	next := 0
+	for n, m := range answers {
+		text, _ := m.Blocks[0]["text"].(string)
+		if strings.Count(text, "```")%2 != 0 {
+			t.Errorf("message %d has an open fence:\n%s", n, text)
+		}
+		for strings.Contains(text, fmt.Sprintf("func step%d()", next)) {
+			next++
+		}
+		if card := strings.Contains(fmt.Sprint(m.Blocks), "Changes ready"); card != (n == 2) {
+			t.Errorf("message %d: a card: %v", n, card)
+		}
+	}
+	if next != 150 {
+		t.Errorf("the steps come in order up to %d", next)
+	}
+
+	second := r.reply("bob", ts, "and again")
+	r.called("prompt " + second)
 	id := r.id(ts)
-	r.ready(id, ts)
-	r.answered(id, ts, "Fixed <!channel>.")
-	r.shown(ts, "Done for alice", "Fixed")
+	r.answered(id, second, strings.Repeat(long.String(), 3))
+	r.shown(ts, "The answer is longer; all of it is in the attached file.")
+	r.until("the file", func(s *slacktest.Snapshot) bool {
+		for _, m := range s.Thread("general", ts) {
+			if len(m.Files) == 1 && strings.HasPrefix(m.Files[0].Name, "answer-") {
+				return string(m.Files[0].Data) == strings.TrimSpace(strings.Repeat(long.String(), 3))
+			}
+		}
+		return false
+	})
 }
 
 func TestTooFastForSlack(t *testing.T) {

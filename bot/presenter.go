@@ -246,7 +246,7 @@ func render(v view, d *digest, e session.Event, said told) []session.Message {
 		if c, ok := d.cards[r.card]; ok {
 			card = &c
 		}
-		return append([]session.Message{v.closed(r), v.still(r.prompt)}, v.result(r, card)...)
+		return append([]session.Message{v.closed(r), v.still(r.prompt)}, v.outcome(r, card)...)
 	case said.card != "":
 		c := d.cards[said.card]
 		if c.Kind == session.CardPullRequest {
@@ -256,7 +256,9 @@ func render(v view, d *digest, e session.Event, said told) []session.Message {
 			return []session.Message{v.pullRequest(&c)}
 		}
 		if r := d.results[c.PromptID]; r != nil && r.card == c.ID {
-			return v.result(r, &c)[:1]
+			if m, ok := v.result(r, &c); ok {
+				return []session.Message{m}
+			}
 		}
 	case said.dropped:
 		return []session.Message{v.notice(e.Seq, "", "<@"+said.author.Slack+"> Your queued message was not run. "+prose(said.reason))}

@@ -17,6 +17,12 @@ func refusalOf(err error) string {
 	return refusal.Err
 }
 
+// problemsOf returns what Slack finds wrong with a call, in its words.
+func problemsOf(err error) []string {
+	refusal, _ := errors.AsType[slack.SlackErrorResponse](err)
+	return refusal.ResponseMetadata.Messages
+}
+
 // passing reports whether a code is about the moment, not about the call.
 func passing(code string) bool {
 	switch code {

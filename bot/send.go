@@ -171,11 +171,11 @@ func (s *sender) call(ctx context.Context, m session.Message) (ts string, err er
 
 // say posts or edits a message, in as much of its form as Slack takes.
 func (s *sender) say(ctx context.Context, channel string, m session.Message) (ts string, err error) {
-	for _, form := range []func(session.Message) []slack.MsgOption{content, bare, stub} {
+	for _, form := range []func(session.Message) []slack.MsgOption{content, wordy, bare, stub} {
 		if ts, err = s.postOrEdit(ctx, channel, m, form(m)); !plainer(err) {
 			return ts, err
 		}
-		s.bot.logger.Warn("slack refuses the form of a message; sending less of it", "key", m.Key, "error", err)
+		s.bot.logger.Warn("slack refuses the form of a message; sending less of it", "key", m.Key, "error", err, "problems", problemsOf(err), "blocks", blockTypes(m))
 	}
 	return ts, err
 }
@@ -219,18 +219,48 @@ func (s *sender) postOrEdit(ctx context.Context, channel string, m session.Messa
 
 // content is a message with its blocks, if it has any.
 func content(m session.Message) []slack.MsgOption {
-	options := []slack.MsgOption{slack.MsgOptionText(m.Text, false), slack.MsgOptionDisableLinkUnfurl(), slack.MsgOptionDisableMediaUnfurl()}
-	var parts slack.Blocks
-	if len(m.Blocks) > 0 && json.Unmarshal(m.Blocks, &parts) == nil && len(parts.BlockSet) > 0 {
-		options = append(options, slack.MsgOptionBlocks(parts.BlockSet...))
+	options := []slack.MsgOption{slack.MsgOptionText(textOf(m), false), slack.MsgOptionDisableLinkUnfurl(), slack.MsgOptionDisableMediaUnfurl()}
+	if parts := blocksOf(m); len(parts) > 0 {
+		options = append(options, slack.MsgOptionBlocks(parts...))
 	}
 	return options
 }
 
-// bare is a message as text alone. An edit takes the blocks away that were there.
-func bare(m session.Message) []slack.MsgOption {
+// textOf is a message's text: Slack takes less of it with an edit.
+func textOf(m session.Message) string {
+	if m.TS == "" {
+		return m.Text
+	}
 	text, _ := cut(m.Text, maxFallback)
-	return []slack.MsgOption{slack.MsgOptionText(text, false), slack.MsgOptionBlocks(), slack.MsgOptionDisableLinkUnfurl(), slack.MsgOptionDisableMediaUnfurl()}
+	return text
+}
+
+func blocksOf(m session.Message) []slack.Block {
+	var parts slack.Blocks
+	if len(m.Blocks) == 0 || json.Unmarshal(m.Blocks, &parts) != nil {
+		return nil
+	}
+	return parts.BlockSet
+}
+
+// blockTypes are the types of a message's blocks, for the operator.
+func blockTypes(m session.Message) string {
+	var all []string
+	for _, b := range blocksOf(m) {
+		all = append(all, string(b.BlockType()))
+	}
+	return strings.Join(all, " ")
+}
+
+// wordy is a message as text alone, all of it. An edit takes the blocks away that were there.
+func wordy(m session.Message) []slack.MsgOption {
+	return []slack.MsgOption{slack.MsgOptionText(textOf(m), false), slack.MsgOptionBlocks(), slack.MsgOptionDisableLinkUnfurl(), slack.MsgOptionDisableMediaUnfurl()}
+}
+
+// bare is a message as a text of which Slack shows everything in one piece.
+func bare(m session.Message) []slack.MsgOption {
+	m.Text, _ = cut(m.Text, maxFallback)
+	return wordy(m)
 }
 
 // stub stands for a message that Slack takes in no form.

@@ -31,9 +31,14 @@ func RateLimited(after time.Duration) *Response {
 	}
 }
 
-// Refusal is an answer that carries one of Slack's error codes.
-func Refusal(code string) *Response {
-	body, _ := json.Marshal(obj{"ok": false, "error": code})
+// Refusal is an answer that carries one of Slack's error codes, and what it
+// explains.
+func Refusal(code string, messages ...string) *Response {
+	answer := obj{"ok": false, "error": code}
+	if len(messages) > 0 {
+		answer["response_metadata"] = obj{"messages": messages}
+	}
+	body, _ := json.Marshal(answer)
 	return &Response{Body: body}
 }
 
