@@ -139,6 +139,12 @@ func (b *Bot) ranAt(ctx context.Context, c conversation, ts string) (prompt stri
 	}
 	id := st.Turn.PromptID
 	shown, err := b.store.Message(ctx, statusKey(c.id, id))
+	if err == nil && shown.TS == "" { // perhaps posted a moment ago
+		settled := b.sender.settle(ctx, shown.Channel)
+		if shown, err = b.store.Message(ctx, statusKey(c.id, id)); shown.TS == "" && !settled {
+			return "", errUnconfirmed
+		}
+	}
 	if err != nil && session.CodeOf(err) != session.NotFound {
 		return "", session.Wrap("bot.ranAt", err)
 	}

@@ -34,6 +34,8 @@ func emojiName(s string) string {
 	return name
 }
 
+var errUnconfirmed = session.Errorf(session.Unavailable, "Slack has not confirmed that message yet. Please try again in a minute.")
+
 // ours returns our message at a place; NotFound if it is not one of ours. It may have been posted a moment ago.
 func (b *Bot) ours(ctx context.Context, channel, ts string) (session.Message, error) {
 	m, err := b.store.MessageAt(ctx, channel, ts)
@@ -41,7 +43,7 @@ func (b *Bot) ours(ctx context.Context, channel, ts string) (session.Message, er
 		settled := b.sender.settle(ctx, channel)
 		m, err = b.store.MessageAt(ctx, channel, ts)
 		if session.CodeOf(err) == session.NotFound && !settled {
-			return m, session.Errorf(session.Unavailable, "Slack has not confirmed that message yet. Please try again in a minute.")
+			return m, errUnconfirmed
 		}
 	}
 	return m, err

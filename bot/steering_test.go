@@ -1,8 +1,11 @@
 package bot
 
 import (
+	"context"
 	"regexp"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 
 	"openinspect/bot/slacktest"
@@ -334,6 +337,55 @@ func TestDeletedBeforeItCame(t *testing.T) {
 	if p := r.load(id).Prompts; len(p) != 1 {
 		t.Errorf("a deleted message was taken: %+v", p)
 	}
+}
+
+// reads is a store that tells when a message is read.
+type reads struct {
+	Store
+	key  func() string
+	once sync.Once
+	read chan struct{}
+}
+
+func (s *reads) Message(ctx context.Context, key string) (session.Message, error) {
+	m, err := s.Store.Message(ctx, key)
+	if key == s.key() {
+		s.once.Do(func() { close(s.read) })
+	}
+	return m, err
+}
+
+// Somebody stops a turn as soon as they see it (regression): Slack has its status message, and we do not know that yet.
+func TestStopOfWhatWasJustShown(t *testing.T) {
+	var key atomic.Value // of the second turn's status message
+	key.Store("")
+	store := &reads{key: func() string { return key.Load().(string) }, read: make(chan struct{})}
+	r := newRig(t, func(r *rig) {
+		r.tune = func(b *Bot) {
+			store.Store = b.store
+			b.store = store
+		}
+	})
+	ts := r.mention("alice", "look at acme/web")
+	id := r.id(ts)
+	r.ready(id, ts)
+	second := r.reply("bob", ts, "and the docs")
+	r.shown(ts, "1 queued (bob)")
+	key.Store(statusKey(id, second))
+	r.slack.SetFaults(slacktest.Faults{After: func(c slacktest.Call, _ slacktest.Response) *slacktest.Response {
+		if c.Method == "chat.postMessage" && strings.Contains(c.Args["metadata"], key.Load().(string)) {
+			r.reply("alice", ts, "stop")
+			select {
+			case <-store.read:
+			case <-r.ctx.Done():
+			}
+		}
+		return nil
+	}})
+	r.answered(id, ts, "Looked.")
+	r.called("prompt " + second)
+	r.stopped(id, second)
+	r.shown(ts, "Stopped by alice")
 }
 
 // The button, Slack's own stop and the word each stop the turn that they were meant for, and never a later one.
