@@ -48,7 +48,6 @@ func (runnerRun) Run(ctx context.Context) error {
 			}
 			return 0
 		},
-		// Under bubblewrap this process is alone in its pid namespace and everything ends with it; without, it ends what it started.
 		Reap: true,
 	})
 }

@@ -39,7 +39,10 @@ type Boot struct {
 	Providers    []string         `json:"providers"`           // model providers that the gateway serves
 	SetupTimeout time.Duration    `json:"setup_timeout"`
 	StartTimeout time.Duration    `json:"start_timeout"`
-	LogURL       string           `json:"log_url,omitempty"` // unsigned, for the Inspect-Session trailer; empty: the id alone
+	Alone        bool             `json:"alone,omitempty"`     // the pid namespace is the sandbox's: whatever runs there is its own, and process 1 collects orphans
+	Processes    int              `json:"processes,omitempty"` // how many programs may have at once in a namespace of their own; 0: any number
+	Bounded      bool             `json:"bounded,omitempty"`   // the kernel holds this sandbox's own to that, if it is told; else the runner looks
+	LogURL       string           `json:"log_url,omitempty"`   // unsigned, for the Inspect-Session trailer; empty: the id alone
 }
 
 // Line is one line of GET /events. A numbered line has an Event; a line with Delta has no number and is not in the journal; one with nothing is a

@@ -1,6 +1,7 @@
 package local
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -35,6 +36,7 @@ type Config struct {
 	Runner    string    // path of our own executable; default: the running one
 	Agent     string    // path of the agent's executable, or ScriptAgent
 	CacheDir  string    // where executables are kept by hash; default: openinspect in the user's cache directory
+	Processes int       // that programs of an isolated sandbox may have at once; default 2048
 	Network   Network   // the way out of isolated sandboxes; nil: there is none
 
 	Report func(sandbox string, err error) // takes why a way out ended, or a log is not bounded; nil: nobody
@@ -49,6 +51,7 @@ type Provider struct {
 	cache     string
 	busy      chan struct{} // held by whoever changes records or processes
 	kept      string        // the runner's copy in the cache, once made
+	processes int
 	network   Network
 	report    func(string, error)
 	logs      logs
@@ -65,7 +68,7 @@ var (
 // New makes a provider. It does no I/O but looking up paths.
 func New(c Config) (*Provider, error) {
 	p := &Provider{isolation: c.Isolation, runner: c.Runner, agent: c.Agent, cache: c.CacheDir, busy: make(chan struct{}, 1),
-		network: c.Network, report: c.Report, doors: map[string]*door{}}
+		processes: cmp.Or(c.Processes, 2048), network: c.Network, report: c.Report, doors: map[string]*door{}}
 	if p.report == nil {
 		p.report = func(string, error) {}
 	}

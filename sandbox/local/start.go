@@ -92,6 +92,7 @@ func (p *Provider) start(ctx context.Context, r *record, boot link.Boot) (err er
 			return err
 		}
 		defer done()
+		boot.Alone, boot.Processes, boot.Bounded = true, p.processes, counted()
 		boot.Dir, boot.Socket, boot.Agent = insideDir, insideDir+"/"+socketFile, insideAgent(agent)
 	} else {
 		cmd = plain(dir, runner)
@@ -116,6 +117,9 @@ func (p *Provider) start(ctx context.Context, r *record, boot link.Boot) (err er
 	}
 	if r.process = identify(pid); r.Began == "" {
 		return failed(p.notStarted(r.Dir, errors.New("the process ended at once")))
+	}
+	if err := giveWay(pid); err != nil {
+		p.report(r.Name, fmt.Errorf("the sandbox does not give way when memory is short: %w", err))
 	}
 	if err := p.write(r); err != nil {
 		return failed(err)

@@ -39,5 +39,6 @@ type AgentConfig struct {
 	Gateway   string   // base URL of the model port on loopback; provider P is at Gateway/P (without /v1)
 	Token     string   // what the model port takes as API key
 	Catalogue string   // path of the model catalogue in models.dev form; empty: the agent's own
+	Processes int      // how many it and its programs may have; 0: any number
 	Tools     []string // command line of the MCP server with our tools
 }

@@ -128,7 +128,7 @@ func (r *runner) bootAgent(ctx context.Context) step {
 		return notInThisMode
 	}
 	c := AgentConfig{
-		Session: boot.Session, Start: boot.Start, Dir: r.paths.checkout, Home: r.paths.home, Env: r.env, Providers: boot.Providers,
+		Session: boot.Session, Start: boot.Start, Dir: r.paths.checkout, Home: r.paths.home, Env: r.env, Providers: boot.Providers, Processes: r.bound(),
 		Tools: []string{r.cfg.Program, "runner", "mcp", "--socket", r.paths.inside},
 	}
 	failed := func(err error) step {

@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"openinspect/sandbox/link"
@@ -35,7 +36,7 @@ type Config struct {
 	Program string
 
 	// Reap makes this process the parent of every orphan below it and ends all of them before Run returns. It is for a process that is the
-	// runner's own; without a pid namespace of its own nothing else would end them.
+	// runner's own; without a pid namespace of its own nothing else would end them. With one (Boot.Alone) nobody else need.
 	Reap bool
 
 	Clock session.Clock // nil: the computer's
@@ -113,6 +114,8 @@ type runner struct {
 	accepted map[string]bool // ids of prompts
 	current  *link.Link
 	turns    sync.WaitGroup
+
+	dispersed atomic.Int32 // how often all processes were ended, because there were too many
 }
 
 // Times that an orderly end may take.
@@ -130,7 +133,7 @@ func Run(ctx context.Context, cfg Config) error {
 	if err := cfg.check(); err != nil {
 		return err
 	}
-	if cfg.Reap {
+	if cfg.Reap && !cfg.Boot.Alone {
 		if err := becomeReaper(); err != nil {
 			return session.Wrap(op, err)
 		}
@@ -207,6 +210,7 @@ func (r *runner) run(ctx context.Context, ln, inside net.Listener) error {
 			}
 		}()
 	}
+	r.guard(life)
 	booted := make(chan struct{})
 	go func() { defer close(booted); r.boot(life) }()
 	select {

@@ -8,12 +8,14 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
 
+	"openinspect/sandbox/runner/bound"
 	"openinspect/session"
 )
 
@@ -57,6 +59,8 @@ func (r *runner) runScript(ctx context.Context, name string, timeout time.Durati
 	cmd.Dir, cmd.Env = r.paths.checkout, r.env
 	cmd.Stdout, cmd.Stderr = out, out
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+	bound.Command(cmd, r.bound())
+	dispersed := r.dispersed.Load()
 	if err := cmd.Start(); err != nil {
 		return scriptResult{state: session.StepFailed, detail: fmt.Sprintf("%s could not be run: %v", path, err)}
 	}
@@ -80,6 +84,12 @@ func (r *runner) runScript(ctx context.Context, name string, timeout time.Durati
 		<-ended
 		return failed(path + " was interrupted")
 	}
+	if err != nil && r.crowded() {
+		r.disperse() // what it left would keep the agent from starting
+	}
+	if err != nil && (r.dispersed.Load() != dispersed || r.bound() > 0 && noFork.MatchString(fileTail(log))) {
+		return failed(fmt.Sprintf("%s wanted more than the %d processes that a sandbox may have at once", path, r.cfg.Boot.Processes))
+	}
 	if exit, ok := errors.AsType[*exec.ExitError](err); ok {
 		if status, ok := exit.Sys().(syscall.WaitStatus); ok && status.Signaled() {
 			return failed(fmt.Sprintf("%s was ended by signal %s", path, unix.SignalName(status.Signal())))
@@ -90,6 +100,17 @@ func (r *runner) runScript(ctx context.Context, name string, timeout time.Durati
 		return failed(fmt.Sprintf("%s could not be run: %v", path, err))
 	}
 	return scriptResult{state: session.StepDone, detail: "exit code 0"}
+}
+
+// noFork is what shells, and programs in the kernel's words, say when they can have no more processes.
+var noFork = regexp.MustCompile(`(?i)cannot fork|fork: .*resource temporarily unavailable|\bEAGAIN\b`)
+
+// bound is the limit of processes that the kernel is to be told; 0: none.
+func (r *runner) bound() int {
+	if r.cfg.Boot.Bounded {
+		return r.cfg.Boot.Processes
+	}
+	return 0
 }
 
 // killTree kills a process that leads a group, its group, and those of its descendants that left the group.

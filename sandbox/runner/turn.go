@@ -90,8 +90,13 @@ func (r *runner) turn(ctx context.Context, t *turn) {
 	if r.life.Err() != nil {
 		return
 	}
+	if r.crowded() { // nothing could be begun in the next turn
+		r.disperse()
+	}
 	answer := &session.TurnChange{State: session.TurnAnswered, Outcome: session.PromptDone}
 	switch {
+	case errors.Is(context.Cause(ctx), errCrowded):
+		answer.Outcome, answer.Reason = session.PromptFailed, r.crowdWords()+" Ask the agent to run fewer."
 	case err == nil:
 	case errors.Is(context.Cause(ctx), errStopped):
 		answer.Outcome, answer.Reason = session.PromptStopped, "It was stopped."

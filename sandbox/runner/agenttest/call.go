@@ -11,6 +11,7 @@ import (
 
 	"github.com/modelcontextprotocol/go-sdk/mcp"
 
+	"openinspect/sandbox/runner/bound"
 	"openinspect/session"
 )
 
@@ -19,6 +20,7 @@ func (t *turn) bash(ctx context.Context, command string) {
 	t.call("bash", command, map[string]string{"command": command}, func(tool *session.Tool) error {
 		cmd := exec.CommandContext(ctx, "bash", "-c", command)
 		cmd.Dir, cmd.Env = t.config.Dir, t.config.Env
+		bound.Command(cmd, t.config.Processes)
 		cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 		cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
 		cmd.WaitDelay = time.Second

@@ -59,7 +59,7 @@ func (a *Agent) launch(ctx context.Context, c runner.AgentConfig) (*server, erro
 		return nil, err
 	}
 	password := session.OwnToken + rand.Text()
-	s, err := start(ctx, a.c.Binary, serverDir(c), c.Dir, password, environ(c, config, password))
+	s, err := start(ctx, a.c.Binary, serverDir(c), c.Dir, password, environ(c, config, password), c.Processes)
 	if err != nil {
 		return nil, err
 	}

@@ -17,6 +17,7 @@ import (
 	"syscall"
 	"time"
 
+	"openinspect/sandbox/runner/bound"
 	"openinspect/session"
 )
 
@@ -40,10 +41,11 @@ type server struct {
 }
 
 // start runs the server and returns when it is healthy.
-func start(ctx context.Context, binary, workdir, checkout, password string, env []string) (*server, error) {
+func start(ctx context.Context, binary, workdir, checkout, password string, env []string, processes int) (*server, error) {
 	s := &server{password: password, dir: checkout, client: &http.Client{Transport: &http.Transport{Proxy: nil}}, exited: make(chan struct{})}
 	s.cmd = exec.Command(binary, "serve", "--port", "0", "--hostname", "127.0.0.1", "--print-logs", "--log-level", "WARN")
 	s.cmd.Dir, s.cmd.Env = workdir, env
+	bound.Command(s.cmd, processes)
 	s.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 	s.cmd.Stderr = &s.log
 	out, err := s.cmd.StdoutPipe()
