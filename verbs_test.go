@@ -33,10 +33,13 @@ func text(s string) string {
 // slack mention|lobby|post PERSON TEXT (lobby is a mention in the channel where the guest is), slack reply PERSON TEXT, slack recall PERSON TEXT (a reply that
 // mentions the bot), slack dm PERSON TEXT, slack react|unreact PERSON EMOJI PATTERN,
 // slack attach PERSON TEXT FILE … (a mention with files),
-// slack press PERSON BUTTON PATTERN, slack command PERSON TEXT, and the troubles. What is written begins or goes on with the newest conversation.
+// slack press PERSON BUTTON PATTERN, slack command PERSON TEXT, and the troubles and steers. What is written begins or goes on with the newest conversation.
 func (p *play) cmdSlack(ctx context.Context, _ *testscript.TestScript, args []string) error {
 	if len(args) > 0 && troubles[args[0]] != nil {
 		return troubles[args[0]](p, p.stage.slack, args[1:])
+	}
+	if len(args) > 1 && steers[args[0]] != nil {
+		return steers[args[0]](p, ctx, args[1:])
 	}
 	if len(args) < 3 {
 		return usage("slack mention|post|reply|dm|react|command PERSON …")
