@@ -62,10 +62,10 @@ func (r *result) pieces(card bool) (pieces []string, whole bool) {
 	return pieces, true
 }
 
-// result is the message of a turn that is over: the answer, or the end of it, and under it the card. There is none for a turn that was stopped and
-// left nothing.
+// result is the message of a turn that is over: the answer, or the end of it, and under it the card. There is none for a turn that left nothing
+// and was stopped, or asked something.
 func (v view) result(r *result, card *session.Card) (m session.Message, ok bool) {
-	if r.outcome == session.PromptStopped && card == nil {
+	if card == nil && (r.outcome == session.PromptStopped || r.outcome == session.PromptDone && r.answer == "" && r.asks) {
 		return m, false
 	}
 	m = v.message("result/"+r.prompt, session.MessagePost, "result", r.prompt)

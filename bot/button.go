@@ -81,6 +81,11 @@ var buttons = map[string]func(key string, by session.Person, on session.Message)
 		}
 		return session.StopAsked{ID: key, By: by, PromptID: on.Subject.PromptID, Pause: on.Subject.Question}
 	},
+	pressAnswer + "0": answer(0),
+	pressAnswer + "1": answer(1),
+	pressAnswer + "2": answer(2),
+	pressAnswer + "3": answer(3),
+	pressAnswer + "4": answer(4),
 }
 
 // buttonValue binds a button to its message: what comes back with a press has to be it.
@@ -90,7 +95,7 @@ func buttonValue(m session.Message) string {
 
 // button makes a button of a message whose subject is set. The style is primary, danger or none.
 func button(m session.Message, id, label string, style slack.Style) slack.BlockElement {
-	label, _ = cut(label, 75)
+	label = short(label, maxLabel)
 	b := slack.NewButtonBlockElement(id, buttonValue(m), slack.NewTextBlockObject(slack.PlainTextType, label, false, false))
 	b.Style = style
 	return b

@@ -184,20 +184,6 @@ func (v view) pullRequest(c *session.Card) session.Message {
 	return m
 }
 
-// question is a question of the agent's.
-func (v view) question(seq int64, promptID string, n *session.Note) session.Message {
-	m := v.message(fmt.Sprintf("note/%d", seq), session.MessagePost, "notice", promptID)
-	text, _ := cut(n.Text, maxAnswer)
-	for _, o := range n.Options {
-		text += "\n- " + short(o, 200)
-	}
-	text = neutral(text)
-	m.Urgent = true
-	m.Text, _ = cut("The agent asks: "+escape(text), maxFallback)
-	m.Blocks = blocks(slack.NewMarkdownBlock("", text), note("The agent asks. Reply in this thread to answer."))
-	return m
-}
-
 // notice is a message of ours in the thread; text is Slack's markup.
 func (v view) notice(seq int64, promptID, text string) session.Message {
 	m := v.message(fmt.Sprintf("note/%d", seq), session.MessagePost, "notice", promptID)

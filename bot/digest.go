@@ -25,6 +25,7 @@ type digest struct {
 	abouts  map[string]string         // what else is to be said of them
 	muted   bool                      // replies need a mention
 	now     time.Time                 // of the newest event, or when it was looked at since
+	asked   *question                 // the agent's newest that nobody has answered
 	spoke   int64                     // number of the event that last became a message of its own
 }
 
@@ -55,6 +56,7 @@ type turnDigest struct {
 	model       string
 	said        string // the agent's newest words, until a tool follows
 	before      string // and those before the last tool
+	asks        bool   // something
 	commits     *session.Commits
 	failure     string
 	output      string           // the last lines of a boot phase that failed
@@ -68,6 +70,7 @@ type result struct {
 	outcome session.PromptState
 	reason  string
 	answer  string
+	asks    bool // something, which is its outcome if there is no other
 	card    string
 	patch   string
 	output  string
@@ -87,6 +90,7 @@ type told struct {
 	reason   string  // why
 	author   session.Person
 	note     *session.Note
+	settled  *question // does not wait any more
 	approval *session.Approval
 	failure  string // outside of a turn
 	budget   *session.BudgetChange
@@ -155,7 +159,19 @@ func (d *digest) apply(e session.Event) told {
 			return told{}
 		}
 		d.muted = e.Note.Kind == session.NoteMuted || d.muted && e.Note.Kind != session.NoteUnmuted
-		return told{note: e.Note}
+		said := told{note: e.Note}
+		switch e.Note.Kind {
+		case session.NoteQuestion:
+			said.settled = d.settle("Nobody answered; the agent asks something else now.")
+			if t != nil {
+				t.asks = true
+			}
+			d.asked = &question{seq: e.Seq, prompt: e.PromptID, note: e.Note}
+		case session.NoteClosed:
+			said.settled = d.settle("Nobody answered before the session was closed.")
+		case session.NoteUpdate, session.NoteNotice, session.NoteMuted, session.NoteUnmuted:
+		}
+		return said
 	case session.KindBudget:
 		if t != nil && e.Budget.State != session.BudgetWarned {
 			t.paused = e.Budget.State == session.BudgetAsked
@@ -197,6 +213,13 @@ func (d *digest) prompt(e session.Event) told {
 		if i < 0 && (d.turn == nil || d.turn.prompt != id) {
 			d.queue = append(d.queue, queued{id, p.Author})
 		}
+		if d.asked != nil && p.Answers != "" && p.Answers == d.asked.note.ID {
+			how := escape(p.Author.Name) + " answered in a message."
+			if slices.Contains(d.asked.note.Options, p.Text) {
+				how = escape(p.Author.Name) + " chose: " + escape(p.Text)
+			}
+			return told{settled: d.settle(how)}
+		}
 		return told{}
 	}
 	delete(d.names, id)
@@ -215,6 +238,25 @@ func (d *digest) prompt(e session.Event) told {
 		return told{} // the end of the turn tells it
 	}
 	return told{dropped: true, reason: p.Reason, author: p.Author}
+}
+
+// question is a question of the agent's, as its message shows it.
+type question struct {
+	seq    int64
+	prompt string
+	note   *session.Note
+	how    string // it was settled, in Slack's markup; empty: it waits
+}
+
+// settle returns the question that waits, settled; nil if none does.
+func (d *digest) settle(how string) *question {
+	q := d.asked
+	if q == nil {
+		return nil
+	}
+	d.asked = nil
+	q.how = how
+	return q
 }
 
 // joined adds a participant.
@@ -277,7 +319,7 @@ func (t *turnDigest) stoppable() bool { return !t.stopping && t.state != session
 
 // result closes a turn.
 func (t *turnDigest) result(c *session.TurnChange) *result {
-	r := &result{prompt: t.prompt, author: t.author, outcome: c.Outcome, reason: c.Reason, answer: t.said, card: c.Card, output: t.output, others: t.others, closing: t.closing(c)}
+	r := &result{prompt: t.prompt, author: t.author, outcome: c.Outcome, reason: c.Reason, answer: t.said, asks: t.asks, card: c.Card, output: t.output, others: t.others, closing: t.closing(c)}
 	if r.answer == "" {
 		r.answer = t.before
 	}

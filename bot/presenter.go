@@ -237,6 +237,10 @@ func (p *presenter) view(ctx context.Context, s session.Session) view {
 
 // render makes messages of what an event has to say.
 func render(v view, d *digest, e session.Event, said told) []session.Message {
+	var settled []session.Message
+	if said.settled != nil {
+		settled = append(settled, v.ask(said.settled))
+	}
 	switch {
 	case e.Turn != nil && e.Turn.State == session.TurnStarted && d.turn != nil:
 		return []session.Message{v.status(d)} // now, because its place is above what the turn says, however late all of it is told
@@ -274,9 +278,9 @@ func render(v view, d *digest, e session.Event, said told) []session.Message {
 		case n.To != "":
 			return []session.Message{v.private(e.Seq, n.To, prose(n.Text))}
 		case n.Kind == session.NoteQuestion:
-			return []session.Message{v.question(e.Seq, e.PromptID, n)}
+			return append(settled, v.ask(d.asked))
 		case n.Kind == session.NoteClosed:
-			return v.shut(e.Seq, e.PromptID, n)
+			return append(settled, v.shut(e.Seq, e.PromptID, n)...)
 		case n.Kind == session.NoteNotice, n.Kind == session.NoteMuted, n.Kind == session.NoteUnmuted:
 			return []session.Message{v.notice(e.Seq, e.PromptID, prose(n.Text))}
 		}
@@ -285,7 +289,7 @@ func render(v view, d *digest, e session.Event, said told) []session.Message {
 	case said.failure != "":
 		return []session.Message{v.notice(e.Seq, "", prose(said.failure))}
 	}
-	return nil
+	return settled
 }
 
 // batch collects messages: of each key the newest, at the place where it first came.

@@ -64,6 +64,7 @@ type PromptChange struct {
 	State    PromptState `json:"state"`
 	Reason   string      `json:"reason,omitempty"`
 	Position int         `json:"position,omitempty"` // in the queue, 1 is next; 0 when it starts at once
+	Answers  string      `json:"answers,omitempty"`  // id of the agent's question that it answers
 	Corrects string      `json:"corrects,omitempty"` // the prompt that it corrects
 	Edited   bool        `json:"edited,omitempty"`   // it came before, with another text
 	AskedBy  string      `json:"asked_by,omitempty"` // the name of who had it run again
@@ -219,6 +220,7 @@ const (
 // Note is a sentence for the thread. With To set it is for that Slack user alone.
 type Note struct {
 	Kind    NoteKind `json:"kind"`
+	ID      string   `json:"id,omitempty"` // of a question
 	Text    string   `json:"text"`
 	Options []string `json:"options,omitempty"` // of a question
 	To      string   `json:"to,omitempty"`

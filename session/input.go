@@ -171,6 +171,15 @@ type (
 		Options  []string
 	}
 
+	// Answered is one of the answers that the agent offered to its question, pressed by somebody: a prompt of theirs. Option counts from 0. Refused
+	// with Conflict if somebody has answered, or the agent does not wait for it any more. ID is the prompt's; one that was taken is not taken again.
+	Answered struct {
+		ID       string
+		By       Person
+		Question string
+		Option   int
+	}
+
 	// Collected confirms a collect effect. Changes is nil when there was nothing new.
 	Collected struct {
 		Effect  string
@@ -268,6 +277,7 @@ func (Restarted) input()         {}
 func (Proposed) input()          {}
 func (Updated) input()           {}
 func (Asked) input()             {}
+func (Answered) input()          {}
 func (Collected) input()         {}
 func (CollectFailed) input()     {}
 func (CollectDelayed) input()    {}

@@ -1,6 +1,7 @@
 package session
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 )
@@ -10,6 +11,7 @@ const (
 	maxQuestions = 3
 	maxUpdates   = 200
 	maxProposals = 50
+	maxOption    = 75 // characters of an answer that is offered: a Slack button's
 )
 
 // seenCalls is how many calls of tools are remembered by name: more than an agent has under way at once.
@@ -86,7 +88,35 @@ func (m *Machine) asked(in Asked) error {
 		return err
 	}
 	m.taken(in.Call)
-	m.s.Question = in.Question
-	m.tell(Event{Kind: KindNote, Note: &Note{Kind: NoteQuestion, Text: in.Question, Options: in.Options}})
+	options := offered(in.Options)
+	m.s.Question, m.s.Choice = in.Question, Choice{ID: fmt.Sprintf("q%d", m.s.Seq+1), Options: options}
+	m.tell(Event{Kind: KindNote, Note: &Note{Kind: NoteQuestion, ID: m.s.Choice.ID, Text: in.Question, Options: options}})
 	return nil
+}
+
+// offered are the answers that can be told apart, each on one line.
+func offered(options []string) []string {
+	var all []string
+	for _, o := range options {
+		if o = OneLine(o, maxOption); o != "" && !slices.Contains(all, o) && len(all) < MaxOptions {
+			all = append(all, o)
+		}
+	}
+	return all
+}
+
+// chosen takes an answer that was offered as a prompt of who chose it.
+func (m *Machine) chosen(in Answered) error {
+	c := m.s.Choice
+	switch {
+	case m.heard(in.ID):
+		return nil
+	case c.ID == in.Question && m.s.Question == "" && c.By.Slack != "":
+		return Errorf(Conflict, "%s has answered that already.", c.By.Name)
+	case c.ID != in.Question || m.s.Question == "":
+		return Errorf(Conflict, "The agent does not wait for an answer to that any more.")
+	case in.Option < 0 || in.Option >= len(c.Options):
+		return Errorf(Invalid, "That is none of the answers that the agent offered.")
+	}
+	return m.prompted(Prompt{ID: in.ID, Author: in.By, Text: c.Options[in.Option]})
 }

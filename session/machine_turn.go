@@ -41,6 +41,10 @@ func (m *Machine) prompted(p Prompt) error {
 	if p.Corrects == "" && p.Retries == "" {
 		p.Answers, m.s.Question = m.s.Question, ""
 	}
+	answers := ""
+	if p.Answers != "" {
+		answers, m.s.Choice.By = m.s.Choice.ID, p.Author
+	}
 	if m.s.Seq == 0 && m.s.Await == AwaitRepository {
 		m.s.ChooseBy = m.at.Add(ChooseWithin)
 	}
@@ -57,7 +61,7 @@ func (m *Machine) prompted(p Prompt) error {
 		position++
 	}
 	m.tell(Event{Kind: KindPrompt, PromptID: p.ID, Prompt: &PromptChange{Author: p.Author, Text: p.Text, State: PromptQueued, Position: position,
-		Corrects: p.Corrects, AskedBy: p.AskedBy.Name}})
+		Answers: answers, Corrects: p.Corrects, AskedBy: p.AskedBy.Name}})
 	m.tellRedacted(&p)
 	m.advance()
 	return nil

@@ -170,6 +170,16 @@ type Ended struct {
 	Again    bool        `json:"again,omitempty"` // it was asked to run again
 }
 
+// Choice is a question of the agent's to which it offered answers.
+type Choice struct {
+	ID      string   `json:"id"` // "q" and the number of the event that asked
+	Options []string `json:"options,omitempty"`
+	By      Person   `json:"by,omitzero"` // who answered
+}
+
+// MaxOptions is how many answers a question offers.
+const MaxOptions = 5
+
 // Proposal is the agent's wish for a pull request: words for the card, not facts.
 type Proposal struct {
 	Title string `json:"title"`
@@ -217,6 +227,7 @@ type Session struct {
 	Ended        Ended        `json:"ended,omitzero"`
 	ToolCalls    []string     `json:"tool_calls,omitempty"` // the newest by name, so that none is taken twice
 	Question     string       `json:"question,omitempty"`   // the agent asked; the next reply answers
+	Choice       Choice       `json:"choice,omitzero"`      // the newest question, as its buttons need it
 	Sandbox      Sandbox      `json:"sandbox"`
 	Cursor       Cursor       `json:"cursor,omitzero"`
 	Branch       string       `json:"branch,omitempty"`    // inspect/<session>-<slug>

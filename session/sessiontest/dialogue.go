@@ -323,7 +323,11 @@ func (d *speaker) input(w []string, line string) (session.Input, error) {
 	case "update":
 		return session.Updated{Text: rest(line, 1)}, nil
 	case "ask":
-		return session.Asked{Question: rest(line, 1)}, nil
+		question, options, _ := strings.Cut(rest(line, 1), " | ")
+		return session.Asked{Question: question, Options: strings.Split(options, ", ")}, nil
+	case "press": // ada 9.1 q7 0
+		option, err := strconv.Atoi(w[4])
+		return session.Answered{By: person(w[1]), ID: w[2], Question: w[3], Option: option}, err
 	case "collected":
 		in := session.Collected{Effect: effect(session.EffectCollect)}
 		if w[1] != "nothing" {
