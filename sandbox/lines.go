@@ -27,39 +27,54 @@ type lines struct {
 // next returns the next line with its end; a strike when it is too long. A last line that was not ended is none. The line is good until
 // the call after.
 func (l *lines) next() ([]byte, error) {
-	var long []byte
-	for {
-		if l.at == l.to {
-			if err := l.fill(long == nil); err != nil {
-				return nil, err
+	var long []byte // the beginning of a line that is longer than the buffer
+	for looked := 0; ; {
+		rest := l.rest()
+		if n := bytes.IndexByte(rest[looked:], '\n') + 1; n > 0 {
+			n += looked
+			if len(long)+n > link.MaxLine {
+				return nil, errLong
 			}
+			l.at += n
+			if long == nil {
+				return rest[:n], nil
+			}
+			return append(long, rest[:n]...), nil
 		}
-		rest := l.buffer[l.at:l.to]
-		n := bytes.IndexByte(rest, '\n') + 1
-		ended := n > 0
-		if !ended {
-			n = len(rest)
+		switch {
+		case len(long)+len(rest) > link.MaxLine:
+			return nil, errLong
+		case len(rest) == readBuffer:
+			long = append(long, rest...)
+			l.at, l.to = 0, 0
 		}
-		if len(long)+n > link.MaxLine {
-			return nil, &strike{fmt.Sprintf("The sandbox sent a line of more than %d bytes.", link.MaxLine)}
-		}
-		l.at += n
-		if ended && long == nil {
-			return rest[:n], nil
-		}
-		if long = append(long, rest[:n]...); ended {
-			return long, nil
+		looked = l.to - l.at
+		if err := l.fill(long == nil); err != nil {
+			return nil, err
 		}
 	}
 }
 
-// fill reads what is there, at least one byte. idle tells that no line has begun.
+var errLong = &strike{fmt.Sprintf("The sandbox sent a line of more than %d bytes.", link.MaxLine)}
+
+// rest is what was read and not handed out.
+func (l *lines) rest() []byte {
+	if l.buffer == nil {
+		return nil
+	}
+	return l.buffer[l.at:l.to]
+}
+
+// fill reads what is there behind the rest, at least one byte. idle tells that no line has begun if there is no rest.
 func (l *lines) fill(idle bool) error {
-	l.at, l.to = 0, 0
+	if l.at > 0 {
+		l.to = copy(l.buffer[:], l.buffer[l.at:l.to])
+		l.at = 0
+	}
 	var first [1]byte
 	n := 0
 	var err error
-	if idle {
+	if idle && l.to == 0 {
 		l.release()
 		for n == 0 && err == nil {
 			n, err = l.r.Read(first[:])
@@ -68,12 +83,14 @@ func (l *lines) fill(idle bool) error {
 	if l.buffer == nil {
 		l.buffer = buffers.Get().(*[readBuffer]byte)
 	}
-	l.to = copy(l.buffer[:], first[:n])
-	for l.to == 0 && err == nil {
-		l.to, err = l.r.Read(l.buffer[:])
+	before := l.to
+	l.to += copy(l.buffer[l.to:], first[:n])
+	for l.to == before && err == nil {
+		n, err = l.r.Read(l.buffer[l.to:])
+		l.to += n
 	}
 	switch {
-	case l.to > 0: // an error comes again
+	case l.to > before: // an error comes again
 		return nil
 	case errors.Is(err, io.EOF):
 		err = io.ErrUnexpectedEOF

@@ -36,7 +36,7 @@ var escaped = func() (t [256]uint8) {
 }()
 
 // stored returns how many bytes s takes in the store: a kilobyte of angle brackets is six there.
-func stored(s string) int {
+func stored[S string | json.RawMessage](s S) int {
 	n := len(s)
 	for i := asIs(s, 0); i < len(s); i = asIs(s, i+1) {
 		n += int(escaped[s[i]])
@@ -63,17 +63,23 @@ func (e *Event) bound() int64 {
 	}
 	line := func(s string) string { return cut(printable(s), maxWords) }
 	if t := e.Text; t != nil {
-		e.Text = &Text{Part: cut(t.Part, maxWords), Text: cut(t.Text, maxSpeech)}
+		if c := (Text{Part: cut(t.Part, maxWords), Text: cut(t.Text, maxSpeech)}); c != *t {
+			e.Text = &c
+		}
 	}
 	if e.Tool != nil {
-		t := *e.Tool
+		was, t := e.Tool, *e.Tool
 		t.Call, t.Name, t.State, t.Title = line(t.Call), line(t.Name), stepState(t.State), line(t.Title)
 		t.Output, t.Error, t.Diff = cut(t.Output, maxOutput), cut(t.Error, maxOutput), cut(t.Diff, maxSpeech)
 		if len(t.Input) > maxArgs || deep(t.Input) {
-			t.Input = json.RawMessage(fmt.Sprintf(`{"omitted_bytes":%d}`, len(t.Input)))
+			was, t.Input = nil, json.RawMessage(fmt.Sprintf(`{"omitted_bytes":%d}`, len(t.Input)))
 		}
-		size += stored(string(t.Input))
-		e.Tool = &t
+		size += stored(t.Input)
+		if was == nil || t.Call != was.Call || t.Name != was.Name || t.State != was.State || t.Title != was.Title ||
+			t.Output != was.Output || t.Error != was.Error || t.Diff != was.Diff {
+			changed := t // as a rule nothing has
+			e.Tool = &changed
+		}
 	}
 	if e.Todo != nil {
 		todo := make([]TodoItem, min(len(e.Todo), maxTodos))
@@ -104,7 +110,7 @@ func (e *Event) bound() int64 {
 
 // printable returns s on one line, without control characters.
 func printable(s string) string {
-	if strings.IndexFunc(s, unicode.IsControl) < 0 {
+	if asIs(s, 0) == len(s) && strings.IndexByte(s, 0x7f) < 0 || strings.IndexFunc(s, unicode.IsControl) < 0 {
 		return s
 	}
 	return strings.Map(func(c rune) rune {
@@ -163,11 +169,18 @@ func (e *Event) sane(from, now time.Time) {
 		b.Millis = min(max(b.Millis, 0), maxMillis)
 		e.Boot = &b
 	}
-	if e.Tool != nil {
+	if ms := min(max(e.toolMillis(), 0), maxMillis); ms != e.toolMillis() {
 		t := *e.Tool
-		t.Millis = min(max(t.Millis, 0), maxMillis)
+		t.Millis = ms
 		e.Tool = &t
 	}
+}
+
+func (e *Event) toolMillis() int64 {
+	if e.Tool == nil {
+		return 0
+	}
+	return e.Tool.Millis
 }
 
 func within(t, from, to time.Time) time.Time {

@@ -81,7 +81,7 @@ func appendFilled(b []byte, name, s string) []byte {
 
 // asIs returns the end of the bytes from i on that encoding/json writes as they are: ASCII that means nothing to JSON or HTML. It looks at eight at a
 // time, as run8 does; < and > differ in one bit, and so do & and the quote.
-func asIs(s string, i int) int {
+func asIs[S string | json.RawMessage](s S, i int) int {
 	const ones, high = 0x0101010101010101, 0x8080808080808080
 	for ; len(s)-i >= 8; i += 8 {
 		w := word8(s, i)
@@ -98,7 +98,7 @@ func asIs(s string, i int) int {
 }
 
 // word8 is eight bytes of s from i on, the first of them lowest.
-func word8[S string | []byte](s S, i int) uint64 {
+func word8[S string | ~[]byte](s S, i int) uint64 {
 	b := s[i : i+8]
 	return uint64(b[0]) | uint64(b[1])<<8 | uint64(b[2])<<16 | uint64(b[3])<<24 | uint64(b[4])<<32 | uint64(b[5])<<40 | uint64(b[6])<<48 | uint64(b[7])<<56
 }

@@ -2,6 +2,7 @@ package session
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 )
@@ -90,6 +91,7 @@ func (m *Machine) journaled(in Journaled) error {
 		return Errorf(Conflict, "That runner is not this session's any more.")
 	}
 	m.s.Cursor = in.Cursor
+	m.out.Events = slices.Grow(m.out.Events, len(in.Events))
 	for _, e := range in.Events {
 		e.sane(m.s.Created, m.at)
 		if e.Kind == KindBoot && e.Boot != nil {

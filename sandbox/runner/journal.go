@@ -263,15 +263,7 @@ func (j *journal) serve(ctx context.Context, r *reader, f io.ReaderAt, w io.Writ
 			r.offset += n
 			return err
 		case len(queue) > 0:
-			for _, q := range queue {
-				if _, err := w.Write(q.line); err != nil {
-					return err
-				}
-				if q.numbered {
-					r.offset += int64(len(q.line))
-				}
-			}
-			return nil
+			return r.write(w, queue)
 		case broken != nil:
 			return broken
 		case beat:
@@ -284,6 +276,29 @@ func (j *journal) serve(ctx context.Context, r *reader, f io.ReaderAt, w io.Writ
 		case <-r.woken:
 		}
 	}
+}
+
+// chunkSize is from how many bytes on lines are written together: each write is a frame of the link.
+const chunkSize = 32 << 10
+
+// write writes lines of the queue.
+func (r *reader) write(w io.Writer, queue []queued) error {
+	var chunk []byte
+	for i, q := range queue {
+		if chunk = append(chunk, q.line...); len(chunk) < chunkSize && i < len(queue)-1 {
+			continue
+		}
+		if _, err := w.Write(chunk); err != nil {
+			return err
+		}
+		chunk = chunk[:0]
+	}
+	for _, q := range queue {
+		if q.numbered {
+			r.offset += int64(len(q.line))
+		}
+	}
+	return nil
 }
 
 // skipLines returns how many bytes the first n lines of f take.

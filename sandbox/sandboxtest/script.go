@@ -363,6 +363,9 @@ func (s *Script) Asked() int {
 	return s.asked
 }
 
+// chunkSize is from how many bytes on lines are written together, as the real runner does.
+const chunkSize = 32 << 10
+
 func (s *Script) events(w http.ResponseWriter, r *http.Request) {
 	after, err := strconv.Atoi(r.FormValue("after"))
 	s.mu.Lock()
@@ -381,6 +384,7 @@ func (s *Script) events(w http.ResponseWriter, r *http.Request) {
 	passed := len(s.passing)
 	s.mu.Unlock()
 	flush := http.NewResponseController(w).Flush
+	var chunk []byte
 	for {
 		s.mu.Lock()
 		mute, changed := s.mute, s.changed
@@ -391,10 +395,14 @@ func (s *Script) events(w http.ResponseWriter, r *http.Request) {
 			after, passed = len(s.lines), len(s.passing)
 		}
 		s.mu.Unlock()
-		if len(out) > 0 {
-			if _, err := io.WriteString(w, strings.Join(out, "\n")+"\n"); err != nil {
+		for i, line := range out {
+			if chunk = append(append(chunk, line...), '\n'); len(chunk) < chunkSize && i < len(out)-1 {
+				continue
+			}
+			if _, err := w.Write(chunk); err != nil {
 				return
 			}
+			chunk = chunk[:0]
 		}
 		if flush() != nil {
 			return
