@@ -112,19 +112,21 @@ func (p *play) find(ctx context.Context, pattern string) (slacktest.Message, err
 	return p.stage.message(ctx, p.channel, p.thread, func(_ slacktest.Message, text string) bool { return re.MatchString(text) })
 }
 
-// told is what the bot says in the thread, message after message.
-func (p *play) told(n *slacktest.Snapshot) string {
+// told is what the bot says in the thread, message after message, as people read it.
+func (p *play) told(n *slacktest.Snapshot) string { return p.rendered(n, slacktest.Rendering{}) }
+
+func (p *play) rendered(n *slacktest.Snapshot, r slacktest.Rendering) string {
 	var b strings.Builder
 	for _, m := range n.Thread(p.channel, p.thread) {
 		if m.User == p.stage.slack.Bot().ID {
-			b.WriteString(n.RenderMessage(slacktest.Rendering{URLs: true}, m))
+			b.WriteString(n.RenderMessage(r, m))
 		}
 	}
 	return b.String()
 }
 
 // thread wait PATTERN [STEP], thread lacks PATTERN, thread count N PATTERN: of what the bot says there; with STEP its clock is stepped by so much
-// again and again meanwhile. thread show prints all of it. thread is NAME gives the newest conversation a name; thread in NAME goes back to it.
+// again and again meanwhile; lacks looks at addresses of links, too. thread show prints all of it. thread is NAME gives the newest conversation a name; thread in NAME goes back to it.
 func (p *play) cmdThread(ctx context.Context, ts *testscript.TestScript, args []string) error {
 	switch {
 	case len(args) == 3 && args[0] == "wait":
@@ -148,7 +150,8 @@ func (p *play) cmdThread(ctx context.Context, ts *testscript.TestScript, args []
 		if err != nil {
 			return err
 		}
-		if found := re.FindString(p.told(p.stage.slack.Snapshot())); found != "" {
+		n := p.stage.slack.Snapshot()
+		if found := re.FindString(p.told(n) + p.rendered(n, slacktest.Rendering{URLs: true})); found != "" {
 			return fmt.Errorf("the thread shows %q", found)
 		}
 		return nil
