@@ -14,7 +14,6 @@ import (
 	"net/http"
 	"net/url"
 	"path/filepath"
-	"runtime/debug"
 	"slices"
 	"strconv"
 	"sync"
@@ -57,9 +56,6 @@ const drainFor = 20 * time.Second
 // lookFor is how long after a restore messages are looked up before they are posted: what a backup leaves to be done again is done by then.
 const lookFor = 24 * time.Hour
 
-// startingGC is the garbage collector's goal for the first minute: many sessions taken up at once would leave their memory in shreds.
-const startingGC = 25
-
 // App is the bot with everything it works with.
 type App struct {
 	c   Config
@@ -100,7 +96,7 @@ func NewApp(c Config, o Options) (*App, error) {
 // Run runs the bot until ctx ends, and then stops in good order: no new events, model answers that stream may finish, links say good-bye.
 // Sandboxes live on; the next run finds them.
 func (a *App) Run(ctx context.Context) (err error) {
-	usual := debug.SetGCPercent(startingGC)
+	defer keepSmall()()
 	if a.db, err = boltdb.Open(filepath.Join(a.c.DataDir, storeName), boltdb.Options{
 		MasterKey: a.c.Secrets.MasterKey, Clock: a.o.Clock, Report: a.storage, Witness: a.o.Witness,
 	}); err != nil {
@@ -148,10 +144,6 @@ func (a *App) Run(ctx context.Context) (err error) {
 		}
 		ended <- nil
 	}()
-	a.o.Clock.AfterFunc(time.Minute, func() { // what starting needed, with many sessions, is not needed again
-		debug.SetGCPercent(usual)
-		debug.FreeOSMemory()
-	})
 	a.log.Info("running", "version", version(), "model", a.c.Model, "web", listener.Addr().String())
 	a.o.Ready()
 

@@ -175,7 +175,10 @@ func (p *presenter) tell(ctx context.Context, id session.ID, t *teller) error {
 				return session.Wrap("bot.tell", err)
 			}
 		}
-		v := p.view(ctx, st.Session)
+		var v view // asking Slack about a channel is worth it only if there is something to tell
+		if n := len(item.Events); n == 0 || item.Events[n-1].Seq > told {
+			v = p.view(ctx, st.Session)
+		}
 		messages := newBatch()
 		for _, e := range item.Events {
 			said := t.digest.apply(e)
