@@ -19,10 +19,11 @@ type command struct {
 }
 
 // commands are the first words that are no task.
-var commands = []string{"link", "unlink", "channel", "help"}
+var commands = []string{"link", "unlink", "channel", "sessions", "help"}
 
 const commandHelp = "`/inspect fix the flaky checkout test`: start a session with this task here\n" +
 	"`/inspect channel repo owner/name`: the repository of this channel's requests that name none; `none` forgets it\n" +
+	"`/inspect sessions`: where the sessions stand that you prompted in\n" +
 	"`/inspect link`: link your GitHub account, so that pull requests and commits carry your name\n" +
 	"`/inspect unlink`: forget it\n" +
 	"`/inspect help`: this text\n"
@@ -49,6 +50,8 @@ func (b *Bot) command(ctx context.Context, c command) error {
 		return b.commandLink(ctx, by, at, key)
 	case word(0) == "unlink" && len(words) == 1:
 		return b.commandUnlink(ctx, by, at, key)
+	case word(0) == "sessions" && len(words) == 1:
+		return b.commandSessions(ctx, by, at, key)
 	case word(0) == "channel" && word(1) == "repo" && len(words) <= 3:
 		name := ""
 		if len(words) == 3 {
@@ -67,6 +70,19 @@ func (b *Bot) command(ctx context.Context, c command) error {
 	}
 	task := plain(c.Text, func(user string) string { return b.nameOf(ctx, user) })
 	return b.onBehalf(ctx, request{key: key, by: by, at: at, words: task, redacted: c.redacted})
+}
+
+// commandSessions lists the sessions a person prompted in.
+func (b *Bot) commandSessions(ctx context.Context, by session.Person, at place, key string) error {
+	p, err := b.preferences(ctx, by.Slack)
+	if err != nil {
+		return err
+	}
+	lines := b.sessionsOf(ctx, p)
+	if len(lines) == 0 {
+		lines = []string{"You have prompted in no session yet."}
+	}
+	return b.whisper(ctx, key, at, by.Slack, strings.Join(lines, "\n"))
 }
 
 func (b *Bot) commandLink(ctx context.Context, by session.Person, at place, key string) error {

@@ -31,6 +31,7 @@ func TestCommands(t *testing.T) {
 		{"channel repo acme/wbe", "Nothing was changed. I cannot see a repository `acme/wbe`. If it exists, the GitHub App is not installed on it. Did you mean `acme/web`?"},
 		{"channel repo acme/web", "Requests in this channel that name no repository are about `acme/web` from now on."},
 		{"channel repo", "This channel's repository is `acme/web`."},
+		{"sessions", "You have prompted in no session yet."},
 		{"unlink", "No GitHub account is linked to you."},
 	} {
 		r.command("alice", "general", c.text)
@@ -41,6 +42,12 @@ func TestCommands(t *testing.T) {
 	if repo := r.load(r.id(ts)).Session.Repo; repo.String() != "acme/web" {
 		t.Errorf("the session works on %s", repo)
 	}
+	r.kept("that bob was in it", func() bool {
+		p, err := r.db.Preferences(r.ctx, "U0BOB")
+		return err == nil && len(p.Recent) == 1
+	})
+	r.command("bob", "general", "sessions")
+	r.told("bob", "*fix the flaky test*  working · `acme/web`")
 	r.command("alice", "general", "channel repo none")
 	r.told("alice", "This channel has no repository of its own any more.")
 	r.command("gina", "general", "channel repo acme/api")

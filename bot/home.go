@@ -68,7 +68,14 @@ func (b *Bot) homeOf(ctx context.Context, by session.Person) ([]slack.Block, err
 	view = append(view, branches(p)...)
 	view = append(view, slack.NewDividerBlock(), heading("GitHub"), account(by))
 	view = append(view, slack.NewDividerBlock(), heading("Your sessions"))
-	return append(view, b.sessionsOf(ctx, p)...), nil
+	lines := b.sessionsOf(ctx, p)
+	for _, line := range lines {
+		view = append(view, section(line))
+	}
+	if len(lines) == 0 {
+		view = append(view, note("None yet."))
+	}
+	return view, nil
 }
 
 func heading(text string) slack.Block { return slack.NewHeaderBlock(plainText(text)) }
@@ -121,9 +128,8 @@ func account(by session.Person) slack.Block {
 	return slack.NewSectionBlock(text, nil, slack.NewAccessory(unlink))
 }
 
-// sessionsOf lists the sessions a person was in last, each with where it stands.
-func (b *Bot) sessionsOf(ctx context.Context, p session.Preferences) []slack.Block {
-	var view []slack.Block
+// sessionsOf lists the sessions a person was in last, a line each, with where it stands.
+func (b *Bot) sessionsOf(ctx context.Context, p session.Preferences) (lines []string) {
 	for _, id := range p.Recent {
 		st, err := b.cfg.Sessions.Load(ctx, id)
 		if err != nil {
@@ -140,15 +146,11 @@ func (b *Bot) sessionsOf(ctx context.Context, p session.Preferences) []slack.Blo
 		if s.Cost > 0 {
 			line += " · " + session.Dollars(s.Cost)
 		}
-		view = append(view, section(line))
-		if len(view) == maxListed {
+		if lines = append(lines, line); len(lines) == maxListed {
 			break
 		}
 	}
-	if len(view) == 0 {
-		return []slack.Block{note("None yet.")}
-	}
-	return view
+	return lines
 }
 
 // standing is where a session stands, in a few words.
