@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"path"
 	"strings"
 
 	"github.com/slack-go/slack"
@@ -18,7 +19,7 @@ const maxParts = 3
 func (v view) outcome(r *result, card *session.Card) []session.Message {
 	m, ok := v.result(r, card)
 	if !ok {
-		return nil
+		return v.images(r)
 	}
 	var all []session.Message
 	pieces, whole := r.pieces(card != nil)
@@ -27,7 +28,7 @@ func (v view) outcome(r *result, card *session.Card) []session.Message {
 		p.Urgent, p.Text, p.Blocks = true, escape(piece), blocks(slack.NewMarkdownBlock("", piece))
 		all = append(all, p)
 	}
-	all = append(all, m)
+	all = append(append(all, m), v.images(r)...)
 	if !whole {
 		answer := v.message("answer/"+r.prompt, session.MessageFile, "", r.prompt)
 		answer.Title, answer.Text = fileName("answer", answer.Key, ".md"), r.answer
@@ -42,6 +43,19 @@ func (v view) outcome(r *result, card *session.Card) []session.Message {
 		diff := v.message("diff/"+card.ID, session.MessageFile, "", r.prompt)
 		diff.Title, diff.Text = sevenDigits(card.Commit)+".diff", r.patch
 		all = append(all, diff)
+	}
+	return all
+}
+
+// images are what the agent showed in a turn.
+func (v view) images(r *result) []session.Message {
+	var all []session.Message
+	for n, image := range r.images {
+		m := v.message(fmt.Sprintf("image/%s/%d", r.prompt, n+1), session.MessageFile, "", r.prompt)
+		name := strings.TrimSuffix(image.File.Name, path.Ext(image.File.Name))
+		m.Title = fileName(name, m.Key, "."+strings.TrimPrefix(image.File.Type, "image/"))
+		m.Content, m.Text = image.File.Hash, image.Text
+		all = append(all, m)
 	}
 	return all
 }

@@ -57,6 +57,7 @@ type turnDigest struct {
 	said        string // the agent's newest words, until a tool follows
 	before      string // and those before the last tool
 	asks        bool   // something
+	images      []*session.Note
 	commits     *session.Commits
 	failure     string
 	output      string           // the last lines of a boot phase that failed
@@ -71,6 +72,7 @@ type result struct {
 	reason  string
 	answer  string
 	asks    bool // something, which is its outcome if there is no other
+	images  []*session.Note
 	card    string
 	patch   string
 	output  string
@@ -161,6 +163,11 @@ func (d *digest) apply(e session.Event) told {
 		d.muted = e.Note.Kind == session.NoteMuted || d.muted && e.Note.Kind != session.NoteUnmuted
 		said := told{note: e.Note}
 		switch e.Note.Kind {
+		case session.NoteImage:
+			if t != nil && e.Note.File != nil {
+				t.images = append(t.images, e.Note)
+			}
+			return told{} // the end of the turn shows it
 		case session.NoteQuestion:
 			said.settled = d.settle("Nobody answered; the agent asks something else now.")
 			if t != nil {
@@ -319,7 +326,7 @@ func (t *turnDigest) stoppable() bool { return !t.stopping && t.state != session
 
 // result closes a turn.
 func (t *turnDigest) result(c *session.TurnChange) *result {
-	r := &result{prompt: t.prompt, author: t.author, outcome: c.Outcome, reason: c.Reason, answer: t.said, asks: t.asks, card: c.Card, output: t.output, others: t.others, closing: t.closing(c)}
+	r := &result{prompt: t.prompt, author: t.author, outcome: c.Outcome, reason: c.Reason, answer: t.said, asks: t.asks, images: t.images, card: c.Card, output: t.output, others: t.others, closing: t.closing(c)}
 	if r.answer == "" {
 		r.answer = t.before
 	}

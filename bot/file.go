@@ -31,10 +31,12 @@ func described(f slack.File) file {
 	return file{ID: f.ID, Name: f.Name, Type: f.Mimetype, Size: int64(f.Size), Mode: f.Mode, Access: f.FileAccess, URL: f.URLPrivateDownload, View: f.URLPrivate}
 }
 
-// Files keeps what people attach.
+// Files keeps what people attach, and has what agents show.
 type Files interface {
 	// KeepFile stores a file of a session and returns its hash. Invalid, with a sentence for the person, if the session has had too many.
 	KeepFile(ctx context.Context, id session.ID, body []byte) (hash string, err error)
+	// File returns a file of a session; NotFound if it is not there any more.
+	File(ctx context.Context, id session.ID, hash string) ([]byte, error)
 }
 
 // kinds are the media types of images that models are shown.

@@ -259,3 +259,60 @@ func TestRedial(t *testing.T) {
 		t.Errorf("while Slack wants no connection, an opening waits %v", d)
 	}
 }
+
+// What the agent shows is posted below its answer, with words for who cannot see it; after a turn that left no answer, too.
+func TestImagesOfTheAgent(t *testing.T) {
+	r := newRig(t)
+	ts := r.mention("alice", "draw acme/web")
+	id := r.id(ts)
+	r.ready(id, ts)
+	shown := func(prompt, name, alt, content string) {
+		hash, err := r.db.KeepFile(r.ctx, id, []byte(content))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := r.hub.Send(r.ctx, id, session.Shown{File: session.File{Name: name, Type: "image/png", Size: int64(len(content)), Hash: hash}, Alt: alt}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for n := range 5 {
+		shown(ts, fmt.Sprintf("chart%d.jpg", n), fmt.Sprintf("chart %d <!channel>", n), fmt.Sprint("content ", n))
+	}
+	if err := r.hub.Send(r.ctx, id, session.Shown{Asks: true}); session.CodeOf(err) != session.Conflict {
+		t.Errorf("a sixth: %v", err)
+	}
+	if n := len(r.slack.Thread("general", ts)); n > 2 {
+		t.Errorf("%d messages before the turn is over", n)
+	}
+	r.slack.SetFaults(slacktest.Faults{After: func(c slacktest.Call, _ slacktest.Response) *slacktest.Response {
+		if c.Method == "files.completeUploadExternal" && c.N == 1 {
+			return slacktest.Cut() // it is there, and we do not know
+		}
+		return nil
+	}})
+	r.answered(id, ts, "Here they are.")
+	r.until("five images", func(s *slacktest.Snapshot) bool {
+		n := 0
+		for _, m := range s.Thread("general", ts) {
+			n += len(m.Files)
+		}
+		return n >= 5
+	})
+	r.kept("the outbox to be empty", func() bool { p, err := r.db.Pending(r.ctx); return err == nil && len(p) == 0 })
+	var got []string
+	for _, m := range r.slack.Thread("general", ts)[1:] {
+		for _, f := range m.Files {
+			got = append(got, f.Name[:6]+f.Name[len(f.Name)-4:]+" "+f.AltText+": "+string(f.Data))
+		}
+		if m.Text != "" && len(m.Files) == 0 {
+			got = append(got, "text")
+		}
+	}
+	want := "text, text"
+	for n := range 5 {
+		want += fmt.Sprintf(", chart%d.png chart %d <!channel>: content %d", n, n, n)
+	}
+	if strings.Join(got, ", ") != want {
+		t.Errorf("got  %s\nwant %s", strings.Join(got, ", "), want)
+	}
+}

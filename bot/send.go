@@ -1,6 +1,7 @@
 package bot
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"encoding/json"
@@ -88,7 +89,7 @@ func (s *sender) later(m session.Message, err error) bool {
 		s.bot.logger.Error("Slack does not let the bot say something; it waits until that is mended"+advice(err), "key", m.Key, "method", method(m), "error", err)
 		s.again(m, maxRetryPause, false)
 		return true
-	case code != "" && !passing(code):
+	case code != "" && !passing(code), session.CodeOf(err) == session.NotFound: // a file of ours that is gone
 		return false
 	}
 	// No answer of Slack's, or none of the call itself: a proxy's, a broken connection.
@@ -161,8 +162,15 @@ func (s *sender) call(ctx context.Context, m session.Message) (ts string, err er
 		err = api.RemoveReactionContext(ctx, m.Emoji, slack.NewRefToMessage(m.Channel, m.TS))
 		return m.TS, unless(err, "no_reaction")
 	case session.MessageFile:
-		_, err = api.UploadFileContext(ctx, slack.UploadFileParameters{Content: m.Text, FileSize: len(m.Text), Filename: cmp.Or(m.Title, "file.txt"),
-			Title: m.Title, Channel: m.Channel, ThreadTimestamp: m.Thread})
+		file := slack.UploadFileParameters{Content: m.Text, FileSize: len(m.Text), Filename: cmp.Or(m.Title, "file.txt"), Title: m.Title, Channel: m.Channel, ThreadTimestamp: m.Thread}
+		if m.Content != "" {
+			body, err := s.bot.store.File(ctx, m.Session, m.Content)
+			if err != nil {
+				return "", session.Wrap("bot.File", err)
+			}
+			file.Content, file.Reader, file.FileSize, file.AltTxt, file.Title = "", bytes.NewReader(body), len(body), m.Text, short(m.Text, 150)
+		}
+		_, err = api.UploadFileContext(ctx, file)
 		return "", err
 	case session.MessageStatus: // beat does it
 	}

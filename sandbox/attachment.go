@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/cenkalti/backoff/v5"
@@ -43,8 +44,10 @@ type attachment struct {
 	err     error         // why; read after done
 	strikes int           // of run alone
 
-	minting chan struct{}   // held by whoever uses credit
-	credit  link.Credential // newest that was made for the runner
+	minting chan struct{} // held by whoever uses credit
+
+	uploading atomic.Bool     // an image is being taken: one at a time, because they are large
+	credit    link.Credential // newest that was made for the runner
 
 	mu       sync.Mutex
 	cur      *link.Link // nil while there is none

@@ -1,8 +1,11 @@
 package sandbox_test
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
+	"image"
+	"image/png"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -200,6 +203,26 @@ func TestToolsAndCredentials(t *testing.T) {
 	call("/tools/ask", link.AskRequest{Question: "which?", Options: []string{"a", " ", "b"}})
 	if in := next[session.Asked](b); in.Question != "which?" || strings.Join(in.Options, ",") != "a,b" {
 		t.Errorf("got %+v", in)
+	}
+	var shot bytes.Buffer
+	if err := png.Encode(&shot, image.NewGray(image.Rect(0, 0, 2, 2))); err != nil {
+		t.Fatal(err)
+	}
+	call("/tools/upload", link.UploadRequest{Name: "../../evil\n.html", Alt: "a chart, hunter22", Content: shot.Bytes()})
+	if in := next[session.Shown](b); !in.Asks {
+		t.Errorf("got %+v", in)
+	}
+	in := next[session.Shown](b)
+	if kept, err := b.vault.File(b.ctx, id, in.File.Hash); err != nil || !bytes.Equal(kept, shot.Bytes()) || in.Alt != "a chart, redacted" || in.File.Type != "image/png" || strings.ContainsAny(in.File.Name, "/\n") {
+		t.Errorf("got %+v %v", in, err)
+	}
+	for name, q := range map[string]link.UploadRequest{
+		"a page": {Name: "a.png", Alt: "x", Content: []byte("<svg onload=alert(1)>")}, "a head": {Alt: "x", Content: shot.Bytes()[:10]}, "no words": {Content: shot.Bytes()},
+		"too large": {Alt: "x", Content: append(shot.Bytes(), make([]byte, link.MaxUpload)...)},
+	} {
+		if status, answer := call("/tools/upload", q); status != 400 {
+			t.Errorf("%s: %d %s", name, status, answer)
+		}
 	}
 	if status, answer := call("/model/anthropic/v1/messages", 1); status != 200 || answer != string(id) {
 		t.Errorf("model: %d %s", status, answer)

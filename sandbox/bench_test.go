@@ -2,6 +2,8 @@ package sandbox_test
 
 import (
 	"context"
+	"crypto/sha256"
+	"fmt"
 	"io"
 	"net/http"
 	"strings"
@@ -60,6 +62,17 @@ func (v *vault) File(_ context.Context, _ session.ID, hash string) ([]byte, erro
 		return nil, session.Errorf(session.NotFound, "no file %s", hash)
 	}
 	return []byte(body), nil
+}
+
+func (v *vault) KeepFile(_ context.Context, _ session.ID, content []byte) (string, error) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if v.values == nil {
+		v.values = map[string]string{}
+	}
+	hash := fmt.Sprintf("%x", sha256.Sum256(content))
+	v.values["file/"+hash] = string(content)
+	return hash, nil
 }
 
 func (v *vault) len() int {

@@ -23,6 +23,8 @@ type Store interface {
 	DeleteSecret(ctx context.Context, key string) error
 	// File returns the content of a file that somebody attached.
 	File(ctx context.Context, id session.ID, hash string) ([]byte, error)
+	// KeepFile stores what an agent shows and returns its hash. Invalid, with a sentence, if the session has had too many.
+	KeepFile(ctx context.Context, id session.ID, content []byte) (hash string, err error)
 }
 
 // Credentials makes what git needs to read a repository: short-lived, and good for that repository alone.

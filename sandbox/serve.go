@@ -31,6 +31,13 @@ func (a *attachment) serve() http.Handler {
 			answerCall(a.update)(w, r)
 		case call == "POST /tools/ask":
 			answerCall(a.ask)(w, r)
+		case call == "POST /tools/upload":
+			if !a.uploading.CompareAndSwap(false, true) {
+				refuse(w, session.Errorf(session.Conflict, "One image at a time, please. Show this one again when the other is taken."))
+				return
+			}
+			defer a.uploading.Store(false)
+			answerUpTo(link.MaxUploadBody, a.upload)(w, r)
 		default:
 			refuse(w, session.Errorf(session.NotFound, "There is no %s here.", session.OneLine(call, 200)))
 		}
@@ -44,11 +51,16 @@ func answer[In, Out any](f func(context.Context, In) (Out, error)) http.HandlerF
 
 // answerCall is answer for a tool, which is told the call's name: see link.HeaderCall.
 func answerCall[In, Out any](f func(ctx context.Context, call string, in In) (Out, error)) http.HandlerFunc {
+	return answerUpTo(link.MaxToolBody, f)
+}
+
+// answerUpTo is answerCall for bodies of at most limit bytes.
+func answerUpTo[In, Out any](limit int64, f func(ctx context.Context, call string, in In) (Out, error)) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
-		b, err := io.ReadAll(http.MaxBytesReader(w, r.Body, link.MaxToolBody))
+		b, err := io.ReadAll(http.MaxBytesReader(w, r.Body, limit))
 		if err != nil {
 			if _, big := errors.AsType[*http.MaxBytesError](err); big {
-				err = session.Errorf(session.Invalid, "This is too long: at most %d bytes are taken.", link.MaxToolBody)
+				err = session.Errorf(session.Invalid, "This is too long: at most %d bytes are taken.", limit)
 			}
 			refuse(w, err)
 			return
@@ -154,7 +166,29 @@ const (
 	maxBody   = 60_000 // GitHub takes 65,536
 	maxOption = 75     // a Slack button's text
 	maxOffers = 5
+	maxAlt    = 500
 )
+
+// upload keeps an image that the agent shows. What it is is seen here: nothing that comes out of a sandbox is believed.
+func (a *attachment) upload(ctx context.Context, call string, q link.UploadRequest) (link.ToolAnswer, error) {
+	kind, err := link.Picture(q.Content)
+	if err != nil {
+		return link.ToolAnswer{}, err
+	}
+	alt := session.OneLine(a.clean(q.Alt, maxAlt), maxAlt)
+	if alt == "" {
+		return link.ToolAnswer{}, session.Errorf(session.Invalid, "Say what there is to see, for people who cannot see it.")
+	}
+	f := session.File{Name: session.FileName(a.clean(q.Name, maxAlt)), Type: kind, Size: int64(len(q.Content))}
+	// One that the session does not take is not kept.
+	if err := a.send(ctx, session.Shown{Call: call, Asks: true}); err != nil {
+		return link.ToolAnswer{}, err
+	}
+	if f.Hash, err = a.m.c.Store.KeepFile(ctx, a.req.Session, q.Content); err != nil {
+		return link.ToolAnswer{}, err
+	}
+	return link.ToolAnswer{Text: "It is posted below your answer when your turn ends."}, a.send(ctx, session.Shown{Call: call, File: f, Alt: alt})
+}
 
 func (a *attachment) propose(ctx context.Context, call string, q link.ProposeRequest) (link.ToolAnswer, error) {
 	title := session.OneLine(a.clean(q.Title, maxTitle), maxTitle)

@@ -69,6 +69,9 @@ func (r *Redactor) clean(in Input) Input {
 			in.Options[i] = r.String(o)
 		}
 		return in
+	case Shown:
+		in.Alt, in.File.Name = r.String(in.Alt), r.String(in.File.Name)
+		return in
 	case PullRequestOpened:
 		in.PullRequest.Title = r.String(in.PullRequest.Title)
 		return in

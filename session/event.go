@@ -211,6 +211,7 @@ type NoteKind string
 const (
 	NoteUpdate   NoteKind = "update"   // from the agent: a line of the status message
 	NoteQuestion NoteKind = "question" // from the agent: a message of its own
+	NoteImage    NoteKind = "image"    // from the agent: a file below its answer
 	NoteNotice   NoteKind = "notice"   // from the bot: a message of its own
 	NoteMuted    NoteKind = "muted"    // likewise: from here on replies need a mention
 	NoteUnmuted  NoteKind = "unmuted"  // and here no more than the thread's rule says
@@ -223,6 +224,7 @@ type Note struct {
 	ID      string   `json:"id,omitempty"` // of a question
 	Text    string   `json:"text"`
 	Options []string `json:"options,omitempty"` // of a question
+	File    *File    `json:"file,omitempty"`    // an image's
 	To      string   `json:"to,omitempty"`
 
 	Withdrawn []Withdrawal `json:"withdrawn,omitempty"` // with closed

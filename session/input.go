@@ -180,6 +180,15 @@ type (
 		Option   int
 	}
 
+	// Shown is an image that the agent shows, kept as a file of the session. With Asks nothing is shown yet: it is refused where the image would be.
+	// Refused with Conflict outside of a turn, or when there were enough. Call names the call; one that was taken is not taken again.
+	Shown struct {
+		Call string
+		File File
+		Alt  string // what there is to see
+		Asks bool
+	}
+
 	// Collected confirms a collect effect. Changes is nil when there was nothing new.
 	Collected struct {
 		Effect  string
@@ -278,6 +287,7 @@ func (Proposed) input()          {}
 func (Updated) input()           {}
 func (Asked) input()             {}
 func (Answered) input()          {}
+func (Shown) input()             {}
 func (Collected) input()         {}
 func (CollectFailed) input()     {}
 func (CollectDelayed) input()    {}

@@ -135,6 +135,8 @@ func (m *Machine) take(in Input) error {
 		m.modelCalled(in)
 	case Raised:
 		return m.raised(in)
+	case Shown:
+		return m.shown(in)
 	case Answered:
 		return m.chosen(in)
 	case Restarted:

@@ -11,6 +11,7 @@ const (
 	maxQuestions = 3
 	maxUpdates   = 200
 	maxProposals = 50
+	maxShown     = 5
 	maxOption    = 75 // characters of an answer that is offered: a Slack button's
 )
 
@@ -91,6 +92,22 @@ func (m *Machine) asked(in Asked) error {
 	options := offered(in.Options)
 	m.s.Question, m.s.Choice = in.Question, Choice{ID: fmt.Sprintf("q%d", m.s.Seq+1), Options: options}
 	m.tell(Event{Kind: KindNote, Note: &Note{Kind: NoteQuestion, ID: m.s.Choice.ID, Text: in.Question, Options: options}})
+	return nil
+}
+
+// shown takes an image for the thread.
+func (m *Machine) shown(in Shown) error {
+	if m.repeated(in.Call) {
+		return nil
+	}
+	before := m.s.Turn
+	err := m.said(func(t *Turn) *int { return &t.Images }, maxShown, "You have shown enough images in this turn: five are posted.")
+	if err != nil || in.Asks {
+		m.s.Turn = before
+		return err
+	}
+	m.taken(in.Call)
+	m.tell(Event{Kind: KindNote, Note: &Note{Kind: NoteImage, Text: in.Alt, File: &in.File}})
 	return nil
 }
 

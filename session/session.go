@@ -152,6 +152,7 @@ type Turn struct {
 	Questions int `json:"questions,omitempty"`
 	Updates   int `json:"updates,omitempty"`
 	Proposals int `json:"proposals,omitempty"`
+	Images    int `json:"images,omitempty"`
 }
 
 // stopReason says who or what stopped the turn.

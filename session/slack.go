@@ -46,7 +46,8 @@ type Message struct {
 	User    string          `json:"user,omitempty"`
 	Emoji   string          `json:"emoji,omitempty"`
 	Title   string          `json:"title,omitempty"`
-	Text    string          `json:"text,omitempty"` // fallback, or all there is
+	Text    string          `json:"text,omitempty"`    // fallback, or all there is
+	Content string          `json:"content,omitempty"` // of a file: hash of the session's file that is sent; Text is then what there is to see
 	Blocks  json.RawMessage `json:"blocks,omitempty"`
 	Subject Subject         `json:"subject,omitzero"`
 	Urgent  bool            `json:"urgent,omitempty"` // not held back to coalesce edits

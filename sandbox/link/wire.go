@@ -14,8 +14,10 @@ const (
 	MaxLine     = 1 << 20  // bytes of one journal line
 	MaxToolBody = 1 << 20  // bytes of a tool call's body
 	MaxUpload   = 10 << 20 // bytes of an uploaded file
-	MaxBundle   = 100 << 20
-	Heartbeat   = 15 * time.Second // between lines of GET /events when nothing happens
+
+	MaxUploadBody = MaxUpload/3*4 + MaxToolBody // bytes of the body that has it
+	MaxBundle     = 100 << 20
+	Heartbeat     = 15 * time.Second // between lines of GET /events when nothing happens
 )
 
 // Boot is what a runner is told at its start, as one JSON object on its standard input. There is no secret in it: TokenHash is the SHA-256 of
@@ -134,6 +136,13 @@ type UpdateRequest struct {
 type AskRequest struct {
 	Question string   `json:"question"`
 	Options  []string `json:"options,omitempty"`
+}
+
+// UploadRequest is the body of POST /tools/upload: an image that the agent shows. The runner has read it from the path that the agent named.
+type UploadRequest struct {
+	Name    string `json:"name"`
+	Alt     string `json:"alt"` // what there is to see
+	Content []byte `json:"content"`
 }
 
 // ToolAnswer is the answer to a tool call: words for the agent.

@@ -157,7 +157,7 @@ func TestMCPHandshake(t *testing.T) {
 			t.Errorf("%s is hardly described: %q", tool.Name, tool.Description)
 		}
 	}
-	equal(t, "tools", strings.Join(names, " "), "ask post_update propose_pull_request")
+	equal(t, "tools", strings.Join(names, " "), "ask post_update propose_pull_request upload_image")
 	answer, err := server.CallTool(ctx, &mcp.CallToolParams{Name: "ask", Arguments: map[string]any{"question": "Which?"}})
 	check(t, err)
 	equal(t, "answer", answer.Content[0].(*mcp.TextContent).Text, "heard /tools/ask")

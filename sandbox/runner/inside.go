@@ -29,6 +29,7 @@ func (r *runner) insideHandler() http.Handler {
 	for _, t := range toolNames {
 		mux.HandleFunc("POST /tools/"+t, func(w http.ResponseWriter, q *http.Request) { r.forward(w, q, "/tools/"+t, toolTimeout) })
 	}
+	mux.HandleFunc("POST /tools/"+toolUpload, r.upload)
 	mux.HandleFunc("POST /git/credential", r.credential)
 	return mux
 }
@@ -66,9 +67,13 @@ func repoPath(path string) string { return strings.TrimSuffix(strings.Trim(path,
 
 // forward passes a request to the bot and its answer back.
 func (r *runner) forward(w http.ResponseWriter, q *http.Request, path string, timeout time.Duration) {
-	body, err := io.ReadAll(http.MaxBytesReader(w, q.Body, link.MaxToolBody))
+	r.forwardUpTo(w, q, path, timeout, link.MaxToolBody)
+}
+
+func (r *runner) forwardUpTo(w http.ResponseWriter, q *http.Request, path string, timeout time.Duration, limit int64) {
+	body, err := io.ReadAll(http.MaxBytesReader(w, q.Body, limit))
 	if err != nil {
-		refuse(w, http.StatusBadRequest, session.Errorf(session.Invalid, "This is too long: at most %d bytes are taken.", link.MaxToolBody))
+		refuse(w, http.StatusBadRequest, session.Errorf(session.Invalid, "This is too long: at most %d bytes are taken.", limit))
 		return
 	}
 	ctx, cancel := context.WithTimeout(q.Context(), timeout)

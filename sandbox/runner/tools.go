@@ -19,6 +19,7 @@ const (
 	toolPropose = "propose_pull_request"
 	toolUpdate  = "post_update"
 	toolAsk     = "ask"
+	toolUpload  = "upload_image" // the runner reads the file, and the bot takes it as upload
 )
 
 const proposeHelp = `Propose the title and description of a pull request for the work you have committed in this session. ` +
@@ -33,6 +34,10 @@ const askHelp = `Ask the people in the Slack thread a question that you cannot a
 	`It returns at once, without the answer: end your turn right after it. The answer comes as your next prompt. ` +
 	`Ask one question at a time, and give options when there are only a few sensible answers.`
 
+const uploadHelp = `Show the people in the Slack thread an image: a screenshot, a chart, a diagram. Give the path of a PNG, JPEG, GIF or WebP file in ` +
+	`the checkout or in the directory for temporary files, of at most 10 MiB, and say in one sentence what there is to see. ` +
+	`It is posted below your answer when your turn ends. Use it when a picture says more than words, five times in a turn at most.`
+
 // The tools' arguments: the jsonschema tags are what the model reads.
 type (
 	proposeArguments struct {
@@ -41,6 +46,10 @@ type (
 	}
 	updateArguments struct {
 		Text string `json:"text" jsonschema:"one sentence, plain text"`
+	}
+	uploadArguments struct {
+		Path string `json:"path" jsonschema:"relative to the checkout, or absolute"`
+		Alt  string `json:"alt" jsonschema:"what there is to see, in one sentence; also for people who cannot see it"`
 	}
 	askArguments struct {
 		Question string   `json:"question" jsonschema:"the question, with what one has to know to answer it"`
@@ -55,6 +64,7 @@ func MCP(ctx context.Context, socket string, in io.ReadCloser, out io.WriteClose
 	addTool(server, socket, toolPropose, proposeHelp, "Noted.", func(a proposeArguments) any { return link.ProposeRequest(a) })
 	addTool(server, socket, toolUpdate, updateHelp, "Posted.", func(a updateArguments) any { return link.UpdateRequest(a) })
 	addTool(server, socket, toolAsk, askHelp, "Asked. End your turn now; the answer comes as your next prompt.", func(a askArguments) any { return link.AskRequest(a) })
+	addTool(server, socket, toolUpload, uploadHelp, "It is posted below your answer when your turn ends.", func(a uploadArguments) any { return a })
 	return server.Run(ctx, &mcp.IOTransport{Reader: in, Writer: out})
 }
 

@@ -1,11 +1,16 @@
 package runner_test
 
 import (
+	"bytes"
+	"encoding/base64"
 	"encoding/json"
+	"image"
+	"image/png"
 	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 
 	"openinspect/sandbox/link"
@@ -161,6 +166,48 @@ func TestLinkIsGuardedAndReplaced(t *testing.T) {
 	st, err := os.Stat(b.boot.Socket)
 	check(t, err)
 	equal(t, "socket's mode", st.Mode().Perm(), 0o600)
+}
+
+// What an agent shows is read within the checkout and the directory for temporary files, and is an image.
+func TestUploadImage(t *testing.T) {
+	b := newBox(t, session.BootFresh, "").start().ready()
+	var shot bytes.Buffer
+	check(t, png.Encode(&shot, image.NewGray(image.Rect(0, 0, 2, 2))))
+	checkout := filepath.Join(b.boot.Dir, "checkout")
+	outside := filepath.Join(b.boot.Dir, "elsewhere.png")
+	tmp := t.TempDir()
+	t.Setenv("TMPDIR", tmp)
+	check(t, os.WriteFile(filepath.Join(tmp, "shot.png"), shot.Bytes(), 0o600))
+	check(t, os.WriteFile(outside, shot.Bytes(), 0o600))
+	check(t, os.WriteFile(filepath.Join(checkout, "chart.png"), shot.Bytes(), 0o600))
+	check(t, os.WriteFile(filepath.Join(checkout, "page.png"), []byte("<svg/>"), 0o600))
+	check(t, os.WriteFile(filepath.Join(checkout, "large.png"), append(shot.Bytes(), make([]byte, link.MaxUpload)...), 0o600))
+	check(t, os.Symlink(outside, filepath.Join(checkout, "link.png")))
+	check(t, syscall.Mkfifo(filepath.Join(checkout, "pipe.png"), 0o600))
+	var orders []string
+	for _, path := range []string{"chart.png", filepath.Join(tmp, "shot.png"), "link.png", outside, "../elsewhere.png", "page.png", "large.png", "pipe.png", "none.png", "."} {
+		orders = append(orders, "!show "+path+" a chart")
+	}
+	b.turn(session.Delivery{ID: "1", Text: strings.Join(orders, " ;; ")})
+	b.mu.Lock()
+	content := base64.StdEncoding.EncodeToString(shot.Bytes())
+	want := `/tools/upload {"name":"chart.png","alt":"a chart","content":"` + content + `"}`
+	equal(t, "calls", strings.Join(b.calls, "\n"), want+"\n"+strings.Replace(want, "chart", "shot", 1))
+	b.mu.Unlock()
+	var refusals []string
+	for _, e := range b.events {
+		if e.Tool != nil && e.Tool.State != session.StepRunning && e.Tool.Error != "" {
+			refusals = append(refusals, e.Tool.Error)
+		}
+	}
+	if len(refusals) != 8 {
+		t.Errorf("%d were refused:\n%s", len(refusals), strings.Join(refusals, "\n"))
+	}
+	for i, part := range []string{"no link may lead out", "Only images in the checkout", "Only images in the checkout", "no PNG", "more than 10 MiB", "That is no file", "no file none.png", "no file"} {
+		if i < len(refusals) && !strings.Contains(refusals[i], part) {
+			t.Errorf("refusal %d: %s, want %s", i, refusals[i], part)
+		}
+	}
 }
 
 func TestTools(t *testing.T) {

@@ -12,6 +12,7 @@
 //	!todo ITEM | ITEM          a todo list; "x ITEM" is completed, "> ITEM" in progress
 //	!update TEXT               the tool post_update
 //	!propose TITLE | BODY      the tool propose_pull_request
+//	!show PATH ALT             the tool upload_image
 //	!ask QUESTION | OPTION …   the tool ask
 //	!retry REASON              tells that a model call is tried again
 //	!wait NAME                 waits until the file NAME is in the home directory, or until it is stopped
@@ -77,7 +78,7 @@ func (a *Agent) Close() error { return nil }
 // directive is one order of a prompt.
 type directive struct{ verb, argument string }
 
-var directiveForm = regexp.MustCompile(`(?:^|\s)!(write|append|run|say|think|todo|update|propose|ask|retry|wait|hang|fail|crash)(?:\s+(.*))?$`)
+var directiveForm = regexp.MustCompile(`(?:^|\s)!(write|append|run|say|think|todo|update|propose|show|ask|retry|wait|hang|fail|crash)(?:\s+(.*))?$`)
 
 // parse finds the directives of a prompt.
 func parse(text string) []directive {
@@ -149,6 +150,9 @@ func (t *turn) do(ctx context.Context, o directive) error {
 	case "propose":
 		title, body, _ := strings.Cut(o.argument, " | ")
 		t.tool(ctx, "propose_pull_request", map[string]any{"title": title, "body": lines(body)})
+	case "show":
+		path, alt, _ := strings.Cut(o.argument, " ")
+		t.tool(ctx, "upload_image", map[string]any{"path": path, "alt": alt})
 	case "ask":
 		words := strings.Split(o.argument, " | ")
 		t.tool(ctx, "ask", map[string]any{"question": words[0], "options": words[1:]})

@@ -16,7 +16,7 @@ You are in a sandbox with a checkout of the team's repository. Change files and 
 
 If http_proxy is set, the network is reached through it alone: public addresses, at the ports 80, 443 and from 1024 up. A refusal says why.
 
-If you need a decision that only a person can make, call inspect_ask and end your turn. Use inspect_post_update for the rare step that people should hear of while you work.
+If you need a decision that only a person can make, call inspect_ask and end your turn. Show screenshots, charts and the like with inspect_upload_image. Use inspect_post_update for the rare step that people should hear of while you work.
 
 Your final answer is posted in the thread: keep it short, say what you did and what you found, and do not repeat the diff.`
 
