@@ -70,6 +70,9 @@ func (a *App) sweep(ctx context.Context) error {
 	var failed error
 	of := func(id session.ID) (s session.Session, ok bool) {
 		st, err := a.db.Load(ctx, id)
+		if _, damaged := errors.AsType[*session.Damaged](err); damaged {
+			return session.Session{ID: id}, true // that keeps what it has, and nothing else
+		}
 		if err != nil && session.CodeOf(err) != session.NotFound {
 			failed = errors.Join(failed, err)
 			return s, false
@@ -78,7 +81,7 @@ func (a *App) sweep(ctx context.Context) error {
 	}
 	sandboxes := a.manager.Sweep(ctx, func(name string) bool {
 		s, ok := of(session.SandboxOwner(name))
-		return failed != nil || ok && (s.Sandbox.Name == name || s.Sandbox.Image == name)
+		return failed != nil || ok && (s.Thread == (session.Thread{}) || s.Sandbox.Name == name || s.Sandbox.Image == name)
 	})
 	commits := a.github.Sweep(ctx, func(id session.ID) bool {
 		_, ok := of(id)

@@ -125,6 +125,11 @@ func (p *presenter) follow(ctx context.Context, id session.ID, t *teller) {
 		case errors.Is(err, session.ErrSlow):
 			continue
 		}
+		if d, ok := errors.AsType[*session.Damaged](err); ok {
+			if err = p.damaged(ctx, id, d, t); err == nil {
+				return
+			}
+		}
 		p.bot.logger.Error("telling a thread what happens; trying again", "session", id, "error", err)
 		t.digest = nil
 		if !wait(ctx, p.bot.clock, pause) {
@@ -132,6 +137,26 @@ func (p *presenter) follow(ctx context.Context, id session.ID, t *teller) {
 		}
 		pause = min(2*pause, 30*time.Second)
 	}
+}
+
+// damaged tells a thread, once, that nothing goes on in it, and lets its goroutine go.
+func (p *presenter) damaged(ctx context.Context, id session.ID, d *session.Damaged, t *teller) error {
+	key := "damaged/" + string(id)
+	told, err := p.bot.told(ctx, key)
+	if err != nil {
+		return err
+	}
+	if !told && d.Thread.Channel != "" {
+		err := p.bot.put(ctx, session.Message{Key: key, Op: session.MessagePost, Channel: d.Thread.Channel, Thread: d.Thread.TS, Text: escape(session.DamagedWords)})
+		if err != nil {
+			return err
+		}
+	}
+	p.bot.logger.Error("a session cannot be read", "session", id, "error", d)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	t.running = false
+	return nil
 }
 
 func (p *presenter) tell(ctx context.Context, id session.ID, t *teller) error {

@@ -131,6 +131,7 @@ type watched struct {
 	mu      sync.Mutex
 	next    chan struct{}
 	refuses map[string]int // how often the disk refuses a method yet
+	unread  session.ID     // a session that cannot be read
 }
 
 // refuse is the disk's refusal of a method, as often as it is told to refuse it.

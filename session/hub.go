@@ -23,7 +23,7 @@ type HubConfig struct {
 	Starts int
 	// Redactor takes secrets out of every input before it is decided upon; default: token shapes alone.
 	Redactor *Redactor
-	// OnCommit is called after each commit to a session, in its goroutine: it must return at once.
+	// OnCommit is called after each commit to a session, in its goroutine: it must return at once. Start calls it for those that are damaged.
 	OnCommit func(ID)
 	// Report takes errors of effects, for the operator's log; people learn of them through events.
 	Report func(id ID, op string, err error)
@@ -85,7 +85,13 @@ func (h *Hub) Start(ctx context.Context) error {
 		return Wrap("session.Hub.Start", err)
 	}
 	for _, id := range ids {
-		if _, err := h.actor(id, true); err != nil {
+		_, err := h.actor(id, true)
+		if _, one := errors.AsType[*Damaged](err); one {
+			h.report(id, "start", err)
+			h.committed(id) // whoever tells its people looks
+			continue
+		}
+		if err != nil {
 			return Wrap("session.Hub.Start", err)
 		}
 	}

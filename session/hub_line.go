@@ -54,6 +54,10 @@ func (h *Hub) keepLine(ctx context.Context) {
 			return
 		}
 		h.report(id, "line", err)
+		if CodeOf(err) != Unavailable { // its own trouble, which must not be everybody's
+			h.line.skip(id)
+			continue
+		}
 		if !h.pause(ctx, time.Second) {
 			return
 		}

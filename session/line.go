@@ -88,6 +88,20 @@ func (l *line) index(id ID) int {
 	return slices.IndexFunc(l.waiting, func(w waiter) bool { return w.id == id })
 }
 
+// skip takes a session out of the line that cannot be told anything, until it is noted again. A sandbox that it has keeps its room.
+func (l *line) skip(id ID) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	delete(l.asking, id)
+	if s, ok := l.seats[id]; ok {
+		s.idle = false
+		l.seats[id] = s
+	}
+	if i := l.index(id); i >= 0 {
+		l.waiting = slices.Delete(l.waiting, i, i+1)
+	}
+}
+
 // look tells the terms of a session's next step. Room that it is told of stays free for it until the step is noted.
 func (l *line) look(id ID) Terms {
 	if l.room == 0 {

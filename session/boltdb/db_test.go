@@ -3,10 +3,14 @@ package boltdb
 import (
 	"bytes"
 	"context"
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
+
+	"go.etcd.io/bbolt"
 
 	"openinspect/session"
 	"openinspect/session/sessiontest"
@@ -140,5 +144,71 @@ func TestNamesThatCannotBeStored(t *testing.T) {
 	refused(t, err, session.Invalid, "cannot be stored")
 	if all, err := db.Inbox(ctx); err != nil || len(all) > 0 {
 		t.Errorf("the inbox has %d events (%v), want none", len(all), err)
+	}
+}
+
+// TestADamagedSessionIsOnesOwn: what cannot be read of one session is told of that one, and keeps nobody else from anything; retention takes it, too.
+func TestADamagedSessionIsOnesOwn(t *testing.T) {
+	for name, hurt := range map[string]func(s *bbolt.Bucket) error{
+		"record":  func(s *bbolt.Bucket) error { return s.Put(kRecord, append(number(1), "{cut off"...)) },
+		"prompt":  func(s *bbolt.Bucket) error { return s.Bucket(bPrompts).Put([]byte("1"), make([]byte, shelfHead)) },
+		"effects": func(s *bbolt.Bucket) error { return s.Bucket(bEffects).Put([]byte("1"), []byte("012345678{")) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			clock := &sessiontest.Clock{}
+			db := open(t, file(t), clock)
+			for n := range 3 {
+				ss := newSession(n)
+				if err := db.Commit(t.Context(), session.Ready{Record: session.Record{Session: ss}}); err != nil {
+					t.Fatal(err)
+				}
+			}
+			err := db.bolt.Update(func(tx *bbolt.Tx) error { return hurt(tx.Bucket(bSessions).Bucket([]byte("session001"))) })
+			if err != nil {
+				t.Fatal(err)
+			}
+			_, err = db.Load(t.Context(), "session001")
+			refused(t, err, session.Internal, session.DamagedWords)
+			if d, ok := errors.AsType[*session.Damaged](err); !ok || d.Thread != newSession(1).Thread {
+				t.Errorf("it names %+v", d)
+			}
+			if _, err := db.Load(t.Context(), "session002"); err != nil {
+				t.Error(err)
+			}
+			all, err := db.List(t.Context(), 10)
+			if want := map[bool]int{true: 2, false: 3}[name == "record"]; err != nil || len(all) != want {
+				t.Errorf("%d are listed, want %d: %v", len(all), want, err)
+			}
+			clock.Advance(48 * time.Hour)
+			if ids, err := db.Retire(t.Context(), 1); err != nil || len(ids) != 3 {
+				t.Errorf("removed %v, %v", ids, err)
+			}
+		})
+	}
+}
+
+// TestARecordTooShort has no time that says how old it is, and stays.
+func TestARecordTooShort(t *testing.T) {
+	clock := &sessiontest.Clock{}
+	db := open(t, file(t), clock)
+	for n := range 2 {
+		if err := db.Commit(t.Context(), session.Ready{Record: session.Record{Session: newSession(n)}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	err := db.bolt.Update(func(tx *bbolt.Tx) error {
+		return tx.Bucket(bSessions).Bucket([]byte("session000")).Put(kRecord, []byte("short"))
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = db.Load(t.Context(), "session000")
+	refused(t, err, session.Internal, session.DamagedWords)
+	if all, err := db.List(t.Context(), 10); err != nil || len(all) != 1 {
+		t.Errorf("listed are %v, %v", all, err)
+	}
+	clock.Advance(48 * time.Hour)
+	if ids, err := db.Retire(t.Context(), 1); err != nil || len(ids) != 1 || ids[0] != "session001" {
+		t.Errorf("removed %v, %v", ids, err)
 	}
 }

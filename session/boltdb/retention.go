@@ -94,7 +94,7 @@ func (db *DB) idle(ctx context.Context, before time.Time) (ids [][]byte, err err
 }
 
 func idle(tx *bbolt.Tx, s *bbolt.Bucket, id []byte, before time.Time) bool {
-	return s != nil && stamped(s.Get(kRecord)).Before(before) && tx.Bucket(bOpen).Get(id) == nil && tx.Bucket(bUnpresented).Get(id) == nil
+	return s != nil && len(s.Get(kRecord)) >= 8 && stamped(s.Get(kRecord)).Before(before) && tx.Bucket(bOpen).Get(id) == nil && tx.Bucket(bUnpresented).Get(id) == nil
 }
 
 // remove takes a session out, if it is idle still, and returns the blobs that nothing refers to any more and the size of what was removed,
@@ -104,10 +104,8 @@ func remove(tx *bbolt.Tx, id []byte, before, now time.Time, days int) (loose []h
 	if !idle(tx, s, id, before) {
 		return nil, 0, nil
 	}
-	record, err := decode[session.Session](s.Get(kRecord)[8:])
-	if err != nil {
-		return nil, 0, err
-	}
+	// One that cannot be read goes like any other; that its thread was rooted is not known then.
+	record, _ := decode[session.Session](bodyOf(s))
 	size = 1
 	err = s.Bucket(bEvents).ForEach(func(_, v []byte) error {
 		size += len(v)

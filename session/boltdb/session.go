@@ -40,7 +40,7 @@ func (db *DB) load(ctx context.Context, id session.ID) (st session.State, err er
 		if err != nil {
 			return err
 		}
-		record, draft = bytes.Clone(s.Get(kRecord)[8:]), bytes.Clone(tx.Bucket(bDrafts).Get([]byte(id)))
+		record, draft = bytes.Clone(bodyOf(s)), bytes.Clone(tx.Bucket(bDrafts).Get([]byte(id)))
 		for _, shelf := range []struct {
 			name []byte
 			all  bool
@@ -57,6 +57,11 @@ func (db *DB) load(ctx context.Context, id session.ID) (st session.State, err er
 	if err != nil {
 		return session.State{}, err
 	}
+	defer func() {
+		if err != nil {
+			st, err = session.State{}, db.damaged(ctx, id, err)
+		}
+	}()
 	if st.Session, err = decode[session.Session](record); err != nil {
 		return session.State{}, err
 	}
@@ -78,6 +83,31 @@ func (db *DB) load(ctx context.Context, id session.ID) (st session.State, err er
 		return session.State{}, err
 	}
 	return st, nil
+}
+
+// bodyOf returns a session's record as JSON; nothing if it is too short to have one.
+func bodyOf(s *bbolt.Bucket) []byte {
+	v := s.Get(kRecord)
+	return v[min(len(v), 8):]
+}
+
+// damaged is the error of a session that cannot be read. Its thread is looked for, so that it can be told.
+func (db *DB) damaged(ctx context.Context, id session.ID, cause error) error {
+	d := &session.Damaged{Err: cause}
+	err := db.view(ctx, func(tx *bbolt.Tx) error {
+		c := tx.Bucket(bThreads).Cursor()
+		for k, v := c.First(); k != nil; k, v = c.Next() {
+			if parts := bytes.Split(k, []byte{0}); string(v) == string(id) && len(parts) == 3 {
+				d.Thread = session.Thread{Team: string(parts[0]), Channel: string(parts[1]), TS: string(parts[2])}
+				break
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	return &session.Error{Code: session.Internal, Message: session.DamagedWords, Err: d}
 }
 
 // Prompts returns all prompts of a session, in order of arrival.
@@ -183,8 +213,8 @@ func (db *DB) List(ctx context.Context, limit int) ([]session.Session, error) {
 		var entries []entry
 		sessions := tx.Bucket(bSessions)
 		err := sessions.ForEachBucket(func(id []byte) error {
-			v := sessions.Bucket(id).Get(kRecord)
-			entries = append(entries, entry{int64(numberOf(v)), id, v[8:]})
+			s := sessions.Bucket(id)
+			entries = append(entries, entry{int64(numberOf(s.Get(kRecord))), id, bodyOf(s)})
 			return nil
 		})
 		if err != nil {
@@ -201,6 +231,11 @@ func (db *DB) List(ctx context.Context, limit int) ([]session.Session, error) {
 	if err != nil {
 		return nil, wrap(op, err)
 	}
-	all, err := decodeAll[session.Session](bodies)
-	return all, wrap(op, err)
+	all := make([]session.Session, 0, len(bodies))
+	for _, b := range bodies {
+		if s, err := decode[session.Session](b); err == nil { // whoever loads one that is damaged is told
+			all = append(all, s)
+		}
+	}
+	return all, nil
 }
