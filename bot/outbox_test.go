@@ -36,6 +36,35 @@ func TestRestartInMidTurn(t *testing.T) {
 	}
 }
 
+// A restart asks Slack nothing for a session of which all is told: with many, what each of them has read would be held until its turn comes.
+func TestRestartAsksNothingOfWhatIsTold(t *testing.T) {
+	r := newRig(t, func(r *rig) {
+		r.cfg.Log = func(id session.ID) string { return "https://inspect.example.com/s/" + string(id) }
+	})
+	ts := r.mention("alice", "fix acme/web")
+	id := r.id(ts)
+	r.ready(id, ts)
+	r.answered(id, ts, "Fixed.")
+	r.shown(ts, "Done for alice", "Fixed.")
+	r.quietly(id)
+	r.stop()
+	before := len(r.slack.Calls("conversations.info"))
+	if before == 0 {
+		t.Fatal("nobody asked who is in the channel")
+	}
+	r.start()
+	r.bot.Notify(id)
+	r.kept("the log is read", func() bool {
+		p := &r.bot.presenter
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		return p.tellers[id] != nil && !p.tellers[id].running && p.tellers[id].seq == r.load(id).Session.Seq
+	})
+	if n := len(r.slack.Calls("conversations.info")) - before; n != 0 {
+		t.Errorf("asked %d times who is in the channel", n)
+	}
+}
+
 // A post whose answer is lost is found again, not made twice.
 func TestPostInDoubt(t *testing.T) {
 	r := newRig(t)

@@ -51,7 +51,7 @@ func (s *Server) serveLive(w http.ResponseWriter, r *http.Request) {
 	if reset {
 		after = 0
 	}
-	conn, err := websocket.Accept(w, r, &websocket.AcceptOptions{OriginPatterns: s.origins(), CompressionMode: websocket.CompressionDisabled})
+	conn, err := websocket.Accept(&slim{w}, r, &websocket.AcceptOptions{OriginPatterns: s.origins(), CompressionMode: websocket.CompressionDisabled})
 	if err != nil {
 		return // it has answered
 	}

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"strings"
 	"testing"
@@ -250,6 +251,32 @@ func TestLiveOrigins(t *testing.T) {
 	}
 	if _, res, err := r.dial(-1); res == nil || res.StatusCode != http.StatusBadRequest {
 		t.Errorf("a negative number: %v", err)
+	}
+}
+
+// What a client says before it is answered is heard.
+func TestLiveHearsWhoSpeaksFirst(t *testing.T) {
+	r := newRig(t, nil)
+	r.open()
+	conn, err := net.Dial("tcp", r.server.Listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	stop := context.AfterFunc(r.ctx, func() { conn.Close() })
+	defer stop()
+	const ping, pong = "\x89\x82\x00\x00\x00\x00hi", "\x8a\x02hi"
+	if _, err := fmt.Fprintf(conn, "GET /s/%s/live?after=0 HTTP/1.1\r\nHost: %s\r\nCookie: %s\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"+
+		"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"+ping, id, conn.RemoteAddr(), r.enter()); err != nil {
+		t.Fatal(err)
+	}
+	var got []byte
+	for b := make([]byte, 4<<10); !bytes.Contains(got, []byte(pong)); {
+		n, err := conn.Read(b)
+		if err != nil {
+			t.Fatalf("%v after %q", err, got)
+		}
+		got = append(got, b[:n]...)
 	}
 }
 
