@@ -97,6 +97,7 @@ func NewApp(c Config, o Options) (*App, error) {
 // Sandboxes live on; the next run finds them.
 func (a *App) Run(ctx context.Context) (err error) {
 	defer keepSmall()()
+	defer spareThread()()
 	if a.db, err = boltdb.Open(filepath.Join(a.c.DataDir, storeName), boltdb.Options{
 		MasterKey: a.c.Secrets.MasterKey, Clock: a.o.Clock, Report: a.storage, Witness: a.o.Witness,
 	}); err != nil {

@@ -52,6 +52,7 @@ func (neighbours) Handler(session.ID, session.Send) http.Handler {
 // newPipeline opens sessions, each in the middle of a turn.
 func newPipeline(b *testing.B, sessions int) *pipeline {
 	b.Helper()
+	b.Cleanup(spareThread()) // as App.Run does
 	p := &pipeline{store: &boltdbtest.Recorder{}}
 	db, err := boltdb.Open(filepath.Join(b.TempDir(), "openinspect.db"), boltdb.Options{MasterKey: make([]byte, 32), Witness: p.store.Witness})
 	if err != nil {

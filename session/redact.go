@@ -94,7 +94,7 @@ func (r *Redactor) String(s string) string {
 
 // JSON returns raw without secrets in its strings, keys and numbers; still valid JSON. What is not JSON becomes a JSON string.
 func (r *Redactor) JSON(raw json.RawMessage) json.RawMessage {
-	if len(raw) == 0 || plainEscapes(raw) && !r.index().holds(string(raw)) && (canonical(raw) || json.Valid(raw)) {
+	if len(raw) == 0 || plainEscapes(raw) && !r.index().holds(raw) && (canonical(raw) || json.Valid(raw)) {
 		return raw
 	}
 	var v any

@@ -145,8 +145,12 @@ func (x *index) spans(s string, first bool) []span {
 	return merge(found)
 }
 
-// holds reports whether there may be anything to find in s or in what its escapes stand for.
-func (x *index) holds(s string) bool {
+// holds reports whether there may be anything to find in raw or in what its escapes stand for.
+func (x *index) holds(raw []byte) bool {
+	if suspect(x, raw, 0) == len(raw) && quiet(raw, 0) == len(raw) {
+		return false
+	}
+	s := string(raw)
 	if len(x.find(s, nil, words|passages)) > 0 {
 		return true
 	}

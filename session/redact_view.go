@@ -78,7 +78,7 @@ func (v *view) start(i int) int {
 
 // quiet returns the end of the bytes from i on that stand for themselves and for nothing else. What it finds may do so too. It looks at eight at a
 // time, as run8 does.
-func quiet(s string, i int) int {
+func quiet[S string | []byte](s S, i int) int {
 	const ones, high = 0x0101010101010101, 0x8080808080808080
 	for ; len(s)-i >= 8; i += 8 {
 		w := word8(s, i)

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 
 	"go.etcd.io/bbolt"
@@ -50,8 +51,10 @@ type commit struct {
 // texts are for events on their way to the disk.
 var texts = sync.Pool{New: func() any { return new([]byte) }}
 
-// maxText is how much of it is kept.
-const maxText = 1 << 20
+const (
+	usual   = 1 << 10 // bytes of an event
+	maxText = 1 << 20 // of texts that are kept
+)
 
 // Commit implements session.Store. Besides, a session whose log grew is unpresented until Present says otherwise.
 func (db *DB) Commit(ctx context.Context, r session.Ready) error {
@@ -90,6 +93,7 @@ func newCommit(r session.Ready) (*commit, error) {
 	c.record = append(number(uint64(s.Updated.UnixMicro())), body...)
 	c.events = make([][]byte, 0, len(r.Events))
 	c.text = texts.Get().(*[]byte)
+	*c.text = slices.Grow(*c.text, usual*len(r.Events))
 	for i := range r.Events {
 		e := &r.Events[i]
 		if i == 0 {
