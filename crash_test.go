@@ -25,8 +25,13 @@ type kill struct {
 	moment *moment
 }
 
+// rooms is where evenings are played: a few at a time, of all tests together.
+var rooms = make(chan bool, 4)
+
 // run plays an evening whose bots are killed like that and returns what it came to. With perish, sandboxes end with their bot.
 func run(ctx context.Context, perish bool, k kill) (e *evening, o *outcome, err error) {
+	rooms <- true
+	defer func() { <-rooms }()
 	if e, err = newEvening(perish, k.at...); err != nil {
 		return nil, nil, err
 	}
@@ -70,18 +75,15 @@ func init() {
 	}
 }
 
-// crashes plays evenings, a few at a time: under each name one with those kills. All must come to what an undisturbed one comes to.
+// crashes plays evenings: under each name one with those kills. All must come to what an undisturbed one comes to.
 func crashes(t *testing.T, perish bool, evenings map[string]kill) {
 	want, err := undisturbed[perish]()
 	if err != nil {
 		t.Fatal(err)
 	}
 	var wg sync.WaitGroup
-	room := make(chan bool, 4)
 	for _, name := range slices.Sorted(maps.Keys(evenings)) {
-		room <- true
 		wg.Go(func() {
-			defer func() { <-room }()
 			e, got, err := run(t.Context(), perish, evenings[name])
 			if err != nil {
 				t.Errorf("%s: %v", name, err)
@@ -105,6 +107,7 @@ func crashes(t *testing.T, perish bool, evenings map[string]kill) {
 
 // TestCrash kills the bot at the commits of an evening: each evening's at one of them, right before it is durable or right after.
 func TestCrash(t *testing.T) {
+	t.Parallel()
 	from, to, step := 131, 250, 250
 	if os.Getenv("TEST_LONG") == "1" {
 		from, step = 1, 1
@@ -120,6 +123,7 @@ func TestCrash(t *testing.T) {
 
 // TestCrashAgain kills the bot at every few commits of an evening, again and again.
 func TestCrashAgain(t *testing.T) {
+	t.Parallel()
 	evenings := map[string]kill{}
 	for _, at := range []string{"12", "13-", "19-"} {
 		evenings["killed at every commit "+at] = kill{at: slices.Repeat([]string{at}, 100)}
@@ -129,6 +133,7 @@ func TestCrashAgain(t *testing.T) {
 
 // TestCrashWithSandboxes kills the bot and its sandboxes with it, as when a computer fails. A turn that was under way is run again, once.
 func TestCrashWithSandboxes(t *testing.T) {
+	t.Parallel()
 	evenings := map[string]kill{}
 	step := 120
 	if os.Getenv("TEST_LONG") == "1" {
@@ -199,6 +204,7 @@ func (w moment) arm(e *evening) {
 
 // TestCrashAfterTheCall kills the bot between the world's doing what it asked and its knowing that.
 func TestCrashAfterTheCall(t *testing.T) {
+	t.Parallel()
 	evenings := map[string]kill{}
 	for _, w := range moments {
 		if !w.long || os.Getenv("TEST_LONG") == "1" {
@@ -217,6 +223,7 @@ var boxMoments = []moment{
 
 // TestSandboxKilled kills the runner, and the agent in it, at such moments. The turn is run again once, or what it left is collected.
 func TestSandboxKilled(t *testing.T) {
+	t.Parallel()
 	evenings := map[string]kill{}
 	for _, w := range boxMoments {
 		if w.box = true; !w.long || os.Getenv("TEST_LONG") == "1" {
@@ -229,6 +236,7 @@ func TestSandboxKilled(t *testing.T) {
 // TestFilesGone takes the sandbox's files away: before anything is pushed, and when there is a pull request. What the bot holds goes on, and
 // no push leaves out what was shown.
 func TestFilesGone(t *testing.T) {
+	t.Parallel()
 	e, err := newEvening(false)
 	if err != nil {
 		t.Fatal(err)

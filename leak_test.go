@@ -100,6 +100,7 @@ func searched(t *testing.T, where string, output []byte, hidden []string) {
 // Secrets are planted wherever something comes from: in messages of people, in what the agent reads, runs, writes, says and asks, in file names and diffs.
 // None of them is in anything that the bot stores, shows, sends or logs.
 func TestNothingLeaks(t *testing.T) {
+	t.Parallel()
 	s, err := newStage(nil)
 	if err != nil {
 		t.Fatal(err)
@@ -139,7 +140,7 @@ func TestNothingLeaks(t *testing.T) {
 		t.Fatal(err)
 	}
 
-	ctx, cancel := context.WithTimeout(t.Context(), waitLimit)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*waitLimit)
 	defer cancel()
 	do := func(err error) {
 		t.Helper()

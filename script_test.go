@@ -53,6 +53,7 @@ func isolation(t *testing.T) string {
 // TestScripts plays testdata/script: each file is a conversation with the product, from Slack to the pull request. The bot is a process of its
 // own; Slack, GitHub and the model are the stage's.
 func TestScripts(t *testing.T) {
+	t.Parallel()
 	agent, err := opencode.Find(t.Context(), os.Getenv("INSPECT_OPENCODE"), os.Stderr)
 	if err != nil {
 		t.Fatal(err)
