@@ -1,6 +1,7 @@
 package sandbox
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/base64"
@@ -246,13 +247,15 @@ func (m *Manager) Suspend(ctx context.Context, id session.ID, h session.Handle) 
 	image, err := m.c.Provider.Snapshot(ctx, h)
 	switch code := session.CodeOf(err); {
 	case err == nil:
-		if err := m.c.Store.PutSecret(ctx, imageKey(id), []byte(h.Name+"\n"+image)); err != nil {
+		if err := m.c.Store.PutSecret(ctx, imageKey(id), []byte(h.Name+"\n"+image+"\n"+start)); err != nil {
 			return "", session.Wrap(op, err)
 		}
 	case code == session.NotFound:
-		if image, err = m.putAway(ctx, id, h); err != nil {
+		before := ""
+		if image, before, err = m.putAway(ctx, id, h); err != nil {
 			return "", session.Wrap(op, err)
 		}
+		start = cmp.Or(start, before)
 	default:
 		return "", session.Wrap(op, err)
 	}
@@ -267,19 +270,21 @@ func (m *Manager) Suspend(ctx context.Context, id session.ID, h session.Handle) 
 	return image, nil
 }
 
-// putAway returns the image that an earlier call for the same sandbox made, "" if there is none.
-func (m *Manager) putAway(ctx context.Context, id session.ID, h session.Handle) (string, error) {
+// putAway returns the image that an earlier call for the same sandbox made, and the start of its runner; "" if there is none.
+func (m *Manager) putAway(ctx context.Context, id session.ID, h session.Handle) (image, start string, err error) {
 	b, err := m.c.Store.Secret(ctx, imageKey(id))
 	if session.CodeOf(err) == session.NotFound {
-		return "", nil
+		return "", "", nil
 	}
 	if err != nil {
-		return "", err
+		return "", "", err
 	}
-	if name, image, _ := strings.Cut(string(b), "\n"); name == h.Name {
-		return image, nil
+	name, rest, _ := strings.Cut(string(b), "\n")
+	if name != h.Name {
+		return "", "", nil
 	}
-	return "", nil
+	image, start, _ = strings.Cut(rest, "\n")
+	return image, start, nil
 }
 
 // Forget drops what is kept for a session that exists no longer. Its image goes with the next Sweep.

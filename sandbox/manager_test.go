@@ -136,9 +136,15 @@ func TestSuspend(t *testing.T) {
 	if _, err := b.vault.Secret(b.ctx, "link/abcdefghij/s1"); session.CodeOf(err) != session.NotFound {
 		t.Errorf("the token is kept: %v", err)
 	}
-	// A bot that was killed before the session had the image asks again; the sandbox is gone.
+	// A bot that was killed before the session had the image asks again; the sandbox is gone, and the token of its runner goes, too.
+	if err := b.vault.PutSecret(b.ctx, "link/abcdefghij/s1", []byte("left")); err != nil {
+		t.Fatal(err)
+	}
 	if again, err := b.Suspend(b.ctx, id, b.handle); again != image || err != nil {
 		t.Errorf("again: %q, %v", again, err)
+	}
+	if _, err := b.vault.Secret(b.ctx, "link/abcdefghij/s1"); session.CodeOf(err) != session.NotFound {
+		t.Errorf("the token is kept after a crash: %v", err)
 	}
 	if other, err := b.Suspend(b.ctx, id, session.Handle{Provider: "test", Name: "other", ID: "other"}); other != "" || err != nil {
 		t.Errorf("another: %q, %v", other, err)
