@@ -16,8 +16,8 @@ import (
 )
 
 // github wait N: waits for N pull requests. github pulls, github log, github tokens: print what there is. github repo NAME [FILE=TEXT]: another
-// repository. github write PATH TEXT: a commit on main. github fail FAULT [TIMES]: GitHub's next calls of a kind go wrong. github set CHANGE: what
-// people change there.
+// repository. github write PATH TEXT: a commit on main. github fail FAULT [TIMES]: GitHub's next calls of a kind go wrong. github mend: no more of
+// them do. github set CHANGE: what people change there.
 func (p *play) cmdGitHub(ctx context.Context, ts *testscript.TestScript, args []string) error {
 	g := p.stage.github
 	if len(args) == 0 {
@@ -65,13 +65,16 @@ func (p *play) cmdGitHub(ctx context.Context, ts *testscript.TestScript, args []
 		}
 		g.Fail(f.route, times, f.after, f.answer)
 		return nil
+	case "mend":
+		g.Mend()
+		return nil
 	case "set":
 		if change := githubChanges[strings.Join(args[1:], " ")]; change != nil {
 			return change(g)
 		}
 		return usage("github set CHANGE")
 	}
-	return usage("github wait|pulls|log|tokens|repo|write|fail|set …")
+	return usage("github wait|pulls|log|tokens|repo|write|fail|mend|set …")
 }
 
 // githubFaults are what the verb "github fail" can do.
