@@ -32,6 +32,9 @@ type Config struct {
 	// Log returns the signed address of a session's log. Nil, or an empty address: no links are posted, and diffs are attached as files.
 	Log func(session.ID) string
 
+	// Classifier is asked where words do not settle which repository a request is about; nil: people are.
+	Classifier Classifier
+
 	// Redactor takes secrets out of what people write, before it is stored; default: token shapes alone.
 	Redactor *session.Redactor
 
@@ -56,8 +59,17 @@ type Store interface {
 	Past
 	Messages
 	Users
+	Routes
 	Files
 	Awake
+}
+
+// Routes remembers which words lead to which repository.
+type Routes interface {
+	// Routes returns the routes by keyword.
+	Routes(ctx context.Context) ([]session.Route, error)
+	// PutRoute sets the route of a keyword, or forgets it if it has no repository. NotFound if there is none to forget, Conflict if there are too many.
+	PutRoute(ctx context.Context, r session.Route) error
 }
 
 // Inbox holds Slack's events from before they are acknowledged until they are handled.

@@ -26,6 +26,10 @@ type press struct {
 		ID    string `json:"action_id"`
 		Value string `json:"value"`
 		TS    string `json:"action_ts"`
+
+		Chosen struct {
+			Value string `json:"value"`
+		} `json:"selected_option"` // of a menu
 	} `json:"actions"`
 }
 
@@ -35,7 +39,7 @@ func (p *press) key() string {
 		return ""
 	}
 	a := p.Actions[0]
-	if buttons[a.ID] == nil || a.TS == "" {
+	if buttons[a.ID] == nil && !picked(a.ID) || a.TS == "" {
 		return ""
 	}
 	return "press/" + p.User.ID + "/" + a.TS + "/" + a.ID
@@ -123,7 +127,13 @@ func (b *Bot) pressed(ctx context.Context, p *press) error {
 	case unknown || m.Session == "" || m.Subject.Question == "" && m.Subject.PromptID == "":
 		return b.whisper(ctx, key, at, p.User.ID, "I do not know that message any more, so nothing happened.")
 	}
-	in := buttons[p.Actions[0].ID](key, by, m)
+	if picked(p.Actions[0].ID) && m.Subject.Question == aboutRepository {
+		return b.chosenBy(ctx, p, key, by, m)
+	}
+	var in session.Input
+	if means := buttons[p.Actions[0].ID]; means != nil {
+		in = means(key, by, m)
+	}
 	if in == nil || p.Actions[0].Value != buttonValue(m) {
 		b.logger.Warn("a button does not fit its message", "user", p.User.ID, "message", m.Key, "button", p.Actions[0].ID)
 		return b.whisper(ctx, key, at, p.User.ID, "That button does not belong to that message, so nothing happened.")

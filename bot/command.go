@@ -19,10 +19,11 @@ type command struct {
 }
 
 // commands are the first words that are no task.
-var commands = []string{"link", "unlink", "channel", "sessions", "help"}
+var commands = []string{"link", "unlink", "channel", "route", "sessions", "help"}
 
 const commandHelp = "`/inspect fix the flaky checkout test`: start a session with this task here\n" +
 	"`/inspect channel repo owner/name`: the repository of this channel's requests that name none; `none` forgets it\n" +
+	"`/inspect route \"checkout\" owner/name`: the repository of requests with that word in them; `none` forgets it, `/inspect route` lists all\n" +
 	"`/inspect sessions`: where the sessions stand that you prompted in\n" +
 	"`/inspect link`: link your GitHub account, so that pull requests and commits carry your name\n" +
 	"`/inspect unlink`: forget it\n" +
@@ -45,6 +46,7 @@ func (b *Bot) command(ctx context.Context, c command) error {
 		}
 		return ""
 	}
+	keyword, to, route := readRoute(plain(c.Text, func(user string) string { return user }))
 	switch {
 	case word(0) == "link" && len(words) == 1:
 		return b.commandLink(ctx, by, at, key)
@@ -57,7 +59,9 @@ func (b *Bot) command(ctx context.Context, c command) error {
 		if len(words) == 3 {
 			name = words[2]
 		}
-		return b.commandChannel(ctx, c, at, key, name)
+		return b.commandChannel(ctx, c, by, at, key, name)
+	case route:
+		return b.commandRoute(ctx, by, at, key, keyword, to)
 	case word(0) == "" || word(0) == "help":
 		return b.whisper(ctx, key, at, c.User, commandHelp+b.help())
 	}
@@ -116,7 +120,7 @@ func (b *Bot) unlink(ctx context.Context, by session.Person) error {
 }
 
 // commandChannel shows or sets the repository of a channel.
-func (b *Bot) commandChannel(ctx context.Context, c command, at place, key, name string) error {
+func (b *Bot) commandChannel(ctx context.Context, c command, by session.Person, at place, key, name string) error {
 	if name == "" {
 		known, err := b.store.Channel(ctx, c.Channel)
 		switch {
@@ -128,7 +132,7 @@ func (b *Bot) commandChannel(ctx context.Context, c command, at place, key, name
 		return b.whisper(ctx, key, at, c.User, "This channel's repository is "+code(known.Repo.String())+".")
 	}
 	if strings.EqualFold(name, "none") {
-		if err := b.store.PutChannel(ctx, session.Channel{ID: c.Channel}); err != nil {
+		if err := b.store.PutChannel(ctx, session.Channel{ID: c.Channel, By: by}); err != nil {
 			return session.Wrap("bot.channel", err)
 		}
 		return b.whisper(ctx, key, at, c.User, "This channel has no repository of its own any more.")
@@ -140,7 +144,7 @@ func (b *Bot) commandChannel(ctx context.Context, c command, at place, key, name
 	if pick.problem != "" {
 		return b.whisper(ctx, key, at, c.User, "Nothing was changed. "+pick.notice())
 	}
-	if err := b.store.PutChannel(ctx, session.Channel{ID: c.Channel, Repo: pick.repo}); err != nil {
+	if err := b.store.PutChannel(ctx, session.Channel{ID: c.Channel, Repo: pick.repo, By: by}); err != nil {
 		return session.Wrap("bot.channel", err)
 	}
 	return b.whisper(ctx, key, at, c.User, fmt.Sprintf("Requests in this channel that name no repository are about %s from now on.", code(pick.repo.String())))

@@ -139,7 +139,9 @@ func (d *digest) apply(e session.Event) told {
 		if t != nil {
 			t.cost += e.Model.Cost
 			t.estimate = t.estimate || e.Model.Estimate
-			t.model = e.Model.Model
+			if e.Model.For == "" {
+				t.model = e.Model.Model
+			}
 		}
 	case session.KindRetry:
 		if t != nil {

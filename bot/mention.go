@@ -55,7 +55,8 @@ func (b *Bot) mayBeAddressed(ctx context.Context, e event) (bool, error) {
 type conversation struct {
 	id    session.ID // empty: no session yet
 	state session.State
-	gone  *session.Removed // the session that was here, if there is none now
+	gone  *session.Removed  // the session that was here, if there is none now
+	asked session.ModelCall // what was asked of a model for it, to be charged to it
 }
 
 // fresh reports whether the session has not had its first prompt.
@@ -165,7 +166,7 @@ func (b *Bot) prompt(ctx context.Context, e event, c conversation, at place, aut
 	if refusal == "" {
 		refusal = settled(c, o)
 	}
-	answering := !c.fresh() && c.state.Session.Await == session.AwaitRepository
+	answering := !c.fresh() && c.state.Session.Await == session.AwaitRepository && !slices.Contains(c.state.Session.Seen, e.TS) // else it asked
 	key := e.key()
 	if told, err := b.told(ctx, "refused/"+key); told || err != nil {
 		return err
@@ -226,7 +227,10 @@ func (b *Bot) prompt(ctx context.Context, e event, c conversation, at place, aut
 	if room := session.MaxPromptText - utf8.RuneCountInString(p.Text); room > 0 {
 		p.Context, _ = cut(p.Context, room) // the request itself comes first
 	}
-	return b.send(ctx, e, c.id, at, p)
+	if err := b.send(ctx, e, c.id, at, p); err != nil {
+		return err
+	}
+	return b.charge(ctx, c)
 }
 
 // placeOf is where to answer a message.
@@ -276,105 +280,16 @@ func refused(err error) bool {
 func settled(c conversation, o options) (refusal string) {
 	s := c.state.Session
 	switch {
-	case c.fresh() || s.Repo == (session.Repo{}):
+	case c.fresh() || s.Await == session.AwaitRepository:
+	case s.Repo == (session.Repo{}) && o.repo != "" && !strings.EqualFold(o.repo, noRepository):
+		return "This thread works without a repository. For one, start another thread."
+	case s.Repo == (session.Repo{}):
 	case o.repo != "" && !strings.EqualFold(o.repo, s.Repo.String()) && !strings.EqualFold(o.repo, s.Repo.Name):
 		return fmt.Sprintf("This thread works on %s. For another repository, start another thread.", s.Repo)
 	case o.branch != "" && !o.branchInWords && o.branch != s.Base:
 		return fmt.Sprintf("This thread works from the branch %s. For another one, start another thread.", s.Base)
 	}
 	return ""
-}
-
-// open opens the session of a thread, or takes up one that was opened before a crash. A refusal opens none.
-func (b *Bot) open(ctx context.Context, e event, c *conversation, at place, author session.Person, text string, o options) (refusal string, err error) {
-	pick, err := b.choose(ctx, text, o, e.Channel, false)
-	if err != nil {
-		return "", err
-	}
-	opening := session.Opening{Thread: b.thread(e), Rooted: e.root() == e.TS, Requester: author, Model: o.model, Effort: o.effort}
-	if pick.problem == "" {
-		branch, said, refusal, err := b.branch(ctx, author, pick.repo, pick.base, o)
-		if err != nil || refusal != "" {
-			return refusal, err
-		}
-		if said != "" {
-			if err := b.whisper(ctx, "branch/"+e.Channel+"/"+e.TS, at, e.User, escape(said)); err != nil {
-				return "", err
-			}
-		}
-		opening.Repo, opening.Base = pick.repo, branch
-	} else {
-		opening.Await, opening.Base = session.AwaitRepository, o.branch
-	}
-	if c.id, err = b.cfg.Sessions.Open(ctx, opening); err != nil {
-		return "", session.Wrap("bot.open", err)
-	}
-	if pick.problem != "" {
-		return "", b.put(ctx, b.question(e, c.id, author, pick.question()))
-	}
-	return "", nil
-}
-
-// question asks the requester in the thread.
-func (b *Bot) question(e event, id session.ID, requester session.Person, text string) session.Message {
-	return session.Message{Key: "ask/" + e.Channel + "/" + e.TS, Session: id, Op: session.MessagePost, Channel: e.Channel, Thread: e.root(),
-		Text: "<@" + requester.Slack + "> " + text, Subject: session.Subject{Kind: "notice"}, Urgent: true}
-}
-
-// answer takes a message in a session that waits for its requester to name a repository. Whatever else is said meanwhile is a prompt in the queue.
-func (b *Bot) answer(ctx context.Context, e event, c conversation, at place, author session.Person, text string, o options) error {
-	requester := c.state.Session.Requester
-	p := session.Prompt{ID: e.TS, Author: author, Text: text, Redacted: e.redacted, Model: o.model, Effort: o.effort}
-	if author.Slack != requester.Slack {
-		if err := b.put(ctx, b.eyes(e, true), b.private("asked/"+e.Channel+"/"+e.TS, at, e.User,
-			"Your message is queued. This thread waits for "+escape(requester.Name)+" to say which repository it is about.")); err != nil {
-			return err
-		}
-		return b.send(ctx, e, c.id, at, p)
-	}
-	short := len(strings.Fields(text)) <= 6
-	pick, err := b.choose(ctx, text, o, e.Channel, short)
-	if err != nil {
-		return err
-	}
-	if pick.problem != "" || !pick.named {
-		if pick.problem == "" {
-			pick.problem = "Which repository is this about?"
-		}
-		ask := b.question(e, c.id, requester, pick.question())
-		if pick.named && short {
-			return b.put(ctx, ask)
-		}
-		if err := b.put(ctx, b.eyes(e, true), ask); err != nil {
-			return err
-		}
-		return b.send(ctx, e, c.id, at, p)
-	}
-	if o.branch == "" {
-		o.branch = c.state.Session.Base // asked for with the request
-	}
-	branch, said, refusal, err := b.branch(ctx, author, pick.repo, pick.base, o)
-	switch {
-	case err != nil:
-		return err
-	case refusal != "":
-		return b.whisper(ctx, "refused/"+e.key(), at, e.User, escape(refusal+" Please answer again, with the branch: [repo="+pick.repo.String()+" branch=…]"))
-	case said != "":
-		if err := b.whisper(ctx, "branch/"+e.Channel+"/"+e.TS, at, e.User, escape(said)); err != nil {
-			return err
-		}
-	}
-	if err := b.put(ctx, b.eyes(e, true)); err != nil {
-		return err
-	}
-	err = b.cfg.Sessions.Send(ctx, c.id, session.RepositoryChosen{By: author, Repo: pick.repo, Base: branch})
-	if err != nil && session.CodeOf(err) != session.Conflict { // chosen before a crash
-		return session.Wrap("bot.answer", err)
-	}
-	if short || text == "" {
-		return nil
-	}
-	return b.send(ctx, e, c.id, at, p)
 }
 
 // eyes is our 👀 on a message: seen, and on its way to the agent.

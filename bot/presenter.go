@@ -252,6 +252,9 @@ func (p *presenter) view(ctx context.Context, s session.Session) view {
 	v := view{id: s.ID, thread: s.Thread, rooted: s.Rooted, approve: p.bot.cfg.ApproveEmoji, stop: p.bot.cfg.StopEmoji}
 	if s.Repo != (session.Repo{}) {
 		v.repo = code(s.Repo.String()) + " " + code(short(s.Base, 60))
+		if s.Why != "" && s.Ended.PromptID == "" { // while it may still be news
+			v.repo += " (" + escape(s.Why) + ")"
+		}
 	}
 	if p.bot.cfg.Log == nil {
 		return v
@@ -314,6 +317,8 @@ func render(v view, d *digest, e session.Event, said told) []session.Message {
 		}
 	case said.budget != nil:
 		return []session.Message{v.budget(e.Seq, e.PromptID, said.budget)}
+	case said.repo != nil:
+		return []session.Message{v.chose(said.repo)}
 	case said.failure != "":
 		return []session.Message{v.notice(e.Seq, "", prose(said.failure))}
 	}

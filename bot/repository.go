@@ -12,13 +12,19 @@ import (
 
 // choice is the repository for a message, or the problem with choosing one.
 type choice struct {
-	repo    session.Repo
-	base    string   // the repository's default branch
-	named   bool     // the message itself names it, or tries to
-	problem string   // a sentence in Slack's markup; empty: there is a repository
-	near    []string // what was probably meant
-	others  []string // or else, what there is
+	repo    session.Repo // zero without a problem: none is needed
+	base    string       // the repository's default branch
+	why     string       // what decided, if the message does not name it; plain text
+	named   bool         // the message itself names it, says that none is needed, or tries to
+	problem string       // a sentence in Slack's markup; empty: it is settled
+	unsaid  bool         // the problem is that nothing was said, so one may guess
+	near    []string     // what was probably meant
+	others  []string     // or else, what there is
+	all     []session.RepositoryInfo
 }
+
+// noRepository stands for none, in [repo=none] and in commands.
+const noRepository = "none"
 
 // question asks for a repository in the thread.
 func (c choice) question() string {
@@ -53,12 +59,20 @@ var (
 var folders = []string{"src", "lib", "libs", "cmd", "pkg", "internal", "test", "tests", "doc", "docs", "app", "apps", "packages", "bin",
 	"scripts", "config", "components", "and", "or", "his", "client", "server", "api", "web", "public", "build", "dist", "etc", "usr", "tmp"}
 
-// choose finds the repository a message is about: named in it, else the channel's, else the only one. With answer, the whole text may be
-// nothing but a name.
+// choose finds the repository a message is about: named in it, else routed by a keyword in it, else the channel's, else the only one. With
+// answer, the whole text may be nothing but a name.
 func (b *Bot) choose(ctx context.Context, text string, o options, channel string, answer bool) (choice, error) {
+	c, err := b.settle(ctx, text, o, channel, answer)
+	return c, session.Wrap("bot.choose", err)
+}
+
+func (b *Bot) settle(ctx context.Context, text string, o options, channel string, answer bool) (choice, error) {
+	if doesWithout(text, o, answer) {
+		return choice{named: true}, nil
+	}
 	all, err := b.cfg.Repositories.Repositories(ctx)
 	if err != nil {
-		return choice{}, session.Wrap("bot.choose", err)
+		return choice{}, err
 	}
 	all = slices.DeleteFunc(slices.Clone(all), func(r session.RepositoryInfo) bool { return r.Archived })
 	slices.SortFunc(all, func(x, y session.RepositoryInfo) int { return strings.Compare(x.Repo.String(), y.Repo.String()) })
@@ -66,37 +80,71 @@ func (b *Bot) choose(ctx context.Context, text string, o options, channel string
 		return choice{problem: "I cannot see any repository. Install the GitHub App on one."}, nil
 	}
 	if c, ok := b.explicit(text, o, all, answer); ok {
-		c.named = true
-		if c.problem == "" || c.repo == (session.Repo{}) {
-			return c, nil
+		if c.problem != "" && c.repo != (session.Repo{}) {
+			if c, err = b.recent(ctx, c, all); err != nil {
+				return choice{}, err
+			}
 		}
-		// The list may be a little old: ask about this one before saying that there is none.
-		info, err := b.cfg.Repositories.Repository(ctx, c.repo)
-		switch {
-		case err == nil && info.Archived:
-			return choice{named: true, problem: code(info.Repo.String()) + " is archived, so nothing can be changed there.", others: names(all)}, nil
-		case err == nil:
-			return choice{named: true, repo: info.Repo, base: info.DefaultBranch}, nil
-		case session.CodeOf(err) != session.NotFound:
-			return choice{}, session.Wrap("bot.choose", err)
+		c.named, c.all = true, all
+		return c, nil
+	}
+	routed, err := b.routed(ctx, text, all)
+	switch {
+	case err != nil:
+		return choice{}, err
+	case len(routed) == 1:
+		return routed[0], nil
+	case len(routed) > 1:
+		c := choice{problem: "Several routes fit your words. Which repository is this about?", all: all}
+		for _, r := range routed {
+			c.others = append(c.others, r.repo.String())
 		}
-		c.repo = session.Repo{}
 		return c, nil
 	}
 	known, err := b.store.Channel(ctx, channel)
 	if err != nil && session.CodeOf(err) != session.NotFound {
-		return choice{}, session.Wrap("bot.choose", err)
+		return choice{}, err
 	}
 	if known.Repo != (session.Repo{}) {
 		if r, ok := find(all, known.Repo.String()); ok {
-			return chosen(r), nil
+			c := chosen(r)
+			c.why = "it is this channel’s"
+			return c, nil
 		}
-		return choice{problem: "This channel's repository " + code(known.Repo.String()) + " is not one I can see any more.", others: names(all)}, nil
+		return choice{problem: "This channel's repository " + code(known.Repo.String()) + " is not one I can see any more.", others: names(all), all: all}, nil
 	}
 	if len(all) == 1 {
 		return chosen(all[0]), nil
 	}
-	return choice{problem: "Which repository is this about?", others: names(all)}, nil
+	return choice{problem: "Which repository is this about?", unsaid: true, others: names(all), all: all}, nil
+}
+
+// recent asks about a repository that the list does not have: that may be a little old.
+func (b *Bot) recent(ctx context.Context, c choice, all []session.RepositoryInfo) (choice, error) {
+	info, err := b.cfg.Repositories.Repository(ctx, c.repo)
+	switch {
+	case err == nil && info.Archived:
+		return choice{problem: code(info.Repo.String()) + " is archived, so nothing can be changed there.", others: names(all)}, nil
+	case err == nil:
+		return chosen(info), nil
+	case session.CodeOf(err) != session.NotFound:
+		return choice{}, err
+	}
+	c.repo = session.Repo{}
+	return c, nil
+}
+
+var (
+	withoutAny = regexp.MustCompile(`(?i)(?:^\s*(?:without|no|with no)\s+(?:a\s+|any\s+)?(?:repository|repo)\s*[:,]|(?:^|[\s,;(])(?:without|with no)\s+(?:a\s+|any\s+)?(?:repository|repo)\s*[.!?)]*\s*$)`)
+	answerNone = regexp.MustCompile(`(?i)^\W*(?:none|(?:without|no|with no)\s+(?:a\s+|any\s+)?(?:repository|repo)|without(?:\s+(?:one|any))?)\W*$`)
+)
+
+// doesWithout reports whether a message says that it needs no repository: at its beginning or end, as options in words do.
+func doesWithout(text string, o options, answer bool) bool {
+	if o.repo != "" {
+		return strings.EqualFold(o.repo, noRepository)
+	}
+	return withoutAny.MatchString(text) || answer && answerNone.MatchString(text)
 }
 
 // explicit looks for a name in the text. A choice with both a repository and a problem names one that the list does not have.

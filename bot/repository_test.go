@@ -17,13 +17,16 @@ func infos(names ...string) []session.RepositoryInfo {
 	return all
 }
 
-// channels is a store that knows one channel's repository.
-type channels struct {
+// rules is a store that knows one channel's repository, and routes.
+type rules struct {
 	Store
-	repo session.Repo
+	repo   session.Repo
+	routes []session.Route
 }
 
-func (c channels) Channel(_ context.Context, id string) (session.Channel, error) {
+func (c rules) Routes(context.Context) ([]session.Route, error) { return c.routes, nil }
+
+func (c rules) Channel(_ context.Context, id string) (session.Channel, error) {
 	return session.Channel{ID: id, Repo: c.repo}, nil
 }
 
@@ -65,6 +68,23 @@ func TestChoose(t *testing.T) {
 		{"the only one", "fix it", infos("acme/web"), "", false, "acme/web@main", false},
 		{"the only one that is not archived", "fix it", infos("acme/web", "acme/old!"), "", false, "acme/web@main", false},
 		{"archived", "fix it in acme/old", infos("acme/web", "acme/old!"), "", false, "`acme/old` is archived", true},
+		{"routed", "why do Payments fail", two, "", false, "acme/api@main, “payments” is routed there", false},
+		{"routed by two words", "users cannot check out!", two, "", false, "acme/web@main, “check out” is routed there", false},
+		{"not by a part of a word", "repayments fail", two, "", false, "Which repository", false},
+		{"not by a part of two words", "check it out", two, "", false, "Which repository", false},
+		{"routed, in a channel with another", "payments fail", two, "acme/web", false, "acme/api@main", false},
+		{"named beats routed", "payments fail in acme/web", two, "", false, "acme/web@main", true},
+		{"two routes to one", "invoices of payments", two, "", false, "acme/api@main", false},
+		{"two routes", "payments when they check out", two, "", false, "Several routes fit your words. Which repository is this about? Reply with one of `acme/web`, `acme/api`", false},
+		{"routed where there is nothing", "it is gone", two, "", false, "Which repository", false},
+		{"without one", "what does TLS do, without a repository?", two, "", false, "none", true},
+		{"without one, first", "no repo: what does TLS do", two, "", false, "none", true},
+		{"without one, as an option", "[repo=none] what does TLS do", two, "acme/api", false, "none", true},
+		{"no repository, in passing", "there is no repository pattern here", two, "", false, "Which repository", false},
+		{"without one, in passing", "run it without a repository cache in acme/web", two, "", false, "acme/web@main", true},
+		{"answer none", "None.", two, "", true, "none", true},
+		{"answer without one", "without a repository", two, "", true, "none", true},
+		{"none is a task", "none", two, "", false, "Which repository", false},
 		{"none at all", "fix it", nil, "", false, "I cannot see any repository. Install the GitHub App", false},
 		{"answer", "web", two, "", true, "acme/web@main", true},
 		{"answer with quotes", "`acme/api`.", two, "", true, "acme/api@main", true},
@@ -74,15 +94,22 @@ func TestChoose(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			repo, _ := session.ParseRepo(c.channel)
-			b := &Bot{cfg: Config{Repositories: &forge{repos: c.all}}, store: channels{repo: repo}}
+			api, web := session.Repo{Owner: "acme", Name: "api"}, session.Repo{Owner: "acme", Name: "web"}
+			routes := []session.Route{{Keyword: "check out", Repo: web}, {Keyword: "gone", Repo: session.Repo{Owner: "acme", Name: "gone"}}, {Keyword: "invoices", Repo: api}, {Keyword: "payments", Repo: api}}
+			b := &Bot{cfg: Config{Repositories: &forge{repos: c.all}}, store: rules{repo: repo, routes: routes}}
 			text, o, _ := readOptions(c.text, "", func(string) bool { return true })
 			got, err := b.choose(t.Context(), text, o, "C1", c.answer)
 			if err != nil {
 				t.Fatal(err)
 			}
 			said := got.repo.String() + "@" + got.base
-			if got.problem != "" {
+			switch {
+			case got.problem != "":
 				said = got.question()
+			case got.repo == (session.Repo{}):
+				said = "none"
+			case got.why != "":
+				said += ", " + got.why
 			}
 			if !strings.Contains(said, c.want) || got.named != c.named {
 				t.Errorf("%q: %s, named %v; want %s, %v", c.text, said, got.named, c.want, c.named)

@@ -12,7 +12,7 @@ import (
 func TestRepositoryIsAskedFor(t *testing.T) {
 	r := newRig(t)
 	ts := r.mention("alice", "fix the flaky test")
-	r.shown(ts, ":eyes: inspect", "@alice Which repository is this about? Reply with one of `acme/api`, `acme/web`; your request waits.")
+	r.shown(ts, ":eyes: inspect", "@alice Which repository is this about?", "[acme/api] [acme/web] [No repository]")
 	r.reply("bob", ts, "and the other one")
 	r.told("bob", "Your message is queued", "waits for alice")
 	r.reply("alice", ts, "acme/wbe")

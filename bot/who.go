@@ -24,6 +24,7 @@ type person struct {
 // room is what Slack says of a channel.
 type room struct {
 	name     string
+	topic    string
 	external bool // shared with another workspace, or a guest is in it
 }
 
@@ -67,7 +68,7 @@ func (b *Bot) room(ctx context.Context, channel string) (room, error) {
 				return room{}, err
 			}
 		}
-		return room{name: c.Name, external: external}, nil
+		return room{name: c.Name, topic: c.Topic.Value, external: external}, nil
 	})
 }
 

@@ -4,10 +4,11 @@ import "time"
 
 // RepositoryInfo is a repository as the GitHub App sees it.
 type RepositoryInfo struct {
-	Repo          Repo   `json:"repo"`
-	DefaultBranch string `json:"default_branch"`
-	Description   string `json:"description,omitempty"`
-	Archived      bool   `json:"archived,omitempty"` // read-only: no session works on it
+	Repo          Repo     `json:"repo"`
+	DefaultBranch string   `json:"default_branch"`
+	Description   string   `json:"description,omitempty"`
+	Topics        []string `json:"topics,omitempty"`
+	Archived      bool     `json:"archived,omitempty"` // read-only: no session works on it
 }
 
 // LinkCode is what a person needs to link their GitHub account: they open URL and enter UserCode before it expires.

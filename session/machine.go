@@ -285,7 +285,7 @@ func (m *Machine) tick() {
 		m.pauseExpired()
 	}
 	if !m.s.ChooseBy.IsZero() && !m.s.ChooseBy.After(m.at) {
-		m.stopAsking("Nobody chose one within an hour.")
+		m.stopAsking("Nobody chose a repository within an hour, so nothing was started. " + m.s.Requester.Name + " can still reply with its name (owner/name); the request waits.")
 	}
 	if !m.s.IdleAt.IsZero() && !m.s.IdleAt.After(m.at) {
 		m.s.IdleAt = time.Time{}

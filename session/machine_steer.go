@@ -164,7 +164,7 @@ func (m *Machine) closed(in Closed) error {
 	if t := m.s.Turn; t != nil && t.State != TurnAnswered {
 		words += " What runs is stopped."
 	}
-	m.stopAsking(in.By.Name + " closed the session.")
+	m.stopAsking(in.By.Name + " closed the session before a repository was chosen.")
 	m.act("close", in.By, fmt.Sprintf("%d withdrawn", len(waited)))
 	m.tell(Event{Kind: KindNote, Note: &Note{Kind: NoteClosed, Text: words + " Mention me here to go on where this ended, with the same files and commits.", Withdrawn: waited}})
 	if t := m.s.Turn; t != nil && t.State != TurnAnswered && !t.Stopping {

@@ -29,6 +29,7 @@ const (
 	optionText       = 75
 	optionValue      = 150
 	selectOptions    = 100
+	selectGroups     = 100
 	idLength         = 255
 	urlLength        = 3000
 )
@@ -262,18 +263,38 @@ func (c *checker) element(at string, e Block, accessory bool) {
 			c.fail(at+"/style", "must be a valid enum value")
 		}
 	}
-	if options := e.list("options"); e["options"] != nil {
-		c.count(at+"/options", len(options), 1, selectOptions)
-		for i, o := range options {
-			where := fmt.Sprintf("%s/options/%d", at, i)
-			c.text(where+"/text", o.sub("text"), optionText, false)
-			c.length(where+"/value", o.str("value"), 1, optionValue)
-		}
-	} else if kind == "static_select" && e["option_groups"] == nil {
-		c.fail(at, "missing required field: options")
-	}
+	c.options(at, kind, e)
 	if p := e.sub("placeholder"); p != nil {
 		c.text(at+"/placeholder", p, 150, true)
+	}
+}
+
+// options checks what may be chosen in an element, in groups or not. docs.slack.dev, "Option group object": a hundred groups of a hundred.
+func (c *checker) options(at, kind string, e Block) {
+	groups := e.list("option_groups")
+	switch {
+	case e["options"] != nil && e["option_groups"] != nil:
+		c.fail(at, "only one of options and option_groups is allowed")
+	case e["option_groups"] != nil:
+		c.count(at+"/option_groups", len(groups), 1, selectGroups)
+	case e["options"] != nil:
+		groups = []Block{e}
+	case kind == "static_select":
+		c.fail(at, "missing required field: options")
+	}
+	for n, g := range groups {
+		where := at
+		if e["option_groups"] != nil {
+			where = fmt.Sprintf("%s/option_groups/%d", at, n)
+			c.text(where+"/label", g.sub("label"), optionText, true)
+		}
+		options := g.list("options")
+		c.count(where+"/options", len(options), 1, selectOptions)
+		for i, o := range options {
+			of := fmt.Sprintf("%s/options/%d", where, i)
+			c.text(of+"/text", o.sub("text"), optionText, strings.HasSuffix(kind, "_select"))
+			c.length(of+"/value", o.str("value"), 1, optionValue)
+		}
 	}
 }
 

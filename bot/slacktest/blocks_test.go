@@ -28,6 +28,14 @@ func TestBlockLimits(t *testing.T) {
 		return fmt.Sprintf(`{"type":"button","text":%s,"value":%q,"action_id":%q}`, text("plain_text", label), strings.Repeat("v", value), strings.Repeat("i", id))
 	}
 	actions := func(elements string) string { return `{"type":"actions","elements":` + elements + `}` }
+	menu := func(groups, options, label, value int) string { // one group is none
+		option := fmt.Sprintf(`{"text":%s,"value":%q}`, text("plain_text", label), strings.Repeat("v", value))
+		entries := `"options":` + repeat(options, option)
+		if groups > 1 {
+			entries = `"option_groups":` + repeat(groups, `{"label":{"type":"plain_text","text":"group"},`+entries+`}`)
+		}
+		return "[" + actions(`[{"type":"static_select","action_id":"a",`+entries+`}]`) + "]"
+	}
 	for name, c := range map[string]struct{ blocks, want string }{
 		"50 blocks":               {repeat(50, `{"type":"divider"}`), ""},
 		"51 blocks":               {repeat(51, `{"type":"divider"}`), "invalid_blocks"},
@@ -62,6 +70,17 @@ func TestBlockLimits(t *testing.T) {
 		"pending task_card":       {`[{"type":"task_card","task_id":"1","title":"t","status":"pending"}]`, "invalid_blocks"},
 		"image without alt text":  {`[{"type":"image","image_url":"https://acme.test/x.png"}]`, "invalid_blocks"},
 		"static select, no items": {"[" + actions(`[{"type":"static_select","action_id":"a"}]`) + "]", "invalid_blocks"},
+		"static select 100":       {menu(1, 100, 75, 150), ""},
+		"static select 101":       {menu(1, 101, 1, 1), "invalid_blocks"},
+		"option text 76":          {menu(1, 1, 76, 1), "invalid_blocks"},
+		"option value 151":        {menu(1, 1, 1, 151), "invalid_blocks"},
+		"100 groups of 100":       {menu(100, 100, 1, 1), ""},
+		"101 groups":              {menu(101, 1, 1, 1), "invalid_blocks"},
+		"group of 101":            {menu(2, 101, 1, 1), "invalid_blocks"},
+		"group without options":   {menu(2, 0, 1, 1), "invalid_blocks"},
+		"group label 76":          {strings.ReplaceAll(menu(2, 1, 1, 1), `"group"`, `"`+strings.Repeat("g", 76)+`"`), "invalid_blocks"},
+		"option in mrkdwn":        {strings.ReplaceAll(menu(1, 1, 1, 1), "plain_text", "mrkdwn"), "invalid_blocks"},
+		"options and groups":      {strings.ReplaceAll(menu(2, 1, 1, 1), `"option_groups"`, `"options":[],"option_groups"`), "invalid_blocks"},
 	} {
 		s := New(Config{})
 		_, err := s.content(args{"text": "x", "blocks": c.blocks}, textLimit)
