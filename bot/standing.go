@@ -82,11 +82,11 @@ func (b *Bot) goesOn(st session.State) string {
 	case t.State == session.TurnStarted:
 		doing = "Starting for "
 	}
-	since := ""
+	during := ""
 	if !t.Began.IsZero() {
-		since = ", since " + elapsed(now.Sub(t.Began))
+		during = ", for " + elapsed(now.Sub(t.Began))
 	}
-	return doing + author + since + ":" + text
+	return doing + author + during + ":" + text
 }
 
 // queueOf lists what waits, with its authors; "" if nothing does.

@@ -62,12 +62,12 @@ func (r *rig) seen(ts string, users ...string) string {
 			b.WriteString(now.RenderMessage(slacktest.Rendering{}, m))
 		}
 	}
-	return ownEdit.ReplaceAllString(passed.ReplaceAllString(b.String(), "since a while"), "$1")
+	return ownEdit.ReplaceAllString(passed.ReplaceAllString(b.String(), "for a while"), "$1")
 }
 
 // passed is how long something takes, which depends on the rig's clock; an edit of the bot's own may come before a message is posted at all.
 var (
-	passed  = regexp.MustCompile(`since [^:]+`)
+	passed  = regexp.MustCompile(`for (an? |under |\d)[^:]*`)
 	ownEdit = regexp.MustCompile(`(?m)^(inspect:.*|  .*) \(edited\)$`)
 )
 
