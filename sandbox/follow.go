@@ -243,7 +243,7 @@ func (a *attachment) pass(ctx context.Context, batch []told, at *session.Cursor,
 // read reads lines after number n, redacts them and puts them in, until there is an error, which it returns.
 func (a *attachment) read(in *intake, r io.Reader, n int64, earlier bool) error {
 	live := a.m.c.Redactor.Live()
-	from := &lines{r: r}
+	from := &lines{r: r, waits: in.start}
 	defer from.release()
 	for {
 		line, err := from.next()

@@ -41,11 +41,12 @@ func newIntake(pass func([]told) error, stop func()) *intake {
 	return i
 }
 
-// put adds one thing of some size; it waits while there is a whole batch already. The error is pass's.
+// put adds one thing of some size; it waits while there is a whole batch already. Nothing needs to be passed on before start. The error is pass's.
 func (i *intake) put(t told, size int) error {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	for i.err == nil && (i.events >= batchEvents || i.size > 0 && i.size+size > batchBytes) {
+		i.begin()
 		i.moved.Wait()
 	}
 	if i.err != nil {
@@ -56,11 +57,22 @@ func (i *intake) put(t told, size int) error {
 	if t.delta == nil {
 		i.events++
 	}
-	if !i.passing {
+	return nil
+}
+
+// start has what was put passed on: its owner has nothing more to put just now.
+func (i *intake) start() {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	i.begin()
+}
+
+// begin is start with the lock held.
+func (i *intake) begin() {
+	if !i.passing && len(i.next) > 0 && i.err == nil {
 		i.passing = true
 		go i.drain()
 	}
-	return nil
 }
 
 // drain passes on what there is until there is nothing more.
@@ -87,6 +99,7 @@ func (i *intake) drain() {
 func (i *intake) finish() error {
 	i.mu.Lock()
 	defer i.mu.Unlock()
+	i.begin()
 	for i.passing {
 		i.moved.Wait()
 	}

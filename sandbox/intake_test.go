@@ -41,6 +41,7 @@ func TestIntakeBounds(t *testing.T) {
 					}
 				}
 				more(1)
+				in.start()
 				synctest.Wait() // it is being passed on
 				go more(test.fits + 1)
 				synctest.Wait()
@@ -57,6 +58,31 @@ func TestIntakeBounds(t *testing.T) {
 	}
 }
 
+// TestIntakeStart: what is put is passed on together once it is said that nothing more follows, and at the latest when reading ends.
+func TestIntakeStart(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var batches []int
+		in := newIntake(func(batch []told) error { batches = append(batches, len(batch)); return nil }, func() {})
+		put := func() {
+			if err := in.put(told{}, 1); err != nil {
+				t.Error(err)
+			}
+		}
+		put()
+		put()
+		synctest.Wait()
+		if len(batches) > 0 {
+			t.Fatalf("passed on before the start: %v", batches)
+		}
+		in.start()
+		synctest.Wait()
+		put()
+		if err := in.finish(); err != nil || !slices.Equal(batches, []int{2, 1}) {
+			t.Fatalf("passed on %v, %v", batches, err)
+		}
+	})
+}
+
 // TestIntakeRefused: a batch that is refused ends the reading, and nothing after it is passed on.
 func TestIntakeRefused(t *testing.T) {
 	no := errors.New("no")
@@ -66,6 +92,7 @@ func TestIntakeRefused(t *testing.T) {
 		if err := in.put(told{}, 1); err != nil {
 			t.Fatal(err)
 		}
+		in.start()
 	}
 	close(gate)
 	if err := in.finish(); !errors.Is(err, no) {

@@ -20,6 +20,7 @@ var buffers = sync.Pool{New: func() any { return new([readBuffer]byte) }}
 // lines reads a journal line by line. While it waits for a line to begin it holds no buffer: of a thousand links nearly all wait.
 type lines struct {
 	r      io.Reader
+	waits  func()            // called before each read, which may wait; nil: nothing
 	buffer *[readBuffer]byte // nil while nothing is there
 	at, to int               // of buffer: what is not handed out yet
 }
@@ -67,6 +68,9 @@ func (l *lines) rest() []byte {
 
 // fill reads what is there behind the rest, at least one byte. idle tells that no line has begun if there is no rest.
 func (l *lines) fill(idle bool) error {
+	if l.waits != nil {
+		l.waits()
+	}
 	if l.at > 0 {
 		l.to = copy(l.buffer[:], l.buffer[l.at:l.to])
 		l.at = 0
