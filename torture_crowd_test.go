@@ -49,6 +49,12 @@ type talk struct {
 	prompt        string // that it is about
 }
 
+// click is a press of a Stop button, and what it was to stop.
+type click struct {
+	*slacktest.Delivery
+	errand
+}
+
 // crowd is the people, and what they remember of what they did.
 type crowd struct {
 	slack  *slacktest.Server
@@ -61,6 +67,7 @@ type crowd struct {
 	said     []*errand
 	byPlace  map[string]*errand
 	reacted  []errand // stops by reaction: thread is the place, task the prompt that was to stop
+	clicked  []click
 	commands []*slacktest.Command
 	asked    map[*slacktest.Command]errand
 	tasks    int
@@ -281,6 +288,13 @@ func (c *crowd) stopReaction(who string, t *talk) error {
 	c.mu.Unlock()
 	if status == "" {
 		return c.chat(who)
+	}
+	if c.chance.IntN(2) == 0 { // the button, if the turn is not over
+		if d, err := c.slack.As(who).Click(t.channel, status, "Stop"); err == nil {
+			c.events++
+			c.clicked = append(c.clicked, click{d, errand{who: c.id(who), channel: t.channel, thread: t.root, task: prompt}})
+		}
+		return nil
 	}
 	if err := c.slack.As(who).React(t.channel, status, "octagonal_sign"); err != nil {
 		return nil // they had done so before

@@ -197,15 +197,21 @@ func (c *crowd) tally(now *slacktest.Snapshot, crew *crew, w *weather) *tally {
 			owe("stop", e, 1, 1)
 		}
 	}
+	for _, e := range c.clicked {
+		t.other++
+		if stopped(e.channel+"/"+e.task) || !acked(e.Delivery) {
+			owe("stop", e.errand, 0, 1) // what Slack could not bring to us it tells people itself
+		} else {
+			owe("stop", e.errand, 1, 1)
+		}
+	}
 	for _, d := range c.commands {
 		t.other++
-		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
-		if _, err := d.Acked(ctx); err == nil {
+		if acked(d.Delivery) {
 			owe("command", c.asked[d], 1, 1) // else Slack itself has told them that the app did not respond
 		} else {
 			owe("command", c.asked[d], 0, 1)
 		}
-		cancel()
 	}
 	for _, kind := range slices.Sorted(maps.Keys(answers)) {
 		places := maps.Clone(private[kind])
@@ -233,4 +239,12 @@ func (c *crowd) tally(now *slacktest.Snapshot, crew *crew, w *weather) *tally {
 		}
 	}
 	return t
+}
+
+// acked reports whether the bot acknowledged something that Slack sends once.
+func acked(d *slacktest.Delivery) bool {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	_, err := d.Acked(ctx)
+	return err == nil
 }
