@@ -148,7 +148,7 @@ func (b *Bot) passedBy(e event, c conversation) string {
 // prompted reports whether a user has prompted in a session.
 func prompted(st session.State, user string) bool {
 	is := func(p session.Person) bool { return p.Slack == user }
-	return is(st.Session.Requester) || slices.ContainsFunc(st.Session.Contributors, is) ||
+	return slices.Contains(st.Session.Prompters, user) || is(st.Session.Requester) || slices.ContainsFunc(st.Session.Contributors, is) ||
 		slices.ContainsFunc(st.Prompts, func(p session.Prompt) bool { return is(p.Author) })
 }
 

@@ -445,3 +445,23 @@ func TestStopsAreOfATurn(t *testing.T) {
 	}
 	r.told("alice", "Nothing is running here.")
 }
+
+// Whoever was told to send their message again need not mention the bot: in a thread that it was called into they have prompted before,
+// though the agent never had it.
+func TestSendingAgainRegression(t *testing.T) {
+	r := newRig(t)
+	us := "<@" + r.slack.Bot().ID + "> "
+	root, err := r.slack.As("bob").Post("general", "checkout is flaky")
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.reply("alice", root.TS, us+"look at acme/web")
+	id := r.id(root.TS)
+	r.called("attach")
+	r.reply("bob", root.TS, us+"and the docs")
+	r.shown(root.TS, "1 queued (bob)")
+	r.journal(id, session.Event{Kind: session.KindBoot, Boot: &session.Boot{Phase: session.PhaseAgent, State: session.StepFailed, Detail: "exit 1"}})
+	r.shown(root.TS, "The agent did not start", "Failed for alice")
+	again := r.reply("bob", root.TS, "and the docs, again")
+	r.kept("it is taken", func() bool { p := r.load(id).Prompts; return len(p) == 1 && p[0].ID == again })
+}

@@ -51,6 +51,9 @@ func (m *Machine) prompted(p Prompt) error {
 	m.s.Closed = false
 	m.hear(p.ID)
 	m.s.Participants = addPerson(m.s.Participants, p.Author)
+	if !slices.Contains(m.s.Prompters, p.Author.Slack) {
+		m.s.Prompters = append(slices.Clone(m.s.Prompters), p.Author.Slack)
+	}
 	if m.s.Title == "" {
 		m.s.Title = title(p.Text)
 	}

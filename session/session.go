@@ -223,7 +223,8 @@ type Session struct {
 	Contributors []Person     `json:"contributors,omitempty"` // since the base last moved
 	Identities   []Author     `json:"identities,omitempty"`   // of all who prompted, as they were then
 	Participants []Person     `json:"participants,omitempty"`
-	Seen         []string     `json:"seen,omitempty"` // ids of the newest prompts, stops and approvals, so that none is taken twice
+	Prompters    []string     `json:"prompters,omitempty"` // Slack ids of all who prompted, whatever came of it
+	Seen         []string     `json:"seen,omitempty"`      // ids of the newest prompts, stops and approvals, so that none is taken twice
 	Turn         *Turn        `json:"turn,omitempty"`
 	Ended        Ended        `json:"ended,omitzero"`
 	ToolCalls    []string     `json:"tool_calls,omitempty"` // the newest by name, so that none is taken twice
