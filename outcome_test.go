@@ -294,7 +294,8 @@ func (o *outcome) session(ctx context.Context, db *boltdb.DB, s session.Session)
 			boxes = append(boxes, line)
 		case session.KindNote, session.KindModel:
 			said = append(said, line)
-		case session.KindPrompt, session.KindTurn, session.KindCommits, session.KindCard, session.KindApproval, session.KindPullRequest, session.KindBudget, session.KindError:
+		case session.KindPrompt, session.KindTurn, session.KindCommits, session.KindCard, session.KindApproval, session.KindPullRequest, session.KindBudget,
+			session.KindError, session.KindRepository:
 			o.add("event", "%s", line)
 		}
 	}
@@ -352,6 +353,8 @@ func told(e session.Event) string {
 		return fmt.Sprintf("sandbox %s %s %s", e.Sandbox.Name, e.Sandbox.State, e.Sandbox.Reason)
 	case session.KindBudget:
 		return fmt.Sprintf("budget %s is %s", e.Budget.Pause, e.Budget.State)
+	case session.KindRepository:
+		return fmt.Sprintf("repository %s: %s %s %s", e.Repository.State, e.Repository.Repo, e.Repository.Base, e.Repository.Reason)
 	case session.KindNote:
 		return fmt.Sprintf("note %s: %s", e.Note.Kind, e.Note.Text)
 	case session.KindError:
