@@ -178,7 +178,7 @@ func (d *digest) apply(e session.Event) told {
 			d.asked = &question{seq: e.Seq, prompt: e.PromptID, note: e.Note}
 		case session.NoteClosed:
 			said.settled = d.settle("Nobody answered before the session was closed.")
-		case session.NoteUpdate, session.NoteNotice, session.NoteMuted, session.NoteUnmuted:
+		case session.NoteUpdate, session.NoteUnsaid, session.NoteNotice, session.NoteMuted, session.NoteUnmuted:
 		}
 		return said
 	case session.KindBudget:

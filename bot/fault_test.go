@@ -250,3 +250,53 @@ func TestDiskFullForLongRegression(t *testing.T) {
 		t.Errorf("bob was told %d times", n)
 	}
 }
+
+// What cannot be said in a thread stands in the session's log, once for each reason; the session goes on.
+func TestUnsaidIsInTheLog(t *testing.T) {
+	r := newRig(t)
+	ts := r.mention("alice", "fix acme/web")
+	id := r.id(ts)
+	r.ready(id, ts)
+	r.shown(ts, "Working for alice")
+	r.slack.Inject(slacktest.Fault{Method: "chat.postMessage", Channel: "C0GENERAL", Times: 100, Answer: slacktest.Refusal("thread_not_found")})
+	r.answered(id, ts, "Fixed.")
+	r.until("word to alice", func(s *slacktest.Snapshot) bool {
+		all := s.Messages("D0ALICE")
+		return len(all) == 1 && strings.Contains(all[0].Text, "the thread is not there any more")
+	})
+	second := r.reply("alice", ts, "and the docs")
+	r.called("prompt " + second)
+	r.answered(id, second, "Written.")
+	r.kept("the second turn is over", func() bool { return r.load(id).Session.Turn == nil })
+	r.kept("every message to be refused or sent", func() bool { p, err := r.db.Pending(r.ctx); return err == nil && len(p) == 0 })
+	r.kept("the log says so", func() bool {
+		return unsaid(r, id) == "Slack does not take what is to be said in this thread (thread_not_found)."
+	})
+}
+
+// A scope that is missing is named in the log of the session; what was to be said is said when it is there.
+func TestMissingScopeIsInTheLog(t *testing.T) {
+	r := newRig(t)
+	r.slack.Inject(slacktest.Fault{Method: "chat.postMessage", Times: 3, Answer: slacktest.MissingScope("chat:write")})
+	ts, id := r.turn("Fixed.")
+	r.shown(ts, "Done for alice", "Fixed.")
+	r.kept("the log says so", func() bool {
+		return strings.Contains(unsaid(r, id), "(missing_scope). Add the scope chat:write on the app's page")
+	})
+}
+
+// unsaid are the notes about that in a session's log.
+func unsaid(r *rig, id session.ID) string {
+	r.t.Helper()
+	events, err := r.db.Events(r.ctx, id, 0, 1_000)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	var notes []string
+	for _, e := range events {
+		if e.Note != nil && e.Note.Kind == session.NoteUnsaid {
+			notes = append(notes, e.Note.Text)
+		}
+	}
+	return strings.Join(notes, "\n")
+}

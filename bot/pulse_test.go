@@ -1,6 +1,7 @@
 package bot
 
 import (
+	"encoding/json"
 	"strings"
 	"testing"
 	"time"
@@ -57,6 +58,8 @@ func TestPulse(t *testing.T) {
 	r.flush(id, clock)
 	r.shown(ts, "Which one?")
 	r.pulsing(ts, "is working…")
+	r.journal(id, session.Event{At: clock.Now(), Kind: session.KindTool, PromptID: ts, Tool: &session.Tool{Call: "1", Name: "bash", State: session.StepRunning, Input: json.RawMessage(`{"command":"make"}`)}})
+	r.flush(id, clock)
 	next := <-timer.armed
 	for begun := clock.Now(); clock.Now().Sub(begun) < 10*time.Minute; { // of a long command
 		clock.Advance(next.after)
@@ -64,6 +67,7 @@ func TestPulse(t *testing.T) {
 		next = <-timer.armed
 		r.flush(id, clock)
 	}
+	r.shown(ts, "▸ running `make` · 10 min")
 	calls := r.slack.Calls("assistant.threads.setStatus")
 	for i := range calls[1:] {
 		if gap := calls[i+1].At.Sub(calls[i].At); gap >= 2*time.Minute {

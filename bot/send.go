@@ -41,6 +41,7 @@ func (s *sender) send(ctx context.Context, m session.Message, doubt bool) bool {
 			return false
 		}
 		failed = cmp.Or(refusalOf(err), err.Error())
+		s.unsaid(ctx, m, err)
 		s.bot.logger.Error("slack refuses a message for good"+advice(err), "key", m.Key, "method", method(m), "error", err)
 		if err := s.detour(ctx, m, err); err != nil {
 			s.bot.logger.Error("telling elsewhere what cannot be said in a channel", "key", m.Key, "error", err)
@@ -87,6 +88,7 @@ func (s *sender) later(m session.Message, err error) bool {
 		return true
 	case mendable(err):
 		s.bot.logger.Error("Slack does not let the bot say something; it waits until that is mended"+advice(err), "key", m.Key, "method", method(m), "error", err)
+		s.unsaid(s.bot.running, m, err)
 		s.again(m, maxRetryPause, false)
 		return true
 	case code != "" && !passing(code), session.CodeOf(err) == session.NotFound: // a file of ours that is gone

@@ -212,6 +212,7 @@ const (
 	NoteUpdate   NoteKind = "update"   // from the agent: a line of the status message
 	NoteQuestion NoteKind = "question" // from the agent: a message of its own
 	NoteImage    NoteKind = "image"    // from the agent: a file below its answer
+	NoteUnsaid   NoteKind = "unsaid"   // from the bot: a message that Slack did not take; for the log alone
 	NoteNotice   NoteKind = "notice"   // from the bot: a message of its own
 	NoteMuted    NoteKind = "muted"    // likewise: from here on replies need a mention
 	NoteUnmuted  NoteKind = "unmuted"  // and here no more than the thread's rule says

@@ -189,6 +189,12 @@ type (
 		Asks bool
 	}
 
+	// Unsaid tells that something cannot be said in the thread. It is told once under its ID, in the log.
+	Unsaid struct {
+		ID     string
+		Reason string
+	}
+
 	// Collected confirms a collect effect. Changes is nil when there was nothing new.
 	Collected struct {
 		Effect  string
@@ -288,6 +294,7 @@ func (Updated) input()           {}
 func (Asked) input()             {}
 func (Answered) input()          {}
 func (Shown) input()             {}
+func (Unsaid) input()            {}
 func (Collected) input()         {}
 func (CollectFailed) input()     {}
 func (CollectDelayed) input()    {}

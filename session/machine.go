@@ -135,6 +135,11 @@ func (m *Machine) take(in Input) error {
 		m.modelCalled(in)
 	case Raised:
 		return m.raised(in)
+	case Unsaid:
+		if !m.heard(in.ID) {
+			m.hear(in.ID)
+			m.tell(Event{Kind: KindNote, Note: &Note{Kind: NoteUnsaid, Text: in.Reason}})
+		}
 	case Shown:
 		return m.shown(in)
 	case Answered:
