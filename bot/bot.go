@@ -62,6 +62,7 @@ type Store interface {
 	Routes
 	Files
 	Awake
+	Watermarks
 }
 
 // Routes remembers which words lead to which repository.
@@ -187,6 +188,8 @@ type Bot struct {
 	presenter presenter
 	sender    sender
 	errands   errands
+	presence  presence
+	hearing   hearing
 
 	preferring sync.Mutex // held while somebody's preferences change
 }
@@ -226,6 +229,8 @@ func New(cfg Config) (*Bot, error) {
 	b.api = slack.New(cfg.BotToken, slack.OptionAppLevelToken(cfg.AppToken), slack.OptionAPIURL(cfg.APIURL), slack.OptionHTTPClient(b.web))
 	b.people.clock, b.rooms.clock, b.guests.clock = b.clock, b.clock, b.clock
 	b.lanes.handle = b.handle
+	b.presence.bot = b
+	b.hearing.init(b)
 	b.presenter.init(b)
 	b.sender.init(b)
 	return b, nil
@@ -250,9 +255,13 @@ func (b *Bot) Run(ctx context.Context) error {
 	if err := b.presenter.start(ctx); err != nil {
 		cancel(err)
 	}
+	if err := b.hearing.load(ctx); err != nil {
+		cancel(err)
+	}
 	if err := b.replay(ctx); err != nil {
 		cancel(err)
 	}
+	wg.Go(func() { b.catching(ctx) })
 	wg.Go(func() {
 		if err := b.listen(ctx, url); err != nil {
 			cancel(err)
@@ -263,6 +272,7 @@ func (b *Bot) Run(ctx context.Context) error {
 	b.lanes.wait()
 	b.presenter.wait()
 	b.errands.end()
+	b.hearing.flush(context.WithoutCancel(ctx))
 	if asked.Err() != nil {
 		return nil
 	}

@@ -29,7 +29,7 @@ type courtesy struct {
 
 // scheduled reports whether a method is called at its time already.
 func scheduled(method string) bool {
-	return strings.HasPrefix(method, "chat.") || strings.HasPrefix(method, "reactions.") || strings.HasPrefix(method, "assistant.") || method == "apps.connections.open"
+	return strings.HasPrefix(method, "chat.") || strings.HasPrefix(method, "reactions.") && method != "reactions.get" || strings.HasPrefix(method, "assistant.") || method == "apps.connections.open"
 }
 
 func (c *courtesy) Do(r *http.Request) (*http.Response, error) {

@@ -56,25 +56,56 @@ func (b *Bot) take(ctx context.Context, c *connection, f frame) error {
 	if err != nil {
 		return err
 	}
-	fresh := false
 	if received.Key != "" {
-		received = b.redact(received)
-		received.At = b.clock.Now()
-		if fresh, err = b.store.Receive(ctx, received); err != nil {
+		if err := b.keep(ctx, received, lane); err != nil {
 			if errors.Is(err, session.ErrStorage) {
 				b.untaken(b.running, f)
 			}
-			return session.Wrap("bot.Receive", err)
+			return err
 		}
 	}
-	if fresh {
-		b.lanes.push(b.running, lane, received)
-	}
+	b.noticed(f, received.Key != "")
 	if err := c.acknowledge(ctx, f.ID); err != nil && ctx.Err() == nil {
 		b.logger.Info("a Slack event could not be acknowledged; it comes again on another connection", "error", err)
 		c.end()
 	}
 	return nil
+}
+
+// keep stores an event, and hands it to its lane unless it was stored before.
+func (b *Bot) keep(ctx context.Context, r session.Received, lane string) error {
+	r = b.redact(r)
+	r.At = b.clock.Now()
+	fresh, err := b.store.Receive(ctx, r)
+	if err != nil {
+		return session.Wrap("bot.Receive", err)
+	}
+	if fresh {
+		b.lanes.push(b.running, lane, r)
+	}
+	return nil
+}
+
+// noticed notes how far a channel was heard.
+func (b *Bot) noticed(f frame, ours bool) {
+	var p payload
+	if f.Type != eventsAPI || lenient(f.Payload, &p) != nil {
+		return
+	}
+	e := p.Event
+	switch e.Type {
+	case "message", "app_mention":
+		root := ""
+		if ours {
+			root = e.root()
+			if c, ok := e.change(); ok {
+				root = c.now.root()
+			}
+		}
+		b.hearing.heard(e.Channel, root, e.TS)
+	case "reaction_added":
+		b.hearing.heard(e.Item.Channel, "", e.EventTS)
+	}
 }
 
 // concerns decides from the raw event whether it is for us: the event as the inbox keeps it, with an empty key if it is not, and its lane.
@@ -129,6 +160,7 @@ func (b *Bot) concerns(ctx context.Context, f frame) (r session.Received, lane s
 		if lane, ours, err = b.mayMean(ctx, e); err != nil {
 			return session.Received{}, "", err
 		}
+		r.Trace = e.trace()
 	case "app_home_opened":
 		ours, lane = e.Tab == "home" && e.User != "", "home:"+e.User
 	}

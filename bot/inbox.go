@@ -18,21 +18,18 @@ type payload struct {
 }
 
 type event struct {
-	Type        string `json:"type"`
-	Subtype     string `json:"subtype,omitempty"`
-	User        string `json:"user,omitempty"`
-	BotID       string `json:"bot_id,omitempty"`
-	Text        string `json:"text,omitempty"`
-	TS          string `json:"ts,omitempty"`
-	ThreadTS    string `json:"thread_ts,omitempty"`
-	Channel     string `json:"channel,omitempty"`
-	ChannelType string `json:"channel_type,omitempty"`
-	EventTS     string `json:"event_ts,omitempty"`
-	Tab         string `json:"tab,omitempty"` // of app_home_opened: home or messages
-	Edited      *struct {
-		User string `json:"user"`
-		TS   string `json:"ts,omitempty"`
-	} `json:"edited,omitempty"`
+	Type        string       `json:"type"`
+	Subtype     string       `json:"subtype,omitempty"`
+	User        string       `json:"user,omitempty"`
+	BotID       string       `json:"bot_id,omitempty"`
+	Text        string       `json:"text,omitempty"`
+	TS          string       `json:"ts,omitempty"`
+	ThreadTS    string       `json:"thread_ts,omitempty"`
+	Channel     string       `json:"channel,omitempty"`
+	ChannelType string       `json:"channel_type,omitempty"`
+	EventTS     string       `json:"event_ts,omitempty"`
+	Tab         string       `json:"tab,omitempty"` // of app_home_opened: home or messages
+	Edited      *edited      `json:"edited,omitempty"`
 	Message     *event       `json:"message,omitempty"`          // of message_changed: as it reads now
 	Previous    *event       `json:"previous_message,omitempty"` // of message_changed and message_deleted
 	DeletedTS   string       `json:"deleted_ts,omitempty"`
@@ -50,6 +47,12 @@ type event struct {
 	redacted bool   // a secret was in the text
 	edit     string // Slack's time of the edit that made it read like this, if an edit brought it
 	about    string // ts of the message that it is about, of requests that came by a form
+	late     string // it was read after the bot was away, which this names
+}
+
+type edited struct {
+	User string `json:"user"`
+	TS   string `json:"ts,omitempty"`
 }
 
 // root is the ts of the thread a message is in, or begins.
@@ -166,7 +169,7 @@ func (b *Bot) process(ctx context.Context, r session.Received) error {
 	if err := lenient(r.Payload, &p); err != nil {
 		return nil
 	}
-	p.Event.redacted = r.Redacted
+	p.Event.redacted, p.Event.late = r.Redacted, r.Late
 	switch p.Event.Type {
 	case "message", "app_mention":
 		if c, ok := p.Event.change(); ok {

@@ -34,7 +34,9 @@ var methods = map[string][]string{
 	"files.getUploadURLExternal":   {"files:write"},
 	"files.info":                   {"files:read"}, // and what people attach
 	"reactions.add":                {"reactions:write"},
+	"reactions.get":                {"reactions:read"},
 	"reactions.remove":             {"reactions:write"},
+	"users.conversations":          {"channels:read", "groups:read", "im:read", "mpim:read"},
 	"users.info":                   {"users:read"},
 	"users.list":                   {"users:read"},
 	"views.open":                   nil,

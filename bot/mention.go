@@ -253,6 +253,9 @@ func (b *Bot) send(ctx context.Context, e event, id session.ID, at place, p sess
 	err = b.cfg.Sessions.Send(ctx, id, session.Prompted{Prompt: p})
 	switch {
 	case err == nil:
+		if err := b.pickedUp(ctx, e, id); err != nil {
+			return err
+		}
 		if err := b.prefer(ctx, p.Author.Slack, func(w *session.Preferences) bool { return w.Visited(id) }); err != nil {
 			return err
 		}

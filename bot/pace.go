@@ -25,6 +25,7 @@ var perMinute = map[string]int{
 	"reactions.add":                50,
 	"reactions.get":                50,
 	"reactions.remove":             20,
+	"users.conversations":          50,
 	"users.info":                   100,
 	"users.list":                   20,
 	"views.open":                   100,

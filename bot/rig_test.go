@@ -56,7 +56,7 @@ func (c *leap) Now() time.Time {
 }
 
 func (c *leap) AfterFunc(d time.Duration, f func()) (stop func() bool) {
-	if d == silentFor || d == drainWithin { // a connection would never rest, and end before it is read to its end
+	if d == silentFor || d == drainWithin || d == stagger || d == flushEvery { // a connection would never rest, end before it is read to its end, and not be the only one
 		return func() bool { return true }
 	}
 	c.mu.Lock()
@@ -255,6 +255,7 @@ func newRig(t testing.TB, change ...func(*rig)) *rig {
 		Events: Events,
 		Users:  []slacktest.User{{Name: "alice"}, {Name: "bob"}, {Name: "gina", IsRestricted: true}},
 		Now:    func() time.Time { return r.cfg.Clock.Now() },
+		Spread: true,
 	})
 	db, err := boltdb.Open(filepath.Join(t.TempDir(), "db"), boltdb.Options{MasterKey: make([]byte, 32), Clock: newLeap()})
 	if err != nil {

@@ -15,8 +15,11 @@ import (
 	"openinspect/session"
 )
 
-// How a connection to Slack is kept.
+// How connections to Slack are kept.
 const (
+	lines        = 2                // connections that are kept at once
+	stagger      = 75 * time.Second // between the first and the second: Slack renews each some hours after it was opened, and not both at once then
+	haunts       = 45 * time.Second // how long Slack may count a connection that has ended
 	shortLived   = 10 * time.Second // the next connection waits if the last one was opened less than this before
 	maxPause     = time.Minute
 	silentFor    = 35 * time.Second // Slack pings every few seconds; its own clients give up after 30
@@ -27,11 +30,54 @@ const (
 	maxFrame     = 4 << 20          // the largest event that is read
 )
 
-// listen keeps a connection to Slack until ctx ends, the first one at url. It returns an error when Slack refuses the app for good.
+// listen keeps connections to Slack until ctx ends, the first one at url. There are two, so that nothing falls into the hole while one is
+// renewed; Slack sends each event to either. It returns an error when Slack refuses the app for good.
 func (b *Bot) listen(ctx context.Context, url string) error {
+	ctx, cancel := context.WithCancelCause(ctx)
 	var all sync.WaitGroup
 	defer all.Wait()
-	next := redial{clock: b.clock}
+	defer cancel(nil)
+	arrivals := make(chan arrival)
+	next := &redial{clock: b.clock}
+	for n := range lines {
+		all.Go(func() {
+			if n > 0 && !wait(ctx, b.clock, time.Duration(n)*stagger) {
+				return
+			}
+			first := ""
+			if n == 0 {
+				first = url
+			}
+			if err := b.line(ctx, next, arrivals, first); err != nil {
+				cancel(err)
+			}
+		})
+	}
+	for { // one after the other: what is said on two connections keeps its order as far as Slack does
+		select {
+		case a := <-arrivals:
+			if err := b.take(ctx, a.on, a.frame); err != nil && ctx.Err() == nil {
+				b.logger.Error("a Slack event was not taken; Slack will send it again", "error", err)
+			}
+		case <-ctx.Done():
+			if err := context.Cause(ctx); !errors.Is(err, context.Canceled) {
+				return err
+			}
+			return nil
+		}
+	}
+}
+
+// arrival is an envelope on its way to the inbox.
+type arrival struct {
+	on    *connection
+	frame frame
+}
+
+// line keeps one connection until ctx ends, the first one at url if that is known.
+func (b *Bot) line(ctx context.Context, next *redial, arrivals chan<- arrival, url string) error {
+	var all sync.WaitGroup
+	defer all.Wait()
 	for {
 		if !wait(ctx, b.clock, next.delay()) {
 			return nil
@@ -48,9 +94,10 @@ func (b *Bot) listen(ctx context.Context, url string) error {
 			b.logger.Warn("no connection to Slack; trying again"+advice(err), "error", err)
 			continue
 		}
-		c := &connection{bot: b, ws: ws, heard: heard, over: make(chan struct{})}
+		c := &connection{bot: b, ws: ws, heard: heard, arrivals: arrivals, over: make(chan struct{})}
 		ctx, cancel := context.WithCancel(ctx)
 		c.end = cancel
+		b.presence.opened()
 		all.Go(func() { c.read(ctx) })
 		all.Go(func() { c.watch(ctx) })
 		<-c.over
@@ -93,14 +140,23 @@ type connection struct {
 	heard *atomic.Int64
 	end   context.CancelFunc
 
+	arrivals chan<- arrival
+
 	left sync.Once
 	over chan struct{} // closed when another connection is needed
 }
 
-func (c *connection) leave() { c.left.Do(func() { close(c.over) }) }
+// leave lets the line open another connection. Slack sends nothing new on this one.
+func (c *connection) leave() {
+	c.left.Do(func() {
+		c.bot.presence.left(c)
+		close(c.over)
+	})
+}
 
 // read takes what comes until the connection ends. It waits for nothing but the store.
 func (c *connection) read(ctx context.Context) {
+	defer c.bot.presence.ended()
 	defer c.leave()
 	defer c.end()
 	defer func() { _ = c.ws.CloseNow() }()
@@ -117,6 +173,7 @@ func (c *connection) read(ctx context.Context) {
 		switch {
 		case f.Type == "hello":
 			c.bot.logger.Info("listening to slack", "connections", f.Connections)
+			c.bot.presence.greeted(c, f.Connections)
 		case f.Type == "disconnect":
 			c.bot.disconnected(f.Reason)
 			c.bot.clock.AfterFunc(drainWithin, c.end) // envelopes that were under way still come; the next connection does not wait for them
@@ -127,8 +184,9 @@ func (c *connection) read(ctx context.Context) {
 			if !whole {
 				c.bot.logger.Error("a Slack event was too large and was left unread", "limit", maxFrame, "type", session.OneLine(f.Type, 40))
 			}
-			if err := c.bot.take(ctx, c, f); err != nil && ctx.Err() == nil {
-				c.bot.logger.Error("a Slack event was not taken; Slack will send it again", "error", err)
+			select {
+			case c.arrivals <- arrival{c, f}:
+			case <-ctx.Done(): // Slack sends again what is not acknowledged
 			}
 		}
 	}
@@ -172,6 +230,7 @@ func (c *connection) watch(ctx context.Context) {
 		}
 		if err != nil && c.heard.Load() == before {
 			c.bot.logger.Warn("Slack is silent; connecting again", "after", silentFor.String(), "error", err)
+			c.bot.presence.deaf(c)
 			c.end()
 			return
 		}
@@ -192,9 +251,11 @@ func (b *Bot) disconnected(reason string) {
 	}
 }
 
-// redial spaces out connections, whatever Slack answers: it may accept one and end it at once.
+// redial spaces out connections, of all lines together, whatever Slack answers: it may accept one and end it at once.
 type redial struct {
 	clock session.Clock
+
+	mu    sync.Mutex
 	last  time.Time     // when the last one was due
 	pause time.Duration // before it
 	until time.Time     // Slack wants none before
@@ -202,6 +263,8 @@ type redial struct {
 
 // delay returns how long the next connection has to wait: nothing, unless the one before was opened a moment ago.
 func (r *redial) delay() time.Duration {
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	now := r.clock.Now()
 	switch {
 	case r.last.IsZero() || now.Sub(r.last) >= shortLived:
@@ -218,6 +281,8 @@ func (r *redial) delay() time.Duration {
 
 // failed takes why a connection was refused.
 func (r *redial) failed(err error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	if limited, ok := errors.AsType[*slack.RateLimitedError](err); ok {
 		r.until = r.clock.Now().Add(limited.RetryAfter)
 	}

@@ -3,7 +3,6 @@ package bot
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"fmt"
 	"slices"
 	"strings"
@@ -17,6 +16,7 @@ import (
 const (
 	maxQuoted = 20
 	maxQuote  = 1_024 // characters of one message
+	maxRead   = 2_000 // messages of one thread
 )
 
 // readThread reads the thread a session was opened in, once. Events come in any order, so what was said after the message that opened
@@ -74,19 +74,37 @@ func (b *Bot) replies(ctx context.Context, e event) ([]slack.Message, error) {
 			return nil, b.outside("conversations.replies", err)
 		}
 		all = append(all, page...)
-		if !more || cursor == "" || len(all) >= 2_000 {
+		if !more || cursor == "" || len(all) >= maxRead {
 			return all, nil
 		}
 		params.Cursor = cursor
 	}
 }
 
-// late puts a message that was read, rather than received, into the inbox.
-func (b *Bot) late(ctx context.Context, opened event, m slack.Message) error {
-	e := event{Type: "message", Subtype: m.SubType, User: m.User, BotID: m.BotID, Text: m.Text, TS: m.Timestamp, ThreadTS: opened.root(),
-		Channel: opened.Channel, ChannelType: opened.ChannelType}
-	if m.Edited != nil {
-		e.Subtype = "" // what it says now is what its author means
+// repliesSince reads a thread's opening message and what was said from a time on. whole is false if that is more than is read.
+func (b *Bot) repliesSince(ctx context.Context, channel, root, from string) (all []slack.Message, whole bool, err error) {
+	ask := slack.GetConversationRepliesParameters{ChannelID: channel, Timestamp: root, Limit: 200, Inclusive: true, Oldest: from}
+	for {
+		page, more, cursor, err := b.api.GetConversationRepliesContext(ctx, &ask)
+		if err != nil {
+			return nil, refusalOf(err) == "thread_not_found", b.outside("conversations.replies", err)
+		}
+		all = append(all, page...)
+		if !more || cursor == "" {
+			return all, true, nil
+		}
+		if len(all) >= maxRead {
+			return all, false, nil
+		}
+		ask.Cursor = cursor
+	}
+}
+
+// asEvent is a message as an event brings it.
+func asEvent(m slack.Message, channel, root string) event {
+	e := event{Type: "message", Subtype: m.SubType, User: m.User, BotID: m.BotID, Text: m.Text, TS: m.Timestamp, ThreadTS: m.ThreadTimestamp, Channel: channel}
+	if root != m.Timestamp {
+		e.ThreadTS = root
 	}
 	for _, f := range m.Files {
 		e.Files = append(e.Files, described(f))
@@ -98,23 +116,14 @@ func (b *Bot) late(ctx context.Context, opened event, m slack.Message) error {
 		}
 		e.Attachments = append(e.Attachments, shared)
 	}
-	if !e.spoken() || e.User == b.self.user {
-		return nil
-	}
-	raw, err := json.Marshal(payload{ID: "read/" + e.Channel + "/" + e.TS, Event: e})
-	if err != nil {
-		return err
-	}
-	r := session.Received{Key: "read/" + e.Channel + "/" + e.TS, Also: e.Channel + ":" + e.TS, Kind: eventsAPI, Payload: raw, At: b.clock.Now()}
-	r = b.redact(r)
-	fresh, err := b.store.Receive(ctx, r)
-	if err != nil {
-		return session.Wrap("bot.Receive", err)
-	}
-	if fresh {
-		b.lanes.push(ctx, e.Channel+":"+e.root(), r)
-	}
-	return nil
+	return e
+}
+
+// late puts a message of a thread that a session was opened in into the inbox.
+func (b *Bot) late(ctx context.Context, opened event, m slack.Message) error {
+	e := asEvent(m, opened.Channel, opened.root())
+	e.ChannelType = opened.ChannelType
+	return b.offer(ctx, "read/"+e.Channel+"/"+e.TS, e, opened.late)
 }
 
 // quote writes messages down for the agent, each with its author's name; the one that the request is about stands out, if there is one.

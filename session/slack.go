@@ -11,15 +11,20 @@ import (
 
 // Received is a Slack event in the inbox: stored before it is acknowledged, kept for a day against duplicates.
 type Received struct {
-	Key     string          `json:"key"`            // event id, or another identity of the payload
-	Also    string          `json:"also,omitempty"` // a second identity: channel and ts of the message, which two events may share
-	Kind    string          `json:"kind"`           // of envelope: events_api, slash_commands, interactive
-	Payload json.RawMessage `json:"payload"`        // as received, without secrets
+	Key     string          `json:"key"`             // event id, or another identity of the payload
+	Also    string          `json:"also,omitempty"`  // a second identity: channel and ts of the message, which two events may share
+	Kind    string          `json:"kind"`            // of envelope: events_api, slash_commands, interactive
+	Payload json.RawMessage `json:"payload"`         // as received, without secrets
+	Trace   string          `json:"trace,omitempty"` // a third, which is remembered and makes no later event a duplicate, but as its Key
+	Late    string          `json:"late,omitempty"`  // it was read after the bot was away, and not received: names the absence
 
 	Redacted bool      `json:"redacted,omitempty"` // the message's text had one
 	At       time.Time `json:"at"`
 	Handled  bool      `json:"handled,omitempty"`
 }
+
+// ReactionTrace begins the traces of reactions, which are remembered for a week.
+const ReactionTrace = "reacted/"
 
 // MessageOp is how a message reaches people.
 type MessageOp string

@@ -88,6 +88,7 @@ var methods = map[string]method{
 	"reactions.get":                {work: (*Server).reactionsGet},
 	"reactions.remove":             {work: (*Server).reactionsRemove},
 	"users.info":                   {work: (*Server).usersInfo},
+	"users.conversations":          {work: (*Server).usersConversations},
 	"users.list":                   {work: (*Server).usersList},
 	"users.lookupByEmail":          {work: (*Server).usersLookupByEmail},
 	"views.open":                   {work: (*Server).viewsOpen},

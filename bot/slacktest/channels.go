@@ -191,6 +191,18 @@ func (s *Server) wireChannel(c *Channel) obj {
 }
 
 func (s *Server) conversationsList(a args) (obj, error) {
+	return s.listConversations(a, func(*Channel) bool { return true })
+}
+
+// usersConversations lists what the bot is in.
+func (s *Server) usersConversations(a args) (obj, error) {
+	if u := a["user"]; u != "" && u != s.bot.ID {
+		return nil, refuse("method_not_supported_for_channel_type")
+	}
+	return s.listConversations(a, func(c *Channel) bool { return c.has(s.bot.ID) })
+}
+
+func (s *Server) listConversations(a args, wants func(*Channel) bool) (obj, error) {
 	types := a["types"]
 	if types == "" {
 		types = "public_channel"
@@ -200,7 +212,7 @@ func (s *Server) conversationsList(a args) (obj, error) {
 	var ids []string
 	for _, id := range s.chanOrder {
 		c, err := s.visible(id)
-		if err != nil || !slices.Contains(wanted, names[c.Kind]) || (c.Archived && a.flag("exclude_archived")) {
+		if err != nil || !wants(c) || !slices.Contains(wanted, names[c.Kind]) || (c.Archived && a.flag("exclude_archived")) {
 			continue
 		}
 		ids = append(ids, id)

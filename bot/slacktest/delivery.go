@@ -152,7 +152,7 @@ func (s *Server) runPostOffice() {
 	}
 }
 
-// send hands an envelope to one of the open sockets, in turn.
+// send hands an envelope to one of the open sockets.
 func (s *Server) send(e Envelope) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -221,6 +221,18 @@ func (s *Server) Redeliver() int {
 		return 0
 	}
 	return s.retry(true)
+}
+
+// ErrGivenUp is what becomes of an event that Slack has sent often enough.
+var ErrGivenUp = errors.New("slack has given the event up")
+
+// GiveUp ends the repetitions of every event that the app has not acknowledged, as Slack does after some minutes.
+func (s *Server) GiveUp() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, d := range s.delivOrder {
+		s.fail(d, ErrGivenUp)
+	}
 }
 
 // receive takes a frame from the app.

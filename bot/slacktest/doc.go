@@ -26,7 +26,7 @@
 // # Socket Mode
 //
 // A URL from apps.connections.open works once. Each payload goes to one of the
-// connected sockets. An event that is not acknowledged before its socket is gone,
+// connected sockets, the oldest unless [Config.Spread] says otherwise. An event that is not acknowledged before its socket is gone,
 // or that happened while none was open, is sent again with retry_attempt and
 // retry_reason when the next socket opens, and whenever [Server.Redeliver] is
 // called. Slash commands and interactions are never repeated: the person who

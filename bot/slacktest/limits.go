@@ -32,6 +32,7 @@ var perMinute = map[string]int{
 	"reactions.add":                50,
 	"reactions.get":                50,
 	"reactions.remove":             20,
+	"users.conversations":          50,
 	"users.info":                   100,
 	"users.list":                   20,
 	"users.lookupByEmail":          50,

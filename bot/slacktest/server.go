@@ -57,6 +57,10 @@ type Config struct {
 	// on a socket that is silent for 30 s.
 	PingEvery time.Duration
 
+	// Spread sends payloads to an app's connections in turn, so that two of them may arrive in another order. Without it one gets all: which
+	// one is Slack's choice.
+	Spread bool
+
 	// Forgetful keeps nothing of calls but their number, and nothing of payloads
 	// that were acknowledged: for runs that are too long to remember.
 	Forgetful bool

@@ -39,8 +39,11 @@ func (s *Server) openSockets() int {
 	return n
 }
 
-// pickSocket returns the open sockets in turn, or nil.
+// pickSocket returns the oldest open socket, or with [Config.Spread] the open ones in turn; nil if there is none.
 func (s *Server) pickSocket() *socket {
+	if !s.cfg.Spread {
+		s.nextSocket = 0
+	}
 	for range s.sockets {
 		k := s.sockets[s.nextSocket%len(s.sockets)]
 		s.nextSocket++
@@ -230,6 +233,20 @@ func (s *Server) Disconnect(reason string) {
 		if k.open {
 			k.open = false
 			k.push(disconnectFrame(reason))
+		}
+	}
+	s.touch()
+}
+
+// Renew asks the app to leave its oldest open connection, as Slack does with each after some hours.
+func (s *Server) Renew() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, k := range s.sockets {
+		if k.open {
+			k.open = false
+			k.push(disconnectFrame("refresh_requested"))
+			break
 		}
 	}
 	s.touch()

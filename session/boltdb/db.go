@@ -67,13 +67,15 @@ var (
 	bSecrets     = []byte("secrets")
 	bBlobs       = []byte("blobs")
 	bRemoved     = []byte("removed")
+	bWatermarks  = []byte("watermarks")
 	bAudit       = []byte("audit")
 	bMeta        = []byte("meta")
 )
 
 var buckets = [][]byte{
 	bSessions, bDrafts, bOpen, bThreads, bUnpresented, bInbox, bSeen, bOutbox, bPending, bPosted,
-	bUsers, bIdentities, bChannels, bPreferences, bRoutes, bSecrets, bBlobs, bRemoved, bAudit, bMeta,
+	bUsers, bIdentities, bChannels, bPreferences, bRoutes, bSecrets, bBlobs, bRemoved, bWatermarks,
+	bAudit, bMeta,
 }
 
 // Options are what a store needs besides its path.

@@ -3,6 +3,7 @@ package boltdb
 import (
 	"bytes"
 	"context"
+	"strings"
 	"time"
 
 	"go.etcd.io/bbolt"
@@ -12,6 +13,14 @@ import (
 
 // day is how long identities of Slack events are remembered, and how old an unhandled event may become.
 const day = 24 * time.Hour
+
+// known is how long an identity is remembered. A reaction stands where it is, and may be read again long after it was received.
+func known(identity string) time.Duration {
+	if strings.HasPrefix(identity, session.ReactionTrace) {
+		return 7 * day
+	}
+	return day
+}
 
 // Receive stores a Slack event unless its Key or its Also, as the one or the other, was seen within a day. It reports whether the
 // event is fresh. A zero At becomes now.
@@ -29,8 +38,8 @@ func (db *DB) Receive(ctx context.Context, r session.Received) (fresh bool, err 
 		return false, wrap(op, err)
 	}
 	// Slack repeats itself often; a repeat need not wait for the disk.
-	known := false
-	if err := db.view(ctx, func(tx *bbolt.Tx) error { known = seen(tx, r, now); return nil }); err != nil || known {
+	repeat := false
+	if err := db.view(ctx, func(tx *bbolt.Tx) error { repeat = seen(tx, r, now); return nil }); err != nil || repeat {
 		return false, wrap(op, err)
 	}
 	err = db.update(ctx, func(tx *bbolt.Tx) error {
@@ -45,7 +54,7 @@ func (db *DB) Receive(ctx context.Context, r session.Received) (fresh bool, err 
 		if err := inbox.Put(number(n), stamp(now, body)); err != nil {
 			return err
 		}
-		for _, identity := range []string{r.Key, r.Also} {
+		for _, identity := range []string{r.Key, r.Also, r.Trace} {
 			if identity == "" {
 				continue
 			}
@@ -63,7 +72,7 @@ func seen(tx *bbolt.Tx, r session.Received, now time.Time) bool {
 		if identity == "" {
 			continue
 		}
-		if v := tx.Bucket(bSeen).Get([]byte(identity)); v != nil && now.Sub(stamped(v)) < day {
+		if v := tx.Bucket(bSeen).Get([]byte(identity)); v != nil && now.Sub(stamped(v)) < known(identity) {
 			return true
 		}
 	}
@@ -75,7 +84,7 @@ func (db *DB) Seen(ctx context.Context, identity string) (at time.Time, err erro
 	now := db.clock.Now()
 	err = db.view(ctx, func(tx *bbolt.Tx) error {
 		v := tx.Bucket(bSeen).Get([]byte(identity))
-		if v == nil || now.Sub(stamped(v)) >= day {
+		if v == nil || now.Sub(stamped(v)) >= known(identity) {
 			return session.Errorf(session.NotFound, "no event %q", identity)
 		}
 		at = stamped(v)
@@ -130,7 +139,7 @@ func prune(tx *bbolt.Tx, now time.Time) error {
 		bucket := tx.Bucket(name)
 		var keys [][]byte
 		err := bucket.ForEach(func(k, v []byte) error {
-			if now.Sub(stamped(v)) >= day {
+			if now.Sub(stamped(v)) >= known(string(k)) {
 				keys = append(keys, bytes.Clone(k))
 			}
 			return nil
