@@ -247,11 +247,18 @@ type (
 	// RoomNeeded tells that others wait for room: an idle sandbox is put away. Refused with Conflict if there is none.
 	RoomNeeded struct{}
 
-	// StartDelayed tells that a start is not tried before a time, for a reason that is not the session's.
+	// StartDelayed tells that a start is not tried before a time, for a reason that is not the session's. Before the provider is asked again there is
+	// a StartTried.
 	StartDelayed struct {
 		Effect string
 		Start  string
-		Reason string // a sentence
+		Reason string // a sentence; empty: it was told
+	}
+
+	// StartTried tells that the provider is about to be asked again.
+	StartTried struct {
+		Effect string
+		Start  string
 	}
 
 	// Stalled tells that nothing came of the agent's work for ten minutes, and that its runner, asked twice, shows no reason to wait.
@@ -306,6 +313,7 @@ func (RoomGranted) input()       {}
 func (Moved) input()             {}
 func (RoomNeeded) input()        {}
 func (StartDelayed) input()      {}
+func (StartTried) input()        {}
 func (Stalled) input()           {}
 func (Tick) input()              {}
 

@@ -28,15 +28,29 @@ func (a *actor) startSandbox(ctx context.Context, e Effect) Input {
 				return StartFailed{Effect: e.ID, Start: e.Start, Err: f}
 			})
 		}
-		if words := Sentence(err); words != told {
-			if err := a.send(ctx, StartDelayed{Effect: e.ID, Start: e.Start, Reason: words}); err != nil {
-				a.hub.report(a.id, "effect "+e.ID, err) // it is told with the next delay
-			} else {
-				told = words
-			}
+		delayed := StartDelayed{Effect: e.ID, Start: e.Start}
+		words := Sentence(err)
+		if words != told {
+			delayed.Reason = words
+		}
+		if err := a.send(ctx, delayed); err != nil {
+			a.hub.report(a.id, "effect "+e.ID, err) // it is told with the next delay
+		} else {
+			told = words
 		}
 		if !a.hub.pause(ctx, later.At.Sub(a.hub.clock.Now())) {
 			return nil
+		}
+		// Nobody may give the start up from here on: it would not be known what came of it.
+		for {
+			err := a.send(ctx, StartTried{Effect: e.ID, Start: e.Start})
+			if err == nil {
+				break
+			}
+			a.hub.report(a.id, "effect "+e.ID, err)
+			if !a.hub.pause(ctx, time.Second) {
+				return nil
+			}
 		}
 	}
 }

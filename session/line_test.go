@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -429,64 +430,37 @@ func TestNoRoomIsKeptForARefusedStep(t *testing.T) {
 	w.comes("a", at(1))
 }
 
-// broken is a store in which one session cannot be read, or not be written.
-type broken struct {
-	session.Store
-	unread, unwritten session.ID
-}
-
-func (b *broken) Load(ctx context.Context, id session.ID) (session.State, error) {
-	if id == b.unread {
-		return session.State{}, &session.Error{Code: session.Internal, Message: session.DamagedWords, Err: &session.Damaged{}}
-	}
-	return b.Store.Load(ctx, id)
-}
-
-func (b *broken) Commit(ctx context.Context, r session.Ready) error {
-	if r.Record.Session.ID == b.unwritten {
-		return session.Errorf(session.Internal, "no")
-	}
-	return b.Store.Commit(ctx, r)
-}
-
-// A session that cannot be read, or whose step fails for good, is left out: neither the start nor the line waits for it.
-func TestDamagedSessionIsLeftOut(t *testing.T) {
+// Whoever stops while no sandbox can be started makes room for who comes next, and nothing is started for nobody later.
+func TestStopWhileStartsArePutOff(t *testing.T) {
 	w := newTown(t, 1)
-	var store *broken
-	looked, reported := make(chan session.ID, 100), make(chan session.ID, 100)
-	w.hub = func(c session.HubConfig) session.HubConfig {
-		c.Store = store
-		c.OnCommit = func(id session.ID) {
-			if id == store.unread {
-				looked <- id
-			}
+	var asked atomic.Int32
+	w.world.OnStart = func(r session.StartRequest) (session.Handle, error) {
+		if r.Session == w.ids["a"] {
+			asked.Add(1)
+			return session.Handle{}, &session.Later{At: w.clock.Now().Add(time.Minute), Err: session.Errorf(session.Unavailable, "No sandbox can be started.")}
 		}
-		c.Report = func(id session.ID, _ string, err error) { reported <- id }
-		return c
+		return session.Handle{Provider: "test", Name: r.Name, ID: r.Start}, nil
+	}
+	w.ids["a"] = "aaaaaaaaaa"
+	if _, err := w.bench.hub.Open(t.Context(), session.Opening{ID: "aaaaaaaaaa", Thread: session.Thread{TS: "a"}, Requester: sessiontest.Ada, Model: "anthropic/claude-sonnet-4-6"}); err != nil {
+		t.Fatal(err)
 	}
 	w.ask("a", "a1")
-	w.runs("a", "a1")
-	for i, thread := range []string{"b", "c", "d"} {
-		w.ask(thread, thread+"1")
-		w.comes(thread, at(i+1))
-		w.clock.Advance(time.Second)
+	w.comes("a", func(e session.Event) bool {
+		return e.Sandbox != nil && e.Sandbox.Reason == "No sandbox can be started."
+	})
+	w.ask("b", "b1")
+	w.comes("b", at(1))
+	w.clock.Wait(1)
+	w.clock.Advance(time.Minute) // the same answer again: it is not told twice
+	for asked.Load() < 2 {
+		runtime.Gosched()
 	}
-	w.stop()
-	store = &broken{Store: w.store, unread: w.ids["b"], unwritten: w.ids["c"]}
-	w.open()
-	if id := <-reported; id != w.ids["b"] {
-		t.Errorf("%s is reported, want b", id)
-	}
-	if id := <-looked; id != w.ids["b"] {
-		t.Errorf("%s is to be looked at, want b", id)
-	}
-	w.answers("a", "a1")
-	w.runs("d", "d1") // the clock stands: nobody is tried again
-	if got := w.starts(); got != "a d" {
-		t.Errorf("started %s", got)
-	}
-	err := w.bench.hub.Send(t.Context(), w.ids["b"], session.StopAsked{By: sessiontest.Ada})
-	if session.Sentence(err) != session.DamagedWords {
-		t.Errorf("whoever writes there is told: %v", err)
+	w.clock.Wait(1)
+	w.send(w.ids["a"], session.StopAsked{By: sessiontest.Ada})
+	w.runs("b", "b1")
+	w.clock.Advance(time.Hour)
+	if n := asked.Load(); n != 2 || w.live() != 1 {
+		t.Errorf("a's sandbox was asked for %d times, %d live", n, w.live())
 	}
 }

@@ -174,6 +174,8 @@ func (m *Machine) take(in Input) error {
 		return m.roomNeeded()
 	case StartDelayed:
 		m.startDelayed(in)
+	case StartTried:
+		m.startTried(in)
 	case Stalled:
 		m.stalled(in)
 	case Tick:
@@ -303,6 +305,7 @@ func (m *Machine) tick() {
 // Resume returns what has to be done after a restart: the effects nobody confirmed, and a new link to a live sandbox.
 func (m *Machine) Resume() []Effect {
 	effects := slices.Clone(m.effects)
+	m.s.Sandbox.PutOff = false // a start is tried at once
 	switch m.s.Sandbox.State {
 	case SandboxBooting, SandboxReady, SandboxRunning, SandboxSnapshotting:
 		if !m.pending(EffectAttach) {

@@ -97,13 +97,14 @@ func (m *Machine) moved(in Moved) error {
 	return nil
 }
 
-// leaveLine gives up a place in the line that no turn needs any more: whoever waited has stopped.
+// leaveLine gives up a place in the line, or the room of a start that is put off, if no turn needs it any more: whoever waited has stopped.
 func (m *Machine) leaveLine() {
 	b := &m.s.Sandbox
-	if b.State != SandboxPending || m.s.Turn != nil {
+	if b.State != SandboxPending && !b.PutOff || m.s.Turn != nil {
 		return
 	}
-	b.Asked, b.Place = time.Time{}, 0
+	m.drop(EffectStart)
+	b.Asked, b.Place, b.PutOff = time.Time{}, 0, false
 	switch {
 	case b.Image != "":
 		b.State = SandboxStopped
@@ -174,7 +175,7 @@ func (m *Machine) failAll(reason string) {
 func (m *Machine) began() {
 	b := &m.s.Sandbox
 	b.Began = append(m.recent(), m.at)
-	b.Asked, b.Place, b.Turns, b.Kept = time.Time{}, 0, 0, false
+	b.Asked, b.Place, b.PutOff, b.Turns, b.Kept = time.Time{}, 0, false, 0, false
 }
 
 // recent returns when the sandbox was started within the last hour, in a slice of its own.
@@ -212,10 +213,25 @@ func (m *Machine) capped() string {
 }
 
 func (m *Machine) startDelayed(in StartDelayed) {
-	b := m.s.Sandbox
-	if in.Start == b.Start && b.State == SandboxSpawning && slices.ContainsFunc(m.effects, func(e Effect) bool { return e.ID == in.Effect }) {
-		m.tell(Event{Kind: KindSandbox, Sandbox: &SandboxChange{State: SandboxSpawning, Name: b.Name, Reason: in.Reason}})
+	if !m.spawning(in.Start, in.Effect) {
+		return
 	}
+	m.s.Sandbox.PutOff = true
+	if in.Reason != "" {
+		m.tell(Event{Kind: KindSandbox, Sandbox: &SandboxChange{State: SandboxSpawning, Name: m.s.Sandbox.Name, Reason: in.Reason}})
+	}
+	m.leaveLine()
+}
+
+func (m *Machine) startTried(in StartTried) {
+	if m.spawning(in.Start, in.Effect) {
+		m.s.Sandbox.PutOff = false
+	}
+}
+
+func (m *Machine) spawning(start, effect string) bool {
+	b := m.s.Sandbox
+	return start == b.Start && b.State == SandboxSpawning && slices.ContainsFunc(m.effects, func(e Effect) bool { return e.ID == effect })
 }
 
 // Lived is how long a sandbox lived on a day.

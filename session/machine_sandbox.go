@@ -37,7 +37,7 @@ func (m *Machine) started(in Started) {
 		return
 	}
 	m.s.Sandbox.Handle = in.Handle
-	m.s.Sandbox.State = SandboxBooting
+	m.s.Sandbox.State, m.s.Sandbox.PutOff = SandboxBooting, false
 	m.tell(Event{Kind: KindSandbox, Sandbox: &SandboxChange{State: SandboxBooting, Name: m.s.Sandbox.Name}})
 	m.ask(m.attachment())
 	m.shut()
@@ -291,9 +291,18 @@ func (m *Machine) suspendFailed(in SuspendFailed) {
 	}
 	switch b.State {
 	case SandboxFailed:
-		b.Handle = Handle{} // the hourly sweep ends it
+		if b.Mode != BootSnapshot { // there is nothing in it that the repository has not
+			b.Handle = Handle{} // the hourly sweep ends it
+			if m.s.Turn != nil {
+				m.want()
+			}
+			return
+		}
+		// Its name is all by which the files in it can be found: the next start ends it and goes on in its place.
+		b.State = SandboxLost
+		m.tell(Event{Kind: KindSandbox, Sandbox: &SandboxChange{State: SandboxLost, Name: b.Name, Reason: OneLine(in.Err.Message, 300)}})
 		if m.s.Turn != nil {
-			m.want()
+			m.ready()
 		}
 	case SandboxSnapshotting:
 		b.State, b.Kept = SandboxReady, true

@@ -120,12 +120,13 @@ type Sandbox struct {
 	Image  string       `json:"image,omitempty"` // the newest snapshot; what the next start begins from
 	Starts int          `json:"starts"`          // how many there were, for names
 
-	Asked time.Time   `json:"asked,omitzero"`  // pending: since when it waits for room
-	Place int         `json:"place,omitempty"` // pending: its place in the line, as people were told
-	Since time.Time   `json:"since,omitzero"`  // since when it takes room
-	Began []time.Time `json:"began,omitempty"` // when it was started, of the last hour
-	Turns int         `json:"turns,omitempty"` // ended in a row while others waited
-	Kept  bool        `json:"kept,omitempty"`  // it could not be put away; not asked again before its next turn is over
+	Asked  time.Time   `json:"asked,omitzero"`    // pending: since when it waits for room
+	Place  int         `json:"place,omitempty"`   // pending: its place in the line, as people were told
+	PutOff bool        `json:"put_off,omitempty"` // spawning: the provider is not asked before a time, and nothing of it is there
+	Since  time.Time   `json:"since,omitzero"`    // since when it takes room
+	Began  []time.Time `json:"began,omitempty"`   // when it was started, of the last hour
+	Turns  int         `json:"turns,omitempty"`   // ended in a row while others waited
+	Kept   bool        `json:"kept,omitempty"`    // it could not be put away; not asked again before its next turn is over
 }
 
 // Occupied reports whether the sandbox takes room: it lives, or one that failed has not been ended yet.

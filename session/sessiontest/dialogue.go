@@ -386,6 +386,8 @@ func (d *speaker) input(w []string, line string) (session.Input, error) {
 		return session.RoomNeeded{}, nil
 	case "delayed":
 		return session.StartDelayed{Effect: effect(session.EffectStart), Start: s.Sandbox.Start, Reason: rest(line, 1)}, nil
+	case "tried":
+		return session.StartTried{Effect: effect(session.EffectStart), Start: s.Sandbox.Start}, nil
 	case "tick":
 		return session.Tick{}, nil
 	}
