@@ -221,8 +221,11 @@ func (b *Bot) nameRepository(ctx context.Context, e event, c conversation, by se
 	if err != nil || pick.problem != "" || !pick.named {
 		return err
 	}
-	err = b.cfg.Sessions.Send(ctx, c.id, session.RepositoryChosen{By: by, Repo: pick.repo, Base: pick.base})
-	return session.Wrap("bot.nameRepository", ignore(err, session.Conflict))
+	refusal, err := b.chooseFor(ctx, c, b.placeOf(e), by, pick, o, e.key())
+	if refusal != "" {
+		return b.whisper(ctx, "branch/"+e.key(), b.placeOf(e), by.Slack, escape(refusal))
+	}
+	return err
 }
 
 // unsaid withdraws a prompt whose message is still there, but not for the agent any more.

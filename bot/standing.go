@@ -44,7 +44,7 @@ func (b *Bot) goesOn(st session.State) string {
 	s, now := st.Session, b.clock.Now()
 	t := s.Turn
 	switch {
-	case t == nil && s.Await == session.AwaitRepository:
+	case t == nil && s.Await == session.AwaitRepository && len(st.Prompts) > 0:
 		return "Waits for " + escape(s.Requester.Name) + " to say which repository this is about."
 	case t == nil && s.Closed:
 		return "Closed. A mention goes on where it ended."

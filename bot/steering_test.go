@@ -465,3 +465,19 @@ func TestSendingAgainRegression(t *testing.T) {
 	again := r.reply("bob", root.TS, "and the docs, again")
 	r.kept("it is taken", func() bool { p := r.load(id).Prompts; return len(p) == 1 && p[0].ID == again })
 }
+
+// The requester may answer our question for the repository by an edit of the request.
+func TestEditNamesTheRepository(t *testing.T) {
+	r := newRig(t)
+	us := "<@" + r.slack.Bot().ID + "> "
+	ts := r.mention("alice", "fix the flaky test")
+	r.shown(ts, "Which repository is this about?")
+	id := r.id(ts)
+	r.edit("alice", ts, us+"fix the flaky test in acme/web")
+	r.ready(id, ts)
+	st := r.load(id)
+	if got := st.Session.Repo.String() + "@" + st.Session.Base; got != "acme/web@main" || st.Prompts[0].Text != "fix the flaky test in acme/web" {
+		t.Errorf("works on %s: %+v", got, st.Prompts)
+	}
+	r.shown(ts, "alice chose `acme/web`")
+}

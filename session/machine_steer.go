@@ -75,6 +75,9 @@ func (m *Machine) withdrawn(in Withdrawn) error {
 			m.stopTurn(in.By, "Stopped: "+in.By.Name+" deleted the message.")
 		}
 	}
+	if len(m.prompts) == 0 {
+		m.stopAsking("What this question was about was taken back.")
+	}
 	if in.Kept && !found {
 		return Errorf(Conflict, "The agent has your message already, as it was. `stop` ends what runs.")
 	}
