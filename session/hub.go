@@ -173,6 +173,12 @@ func (h *Hub) Live(id ID, d Delta) {
 
 // Feed subscribes to a session's log after a number: history first, then live, without gap or repeat.
 func (h *Hub) Feed(ctx context.Context, id ID, after int64) (*Feed, error) {
+	h.mu.Lock()
+	if l := h.logs[id]; l != nil && h.actors[id] != nil { // it knows how far the log is
+		defer h.mu.Unlock()
+		return l.subscribe(h.store, id, after), nil
+	}
+	h.mu.Unlock()
 	st, err := h.store.Load(ctx, id)
 	if err != nil {
 		return nil, Wrap("session.Hub.Feed", err)
