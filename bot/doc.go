@@ -9,6 +9,11 @@
 // stored. Everything is named after the event it came from, so that handling it twice after a crash changes nothing.
 //
 //	mention.go    messages: what is addressed to us, and the prompt in it
+//	edit.go       what people do to messages that are there
+//	control.go    !status, !retry and their like; what a stop is about
+//	standing.go   how things stand, for !status
+//	why.go        what became of a message
+//	stop.go       Slack's own stop button
 //	file.go       what people attach
 //	thread.go     what was said in a thread before and while its session opened
 //	reaction.go   ✅ on a card, 🛑 on a turn
