@@ -149,17 +149,17 @@ func (b *Bot) attach(ctx context.Context, e event, id session.ID, p *session.Pro
 // errLong ends a download that is longer than it may be.
 var errLong = errors.New("the file is too long")
 
-// capped takes at most so many bytes.
+// capped takes at most so many bytes. It has no other method of the buffer's: io.Copy would go past Write by ReadFrom.
 type capped struct {
-	bytes.Buffer
-	left int
+	taken bytes.Buffer
+	left  int
 }
 
 func (c *capped) Write(p []byte) (int, error) {
 	if c.left -= len(p); c.left < 0 {
 		return 0, errLong
 	}
-	return c.Buffer.Write(p)
+	return c.taken.Write(p)
 }
 
 // read downloads a file and tells by its content what it is. why is a reason that will not pass.
@@ -193,7 +193,7 @@ func (b *Bot) read(ctx context.Context, f file) (kind string, body []byte, why s
 		b.logger.Warn("Slack does not hand over a file. Does the app have the scope files:read?", "file", f.ID, "error", err)
 		return "", nil, "Slack does not hand it over to me", nil
 	}
-	body = content.Bytes()
+	body = content.taken.Bytes()
 	kind = http.DetectContentType(body)
 	for _, k := range kinds {
 		if kind == k {

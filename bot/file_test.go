@@ -2,8 +2,10 @@ package bot
 
 import (
 	"bytes"
+	"errors"
 	"image"
 	"image/png"
+	"io"
 	"strings"
 	"testing"
 
@@ -105,3 +107,17 @@ func TestAttachmentTrouble(t *testing.T) {
 		t.Error("the operator is not told of the scope")
 	}
 }
+
+// A download ends at its limit, whatever its description said: io.Copy would have filled a buffer that is embedded by its ReadFrom.
+func TestDownloadCappedRegression(t *testing.T) {
+	body := io.LimitReader(zeros{}, 1<<20)
+	c := &capped{left: 100_000}
+	if n, err := io.Copy(c, body); !errors.Is(err, errLong) || n > 100_000 || c.taken.Len() > 100_000 {
+		t.Errorf("%d bytes were copied, %d kept: %v", n, c.taken.Len(), err)
+	}
+}
+
+// zeros is a body without end.
+type zeros struct{}
+
+func (zeros) Read(p []byte) (int, error) { return len(p), nil }

@@ -23,9 +23,15 @@ type File struct {
 // Image reports whether the file is an image.
 func (f File) Image() bool { return strings.HasPrefix(f.Type, "image/") }
 
-// FileName makes a name that can be a file's in any directory: one line, no separators, nothing hidden, at most 80 characters.
+// maxFileName is how many bytes a name may have: file systems take 255, with what is put in front.
+const maxFileName = 200
+
+// FileName makes a name that can be a file's in any directory: one line, no separators, nothing hidden, at most 80 characters and 200 bytes.
 func FileName(s string) string {
-	s = strings.NewReplacer("/", "_", `\`, "_", ":", "_").Replace(OneLine(s, 80))
+	s = strings.NewReplacer("/", "_", `\`, "_", ":", "_").Replace(OneLine(strings.ToValidUTF8(s, ""), 80))
+	for n := 79; len(s) > maxFileName; n-- {
+		s = OneLine(s, n)
+	}
 	s = strings.TrimLeft(s, ".- ")
 	if s == "" {
 		return "file"

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/base64"
 	"image"
+	"image/color"
 	_ "image/gif" // read
 	"image/jpeg"
 	"image/png"
@@ -21,7 +22,7 @@ const (
 	maxShownBytes = 3 << 20
 	maxShownSide  = 8_000
 	shownSide     = 2_000       // of an image that has to become smaller
-	maxPixels     = 100_000_000 // of one that is decoded for that; more would be a bomb
+	maxDecoded    = 400_000_000 // bytes of one that is decoded for that; more would be a bomb
 )
 
 // fileParts are the parts of a prompt that show the model its images. Where one cannot be shown the agent still has the file.
@@ -48,7 +49,7 @@ func fileParts(files []session.File) []any {
 func fitted(kind string, body []byte) (string, []byte, bool) {
 	c, _, err := image.DecodeConfig(bytes.NewReader(body))
 	switch {
-	case err != nil || c.Width <= 0 || c.Height <= 0 || c.Width*c.Height > maxPixels:
+	case err != nil || !decodable(c):
 		return "", nil, false
 	case len(body) <= maxShownBytes && max(c.Width, c.Height) <= maxShownSide:
 		return kind, body, true
@@ -69,4 +70,13 @@ func fitted(kind string, body []byte) (string, []byte, bool) {
 		return "", nil, false
 	}
 	return "image/jpeg", out.Bytes(), true
+}
+
+// decodable reports whether an image of that shape may be decoded.
+func decodable(c image.Config) bool {
+	depth := 4 // bytes of a pixel
+	if c.ColorModel == color.RGBA64Model || c.ColorModel == color.NRGBA64Model {
+		depth = 8
+	}
+	return c.Width > 0 && c.Height > 0 && c.Width <= maxDecoded/depth/c.Height
 }

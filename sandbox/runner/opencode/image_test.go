@@ -2,6 +2,8 @@ package opencode
 
 import (
 	"bytes"
+	"encoding/binary"
+	"hash/crc32"
 	"image"
 	"image/color"
 	"image/png"
@@ -53,6 +55,18 @@ func TestFitted(t *testing.T) {
 	}
 	bomb := append([]byte{}, picture(t, 1, 1, false)...)
 	copy(bomb[16:24], []byte{0, 1, 0, 0, 0, 1, 0, 0}) // says that it is 65,536 pixels wide and high
+	binary.BigEndian.PutUint32(bomb[29:], crc32.ChecksumIEEE(bomb[12:29]))
+	if c, _, err := image.DecodeConfig(bytes.NewReader(bomb)); err != nil || c.Width != 1<<16 || decodable(c) {
+		t.Errorf("the bomb is %+v, %v", c, err)
+	}
+	for _, c := range []image.Config{{ColorModel: color.NRGBA64Model, Width: 8192, Height: 8192}, {Width: 1 << 31, Height: 1 << 31}, {Width: -1, Height: -1}, {}} {
+		if decodable(c) {
+			t.Errorf("%+v is decoded", c)
+		}
+	}
+	if !decodable(image.Config{ColorModel: color.YCbCrModel, Width: 12_000, Height: 8_000}) {
+		t.Error("a camera's picture is not decoded")
+	}
 	for name, body := range map[string][]byte{"bomb": bomb, "no image": []byte("GIF89a"), "nothing": nil} {
 		if _, _, ok := fitted("image/png", body); ok {
 			t.Errorf("%s is shown", name)
