@@ -32,8 +32,8 @@ type room struct {
 type place struct{ channel, thread string }
 
 func (b *Bot) person(ctx context.Context, user string) (person, error) {
-	return b.people.get(user, func() (person, error) {
-		u, err := b.api.GetUserInfoContext(ctx, user)
+	return b.people.get(ctx, user, func() (person, error) {
+		u, err := b.api.GetUserInfoContext(b.running, user)
 		if refusal, ok := errors.AsType[slack.SlackErrorResponse](err); ok && refusal.Err == "user_not_found" {
 			return person{name: user, gone: true}, nil
 		}
@@ -57,14 +57,14 @@ func (b *Bot) foreign(u *slack.User) bool {
 }
 
 func (b *Bot) room(ctx context.Context, channel string) (room, error) {
-	return b.rooms.get(channel, func() (room, error) {
-		c, err := b.api.GetConversationInfoContext(ctx, &slack.GetConversationInfoInput{ChannelID: channel})
+	return b.rooms.get(ctx, channel, func() (room, error) {
+		c, err := b.api.GetConversationInfoContext(b.running, &slack.GetConversationInfoInput{ChannelID: channel})
 		if err != nil {
 			return room{}, b.outside("conversations.info", err)
 		}
 		external := c.IsExtShared || c.IsPendingExtShared
 		if !external {
-			if external, err = b.hasGuest(ctx, channel); err != nil {
+			if external, err = b.hasGuest(b.running, channel); err != nil {
 				return room{}, err
 			}
 		}
@@ -77,7 +77,7 @@ const pageSize = 1_000
 
 // hasGuest reports whether a guest, or somebody of another workspace, is in a channel.
 func (b *Bot) hasGuest(ctx context.Context, channel string) (bool, error) {
-	guests, err := b.guests.get("all", func() (map[string]bool, error) { return b.listGuests(ctx) })
+	guests, err := b.guests.get(ctx, "all", func() (map[string]bool, error) { return b.listGuests(b.running) })
 	if err != nil || len(guests) == 0 {
 		return false, err
 	}
