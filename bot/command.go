@@ -3,6 +3,7 @@ package bot
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 
 	"openinspect/session"
@@ -39,14 +40,14 @@ func (b *Bot) command(ctx context.Context, c command) error {
 	case refusal != "":
 		return b.whisper(ctx, key, at, c.User, refusal)
 	}
-	words := strings.Fields(plain(c.Text, func(user string) string { return user }))
+	words := strings.Fields(c.said())
 	word := func(i int) string {
 		if i < len(words) {
 			return strings.ToLower(words[i])
 		}
 		return ""
 	}
-	keyword, to, route := readRoute(plain(c.Text, func(user string) string { return user }))
+	keyword, to, route := readRoute(c.said())
 	switch {
 	case word(0) == "link" && len(words) == 1:
 		return b.commandLink(ctx, by, at, key)
@@ -65,6 +66,9 @@ func (b *Bot) command(ctx context.Context, c command) error {
 	case word(0) == "" || word(0) == "help":
 		return b.whisper(ctx, key, at, c.User, commandHelp+b.help())
 	}
+	if meant := c.slip(); meant != "" {
+		return b.whisper(ctx, key, at, c.User, "I do not know "+code("/inspect "+session.OneLine(c.said(), 100))+", so nothing happened. Did you mean "+code(meant)+"?")
+	}
 	if len(words) == 1 {
 		text := "I do not know " + code("/inspect "+session.OneLine(c.Text, 100)) + ", and it is too short for a task, so nothing was started."
 		if near := session.Nearest(word(0), commands, 1); len(near) > 0 {
@@ -74,6 +78,41 @@ func (b *Bot) command(ctx context.Context, c command) error {
 	}
 	task := plain(c.Text, func(user string) string { return b.nameOf(ctx, user) })
 	return b.onBehalf(ctx, request{key: key, by: by, at: at, words: task, redacted: c.redacted})
+}
+
+// said is the command's text as it was typed, with users by their ids.
+func (c command) said() string { return plain(c.Text, func(user string) string { return user }) }
+
+// lane is the person's: what they set is set in order. A task has its own: it waits for Slack to take its message, and nothing else should.
+func (c command) lane(key string) string {
+	if c.task() {
+		return key
+	}
+	return "command:" + c.User
+}
+
+// task reports whether a command asks for a session, rather than for something of the bot's.
+func (c command) task() bool {
+	words := strings.Fields(c.said())
+	_, _, route := readRoute(c.said())
+	return len(words) > 1 && !route && c.slip() == "" && !(strings.EqualFold(words[0], "channel") && strings.EqualFold(words[1], "repo") && len(words) <= 3)
+}
+
+// slip says how a command should have been, if its text reads like one and is none: it would be everybody's to see, as a task.
+func (c command) slip() string {
+	words := strings.Fields(strings.ToLower(c.said()))
+	n := len(words)
+	if n < 2 || n > 3 {
+		return ""
+	}
+	first, last := words[0], words[n-1]
+	switch {
+	case first == "channel" && words[1] != "repo" && strings.Contains(last, "/"):
+		return "/inspect channel repo " + last
+	case first != "channel" && words[1] == "repo" && slices.Equal(session.Nearest(first, commands, 1), []string{"channel"}):
+		return strings.Join(append([]string{"/inspect channel"}, words[1:]...), " ")
+	}
+	return ""
 }
 
 // commandSessions lists the sessions a person prompted in.

@@ -108,7 +108,8 @@ func (b *Bot) noticed(f frame, ours bool) {
 	}
 }
 
-// concerns decides from the raw event whether it is for us: the event as the inbox keeps it, with an empty key if it is not, and its lane.
+// concerns decides from the raw event whether it is for us: the event as the inbox keeps it, with an empty key if it is not, and the lane that it
+// would have.
 func (b *Bot) concerns(ctx context.Context, f frame) (r session.Received, lane string, err error) {
 	r = session.Received{Kind: f.Type, Payload: f.Payload}
 	switch f.Type {
@@ -121,7 +122,7 @@ func (b *Bot) concerns(ctx context.Context, f frame) (r session.Received, lane s
 		if c.Trigger == "" {
 			r.Key = "command/" + f.ID
 		}
-		return r, "command:" + c.User, nil
+		return r, c.lane(r.Key), nil
 	case interactive:
 		i := readInteraction(f.Payload)
 		if i == nil {
@@ -161,11 +162,13 @@ func (b *Bot) concerns(ctx context.Context, f frame) (r session.Received, lane s
 			return session.Received{}, "", err
 		}
 		r.Trace = e.trace()
+	case requested: // nobody but us makes one
+		lane = e.Channel + ":" + e.root()
 	case "app_home_opened":
 		ours, lane = e.Tab == "home" && e.User != "", "home:"+e.User
 	}
 	if !ours {
-		return session.Received{}, "", nil
+		return session.Received{}, lane, nil
 	}
 	r.Key = p.ID
 	if r.Key == "" {

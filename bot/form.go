@@ -165,17 +165,17 @@ func (s *submission) about() (a formAbout) {
 	return a
 }
 
+// lane is the form's own where it starts something, which waits for Slack.
 func (s *submission) lane() string {
-	a := s.about()
-	if a.Channel == "" {
+	if s.View.Callback == formBranch {
 		return "home:" + s.User.ID
 	}
-	return a.Channel + ":" + a.Root
+	return "form:" + s.View.ID
 }
 
 func (s *submission) from() (string, place) {
 	a := s.about()
-	return s.User.ID, place{channel: a.Channel, thread: a.Root}
+	return s.User.ID, answerTo(a.Channel, a.About, a.Root)
 }
 
 // value is what was put into an input.

@@ -158,3 +158,90 @@ func TestForwarded(t *testing.T) {
 		t.Errorf("the prompt: %+v", p)
 	}
 }
+
+// What is wrong with a request is told to its author alone, before it stands in the channel.
+func TestRequestWrongRegression(t *testing.T) {
+	r := newRig(t)
+	for text, want := range map[string]string{
+		"fix acme/web [model=opsu]":   "Nothing was started from your request. I do not know the model",
+		"[repo=acme/web branch=dev]":  "Nothing was started from your request. There is no task in it.",
+		"channel acme/web":            "Did you mean `/inspect channel repo acme/web`?",
+		"chanel repo acme/web":        "Did you mean `/inspect channel repo acme/web`?",
+		"fix it quickly [effort=mad]": "does not know the effort",
+	} {
+		r.command("alice", "general", text)
+		r.told("alice", want)
+	}
+	if all := r.slack.Snapshot().Messages("C0GENERAL"); len(all) != 0 {
+		t.Errorf("the channel has %+v", all)
+	}
+
+	// Where the message stands already, the refusal is seen: a private message in a thread without replies is not.
+	r.command("alice", "general", "fix acme/web [branch=mian]")
+	r.told("alice", "acme/web has no branch `mian`.")
+	for _, m := range r.slack.Ephemerals("alice") {
+		if m.ThreadTS != "" {
+			t.Errorf("nobody sees %+v", m)
+		}
+	}
+}
+
+// A message that Slack does not take yet keeps neither the person's other commands waiting nor what is said in the thread.
+func TestRequestWaitsAloneRegression(t *testing.T) {
+	r := newRig(t)
+	r.slack.AddChannel(slacktest.Channel{Name: "private", Kind: slacktest.Private, Members: []string{"alice"}})
+	ts := r.mention("bob", "fix acme/web")
+	id := r.id(ts)
+	r.shown(ts, "Starting on bob")
+	form := r.form("alice", "general", ts)
+	r.slack.Inject(slacktest.Fault{Method: "chat.postMessage", Channel: "C0GENERAL", Answer: slacktest.Failure(503)})
+	r.command("alice", "general", "fix the checkout in acme/web")
+	r.submit("alice", form, map[string]string{inputPrompt: "Find out why"})
+	r.command("alice", "private", "unlink")
+	r.until("the answer", func(s *slacktest.Snapshot) bool {
+		all := s.Messages("D0ALICE")
+		return len(all) == 1 && strings.Contains(all[0].Text, "No GitHub account is linked to you.")
+	})
+	r.reply("alice", ts, "and the tests")
+	r.kept("the reply", func() bool { return len(r.load(id).Prompts) == 2 })
+	r.slack.Heal()
+	r.kept("what the form asked for", func() bool { return len(r.load(id).Prompts) == 3 })
+}
+
+// The bot died when the message of a request stood, and what it asks for was in the inbox beside the command: it is done once, in a new run.
+func TestRequestAfterCrashRegression(t *testing.T) {
+	r := newRig(t)
+	r.stop()
+	m, err := r.slack.As("bob").Post("general", "stands for the request")
+	if err != nil {
+		t.Fatal(err)
+	}
+	key := "command/1"
+	for _, e := range []session.Received{
+		{Key: key, Kind: slashCommands, Payload: marshal(map[string]string{"text": "fix acme/web", "user_id": "U0ALICE", "channel_id": "C0GENERAL", "trigger_id": "1"})},
+		{Key: "requested/" + key, Kind: eventsAPI, Redacted: true, Payload: marshal(payload{Event: event{Type: requested, User: "U0ALICE", Text: "fix acme/web", TS: m.TS, Channel: "C0GENERAL"}})},
+	} {
+		if _, err := r.db.Receive(r.ctx, e); err != nil {
+			t.Fatal(err)
+		}
+	}
+	sent := session.Message{Key: "asked/" + key, Op: session.MessagePost, Channel: "C0GENERAL", Text: "<@U0ALICE> asks:\n> fix acme/web", Urgent: true}
+	if err := r.db.Put(r.ctx, sent); err != nil {
+		t.Fatal(err)
+	}
+	if err := r.db.Sent(r.ctx, sent.Key, 1, m.TS, ""); err != nil {
+		t.Fatal(err)
+	}
+	r.start()
+	id := r.id(m.TS)
+	r.kept("the end of the inbox", func() bool { left, err := r.db.Inbox(r.ctx); return err == nil && len(left) == 0 })
+	st := r.load(id)
+	if len(st.Prompts) != 1 || !st.Prompts[0].Redacted || st.Session.Requester.Slack != "U0ALICE" {
+		t.Errorf("the session is %+v", st)
+	}
+	for _, m := range r.slack.Snapshot().Messages("C0GENERAL") {
+		if strings.Contains(m.Text, "asks:") {
+			t.Errorf("it is posted again: %s", m.Text)
+		}
+	}
+}

@@ -75,7 +75,7 @@ func (b *Bot) hints(ctx context.Context, e event, by session.Person, text string
 		if err == nil {
 			said = slices.DeleteFunc(said, func(m slack.Message) bool { return m.Timestamp >= e.TS })
 			var quoted string
-			if quoted, err = b.quote(ctx, e.about, said); err == nil {
+			if quoted, err = b.quote(ctx, e.About, said); err == nil {
 				h.context = strings.TrimSpace(h.context + "\n" + quoted)
 			}
 		}

@@ -44,9 +44,10 @@ type event struct {
 		TS      string `json:"ts,omitempty"`
 	} `json:"item,omitzero"`
 
+	About string `json:"inspect_about,omitempty"` // of requests that came by a form: ts of the message that they are about
+
 	redacted bool   // a secret was in the text
 	edit     string // Slack's time of the edit that made it read like this, if an edit brought it
-	about    string // ts of the message that it is about, of requests that came by a form
 	late     string // it was read after the bot was away, which this names
 }
 
@@ -100,7 +101,7 @@ func (b *Bot) redact(r session.Received) session.Received {
 			words = s.value(inputPrompt)
 		}
 	}
-	r.Redacted = b.cfg.Redactor.String(words) != words
+	r.Redacted = r.Redacted || b.cfg.Redactor.String(words) != words
 	r.Payload = b.cfg.Redactor.JSON(r.Payload)
 	return r
 }
@@ -171,6 +172,8 @@ func (b *Bot) process(ctx context.Context, r session.Received) error {
 	}
 	p.Event.redacted, p.Event.late = r.Redacted, r.Late
 	switch p.Event.Type {
+	case requested:
+		return b.request(ctx, p.Event)
 	case "message", "app_mention":
 		if c, ok := p.Event.change(); ok {
 			return b.changed(ctx, c)

@@ -100,7 +100,7 @@ func (b *Bot) message(ctx context.Context, e event) error {
 		if !e.direct() && !mentions(e.Text, b.self.user) {
 			return b.whisper(ctx, key, at, e.User, c.gone.Error()+" So your message was not taken. Mention me in it, and I start a new one here.")
 		}
-		if err := b.whisper(ctx, key, at, e.User, c.gone.Error()+" I start a new one, which knows what was said in this thread but has nothing of the old one's work."); err != nil {
+		if err := b.whisper(ctx, key, at, e.User, c.gone.Error()+anew); err != nil {
 			return err
 		}
 	}
@@ -216,7 +216,7 @@ func (b *Bot) prompt(ctx context.Context, e event, c conversation, at place, aut
 		if len(e.Files) == 0 {
 			e.Files = files
 		}
-	} else if e.about != "" {
+	} else if e.About != "" {
 		quoted, err := b.pointedAt(ctx, e)
 		if err != nil {
 			return err

@@ -45,7 +45,15 @@ func (s *shortcut) key() string {
 func (s *shortcut) lane() string { return "shortcut:" + s.User.ID }
 
 func (s *shortcut) from() (string, place) {
-	return s.User.ID, place{channel: s.Channel.ID, thread: s.Message.root()}
+	return s.User.ID, answerTo(s.Channel.ID, s.Message.TS, s.Message.root())
+}
+
+// answerTo is where to answer privately what somebody did with a message. One at the top level may have no replies yet.
+func answerTo(channel, ts, root string) place {
+	if ts == root && !isDirect(channel) {
+		root = ""
+	}
+	return place{channel: channel, thread: root}
 }
 
 func (s *shortcut) carryOut(ctx context.Context, b *Bot) error {

@@ -47,7 +47,7 @@ func (b *Bot) readThread(ctx context.Context, e event) (quoted string, files []f
 			}
 		}
 	}
-	quoted, err = b.quote(ctx, e.about, before)
+	quoted, err = b.quote(ctx, e.About, before)
 	return quoted, files, err
 }
 
@@ -61,8 +61,8 @@ func (b *Bot) pointedAt(ctx context.Context, e event) (string, error) {
 		b.logger.Warn("reading a thread; the agent gets the request alone", "channel", e.Channel, "thread", e.root(), "error", err)
 		return "", nil
 	}
-	said = slices.DeleteFunc(said, func(m slack.Message) bool { return m.Timestamp != e.about })
-	return b.quote(ctx, e.about, said)
+	said = slices.DeleteFunc(said, func(m slack.Message) bool { return m.Timestamp != e.About })
+	return b.quote(ctx, e.About, said)
 }
 
 func (b *Bot) replies(ctx context.Context, e event) ([]slack.Message, error) {
