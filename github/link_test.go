@@ -4,6 +4,7 @@ import (
 	"context"
 	"runtime"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -212,6 +213,20 @@ func TestRefusalIsToldUntilItIsHeard(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+}
+
+// Several ask at once before anything is known (regression: they wrote to one transport).
+func TestRepositoriesAskedAtOnce(t *testing.T) {
+	w := newWorld(t)
+	var wg sync.WaitGroup
+	for range 8 {
+		wg.Go(func() {
+			if list, err := w.github.Repositories(context.Background()); err != nil || len(list) != 2 {
+				t.Errorf("%+v %v", list, err)
+			}
+		})
+	}
+	wg.Wait()
 }
 
 func TestRepositories(t *testing.T) {

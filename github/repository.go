@@ -64,7 +64,8 @@ func (g *GitHub) Repositories(ctx context.Context) ([]session.RepositoryInfo, er
 }
 
 func (g *GitHub) installed(ctx context.Context, id int64) ([]session.RepositoryInfo, error) {
-	t := ghinstallation.NewFromAppsTransport(g.app, id)
+	app := *g.app // which it writes to
+	t := ghinstallation.NewFromAppsTransport(&app, id)
 	t.InstallationTokenOptions = &gh.InstallationTokenOptions{Permissions: &gh.InstallationPermissions{Metadata: gh.String("read")}}
 	c, err := g.client(t, "")
 	if err != nil {
