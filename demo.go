@@ -10,6 +10,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"sync"
 	"time"
@@ -265,6 +266,9 @@ func (d *demo) say(format string, args ...any) {
 	fmt.Fprintf(d.out, format, args...)
 }
 
+// eventLink is the address of one event in a log: in Slack nobody sees it, and here it would hide what it belongs to.
+var eventLink = regexp.MustCompile(` \(http[^)\s]*#e\d+\)`)
+
 // show prints a change of the channel as somebody would notice it.
 func (d *demo) show(c slacktest.Change) {
 	n := d.stage.slack.Snapshot()
@@ -274,7 +278,7 @@ func (d *demo) show(c slacktest.Change) {
 	}
 	switch c.Kind {
 	case slacktest.Posted, slacktest.Edited, slacktest.EphemeralPosted:
-		text := strings.TrimRight(n.RenderMessage(slacktest.Rendering{URLs: true}, c.Message), "\n")
+		text := eventLink.ReplaceAllString(strings.TrimRight(n.RenderMessage(slacktest.Rendering{URLs: true}, c.Message), "\n"), "")
 		mark := ""
 		switch c.Kind {
 		case slacktest.Edited:

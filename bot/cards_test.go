@@ -139,3 +139,17 @@ func TestStatusStaysSmall(t *testing.T) {
 		t.Error("the status message pings a channel")
 	}
 }
+
+// A log's link is signed anew each time it is made. Messages keep the one they have for an hour, so that they are not edited for it.
+func TestLinkStays(t *testing.T) {
+	at := newLeap().Now()
+	var told teller
+	for _, c := range []struct {
+		made, want string
+		after      time.Duration
+	}{{"a", "a", 0}, {"b", "a", time.Hour}, {"", "", time.Hour}, {"c", "c", time.Hour + 1}} {
+		if got := told.steady(view{logURL: c.made}, at.Add(c.after)).logURL; got != c.want {
+			t.Errorf("after %v: %q, want %q", c.after, got, c.want)
+		}
+	}
+}

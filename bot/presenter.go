@@ -26,7 +26,9 @@ type teller struct {
 	running bool
 	again   bool // the log has grown since this was last looked at
 	digest  *digest
-	seq     int64 // of the newest event in digest
+	seq     int64  // of the newest event in digest
+	log     string // link to it, and when it was made
+	logAt   time.Time
 }
 
 // maxTellers is how many digests are kept of sessions where nothing happens; others are made again from the log.
@@ -202,7 +204,7 @@ func (p *presenter) tell(ctx context.Context, id session.ID, t *teller) error {
 		}
 		var v view // asking Slack about a channel is worth it only if there is something to tell
 		if n := len(item.Events); n == 0 || item.Events[n-1].Seq > told {
-			v = p.view(ctx, st.Session)
+			v = t.steady(p.view(ctx, st.Session), p.bot.clock.Now())
 		}
 		messages := newBatch()
 		for _, e := range item.Events {
@@ -246,6 +248,20 @@ func (p *presenter) next(ctx context.Context, feed *session.Feed, d *digest) (se
 	}
 	d.see(p.bot.clock.Now())
 	return session.Item{}, nil
+}
+
+// sameLink is how long a link is used again. Each one is signed anew, and a message that is the same but for that would be edited for nothing.
+const sameLink = time.Hour
+
+// steady gives a view the link to the log that the one before had.
+func (t *teller) steady(v view, now time.Time) view {
+	if v.logURL != "" {
+		if t.log == "" || now.Sub(t.logAt) > sameLink {
+			t.log, t.logAt = v.logURL, now
+		}
+		v.logURL = t.log
+	}
+	return v
 }
 
 func (p *presenter) view(ctx context.Context, s session.Session) view {

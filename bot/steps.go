@@ -238,6 +238,9 @@ func (l line) show(link func(seq int64, words string) string) string {
 			how = "✗"
 		}
 		if took := time.Duration(l.millis) * time.Millisecond; took >= time.Second {
+			if l.exit != 0 {
+				how += ","
+			}
 			how += " " + elapsed(took)
 		}
 		return code(l.subject) + " " + at(how)
