@@ -3,6 +3,7 @@ package bot
 import (
 	"cmp"
 	"context"
+	"encoding/json"
 	"errors"
 	"sync"
 	"time"
@@ -102,8 +103,27 @@ func (b *Bot) redact(r session.Received) session.Received {
 		}
 	}
 	r.Redacted = r.Redacted || b.cfg.Redactor.String(words) != words
-	r.Payload = b.cfg.Redactor.JSON(r.Payload)
+	r.Payload = b.cfg.Redactor.JSON(withoutKeys(r.Payload))
 	return r
+}
+
+// slackKeys are where Slack puts what is as good as a password: whoever has it can write to a thread for half an hour, or pass for Slack. Nothing of
+// ours needs them.
+var slackKeys = []string{"token", "response_url", "response_urls", "bot_access_token"}
+
+// withoutKeys takes Slack's own keys out of a payload.
+func withoutKeys(raw json.RawMessage) json.RawMessage {
+	var fields map[string]json.RawMessage
+	if json.Unmarshal(raw, &fields) != nil {
+		return raw
+	}
+	for _, key := range slackKeys {
+		delete(fields, key)
+	}
+	if less, err := json.Marshal(fields); err == nil {
+		return less
+	}
+	return raw
 }
 
 // handleTries is how often an event is tried while something outside does not answer, before its sender is told.
