@@ -50,6 +50,9 @@ func (a *App) retire(ctx context.Context) error {
 	if a.c.RetentionDays == 0 {
 		return nil
 	}
+	if err := a.lagging(ctx); err != nil {
+		return err
+	}
 	for {
 		gone, err := a.db.Retire(ctx, a.c.RetentionDays)
 		for _, id := range gone {
@@ -62,6 +65,16 @@ func (a *App) retire(ctx context.Context) error {
 			return err
 		}
 	}
+}
+
+// lagging tells the operator that old sessions are kept longer for a while, and why that may be.
+func (a *App) lagging(ctx context.Context) error {
+	lag, err := a.db.Lag(ctx)
+	if err == nil && lag > 24*time.Hour {
+		a.log.Warn("the clock is far ahead of when old sessions were last removed, as after a downtime, or because it is wrong; they are removed a day's worth an hour until it is caught up",
+			"days", int(lag.Hours()/24))
+	}
+	return err
 }
 
 // sweep removes what no session has: sandboxes and their images, commits, and large log entries. Each of them lists what there is and only then

@@ -17,7 +17,7 @@
 //	users        people; identities (GitHub id → Slack user) is its index
 //	blobs        SHA-256 of a large event → how many logs refer to it, its size; the bytes lie in the directory blobs beside the file
 //	removed      sessions that retention removed → when, after how many days, and whether their thread was rooted
-//	channels, preferences (of people), routes, secrets, audit, meta (what sandboxes lived is under lived/DAY there, in nanoseconds)
+//	channels, preferences (of people), routes, secrets, audit, meta (what sandboxes lived is under lived/DAY there, in nanoseconds; under retired, when sessions were removed last)
 //
 // A file of an older layout is brought up to date when it is opened (migrate.go). When the disk refuses, nothing is acknowledged, and
 // the store goes on by itself once there is room again (disk.go).

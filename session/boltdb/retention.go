@@ -18,6 +18,30 @@ const (
 	maxRemovedMail  = 1000     // messages
 )
 
+// maxLeap is how much later than the last removal one may believe that it is. A clock that is set a year ahead must not empty the store before
+// somebody has seen it: time goes on by a day with each removal then, which is every hour.
+const maxLeap = 24 * time.Hour
+
+// kRetired is where meta keeps what time the last removal took it to be.
+var kRetired = []byte("retired")
+
+// retiring returns the time of a removal: now, or, if that is too long after the last one, as much later as it may be.
+func (db *DB) retiring(ctx context.Context) (at time.Time, err error) {
+	at = db.clock.Now()
+	err = db.view(ctx, func(tx *bbolt.Tx) error {
+		if v := tx.Bucket(bMeta).Get(kRetired); v != nil && at.Sub(stamped(v)) > maxLeap {
+			at = stamped(v).Add(maxLeap)
+		}
+		return nil
+	})
+	return at, err
+}
+
+// retired notes the time of a removal that has come to its end.
+func (db *DB) retired(ctx context.Context, at time.Time) error {
+	return db.update(ctx, func(tx *bbolt.Tx) error { return tx.Bucket(bMeta).Put(kRetired, stamp(at, nil)) })
+}
+
 // A tombstone is what is left of a session: when it was removed (8 bytes, microseconds), after how many days (8), and whether its
 // thread's root addressed the bot (1).
 const tombstoneSize = 17
@@ -36,9 +60,14 @@ func notKept(gone *session.Removed) error {
 
 // Retire removes sessions that are at rest, shown in full, and without activity for days: record, log, blobs and messages. A tombstone
 // is left, and the audit log. It returns their ids, at most a hundred; call it until there are none. Messages of no session go when they are as old.
+// Each time that there are none it may be a day later at most than the time before, whatever the clock says: after a leap of it old sessions go bit by bit.
 func (db *DB) Retire(ctx context.Context, days int) ([]session.ID, error) {
 	const op = "boltdb.Retire"
-	before := db.clock.Now().AddDate(0, 0, -days)
+	at, err := db.retiring(ctx)
+	if err != nil {
+		return nil, wrap(op, err)
+	}
+	before := at.AddDate(0, 0, -days)
 	old, err := db.idle(ctx, before)
 	if err != nil {
 		return nil, wrap(op, err)
@@ -75,7 +104,21 @@ func (db *DB) Retire(ctx context.Context, days int) ([]session.ID, error) {
 	if len(old) > 0 {
 		return gone, nil
 	}
-	return nil, wrap(op, db.forgetMessages(ctx, before))
+	if err := db.forgetMessages(ctx, before); err != nil {
+		return nil, wrap(op, err)
+	}
+	return nil, wrap(op, db.retired(ctx, at))
+}
+
+// Lag returns how far the clock is ahead of the time that removals go by: more than a day after a downtime, or if somebody has set the clock.
+func (db *DB) Lag(ctx context.Context) (lag time.Duration, err error) {
+	err = db.view(ctx, func(tx *bbolt.Tx) error {
+		if v := tx.Bucket(bMeta).Get(kRetired); v != nil {
+			lag = db.clock.Now().Sub(stamped(v))
+		}
+		return nil
+	})
+	return lag, wrap("boltdb.Lag", err)
 }
 
 // idle returns the ids of sessions that may be removed, without waiting for the writer.

@@ -37,6 +37,7 @@ type Memory struct {
 	secrets     map[string][]byte
 	audit       []session.AuditRecord
 	removed     map[session.ID]session.Removed
+	retired     time.Time                // when Retire last came to its end, as it took it to be
 	stamps      map[string]time.Time     // of messages, by key
 	lived       map[string]time.Duration // by day
 }

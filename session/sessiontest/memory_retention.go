@@ -4,6 +4,7 @@ import (
 	"context"
 	"maps"
 	"slices"
+	"time"
 
 	"openinspect/session"
 )
@@ -25,7 +26,11 @@ func (m *Memory) Retire(ctx context.Context, days int) ([]session.ID, error) {
 	}
 	defer end()
 	now := m.Clock.Now()
-	before := now.AddDate(0, 0, -days)
+	at := now
+	if !m.retired.IsZero() && at.Sub(m.retired) > 24*time.Hour {
+		at = m.retired.Add(24 * time.Hour)
+	}
+	before := at.AddDate(0, 0, -days)
 	var ids []session.ID
 	for _, id := range slices.Sorted(maps.Keys(m.sessions)) {
 		k := m.sessions[id]
@@ -43,5 +48,6 @@ func (m *Memory) Retire(ctx context.Context, days int) ([]session.ID, error) {
 		pending := msg.Sent < msg.Version && msg.Failed == ""
 		return m.stamps[key].Before(before) && !pending && m.sessions[msg.Session] == nil
 	})
+	m.retired = at
 	return nil, nil
 }

@@ -118,7 +118,7 @@ type Audit interface {
 
 // Retention is what is not kept for ever.
 type Retention interface {
-	// Retire removes some sessions that are at rest and had no activity for days, and returns their ids; it is called until there are none.
+	// Retire removes some sessions that are at rest and had no activity for days, and returns their ids; it is called until there are none, and is then at most a day later than the time before.
 	// What knows a session by its id or thread gets NotFound from then on, with a session.Removed in the chain. Messages of removed
 	// sessions, and of none, go when they are as old and nothing of them is to be sent. The audit log stays.
 	Retire(ctx context.Context, days int) ([]session.ID, error)

@@ -54,6 +54,7 @@ func TestStore(t *testing.T, open func(t *testing.T, clock session.Clock) Store)
 		{"big events", testBigEvents},
 		{"retention", testRetention},
 		{"retention of messages", testMessageRetention},
+		{"retention by a clock that leaps", testLeap},
 		{"sandbox-hours", testLived},
 	} {
 		t.Run(test.name, func(t *testing.T) {

@@ -123,6 +123,26 @@ func testRetention(s *suite) {
 	s.is(s.Commit(s.ctx, session.Ready{Record: session.Record{Session: third}}), session.Conflict)
 }
 
+// testLeap: a clock that somebody sets a year ahead does not empty the store at once, and one that is set right again in time costs nothing.
+func testLeap(s *suite) {
+	aDay := 24 * time.Hour
+	old := fresh(one)
+	s.commit(&old, 0)
+	same(s, "removed at first", s.retire(30), nil)
+	s.clock.Advance(365 * aDay)
+	late := fresh(two)
+	late.Updated = s.clock.Now()
+	s.commit(&late, 0)
+	for day := range 30 {
+		same(s, "removed after a leap", s.retire(30), nil)
+		if day == 15 {
+			s.reopen()
+		}
+	}
+	same(s, "removed a month of removals later", s.retire(30), []session.ID{one})
+	same(s, "kept", must(s.Load(s.ctx, two))(s).Session, late)
+}
+
 func testMessageRetention(s *suite) {
 	ss, kept := fresh(one), fresh(two)
 	s.commit(&ss, 0)
