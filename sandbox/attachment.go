@@ -46,6 +46,9 @@ type attachment struct {
 
 	minting chan struct{} // held by whoever uses credit
 
+	since   time.Time   // when it was begun, on the session's clock
+	overdue atomic.Bool // it never became ready
+
 	uploading atomic.Bool     // an image is being taken: one at a time, because they are large
 	credit    link.Credential // newest that was made for the runner
 
@@ -65,6 +68,7 @@ func newAttachment(m *Manager, r session.AttachRequest, send session.Send, befor
 		m: m, req: r, send: send, before: before, done: make(chan struct{}), moved: make(chan struct{}),
 		cursor: r.Cursor, heard: m.c.Clock.Now(), limit: connectLimit, progress: m.c.Clock.Now(), minting: make(chan struct{}, 1),
 	}
+	a.since = a.heard
 	a.ctx, a.cancel = context.WithCancel(m.ctx)
 	a.handler = a.serve()
 	return a

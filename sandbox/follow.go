@@ -44,10 +44,14 @@ func (a *attachment) connect() (answered bool, err error) {
 	defer a.set(func() { a.cur = nil })
 	ctx, cancel := context.WithCancel(a.ctx)
 	defer cancel()
-	stop := a.watch(ctx, l)
-	defer stop()
+	a.watch(ctx, l)
 	a.watchTurn(ctx, l)
-	return true, a.follow(ctx, l, st.Journal)
+	a.watchBoot(ctx, l, st.Phase)
+	err = a.follow(ctx, l, st.Journal)
+	if a.overdue.Load() {
+		return true, &lost{"The sandbox did not become ready within an hour of what its scripts may take."}
+	}
+	return true, err
 }
 
 func (a *attachment) dial() (*link.Link, error) {
@@ -76,8 +80,8 @@ func (a *attachment) dial() (*link.Link, error) {
 
 // watch asks for the runner's status when it has been silent for too long, and ends the link when no answer comes, or when events
 // are there that do not come.
-func (a *attachment) watch(ctx context.Context, l *link.Link) (stop func()) {
-	ctx, cancel := context.WithCancel(ctx)
+func (a *attachment) watch(ctx context.Context, l *link.Link) {
+	after := a.timer(ctx)
 	stuck := false
 	var check func()
 	check = func() {
@@ -85,7 +89,7 @@ func (a *attachment) watch(ctx context.Context, l *link.Link) (stop func()) {
 			return
 		}
 		if rest := a.quiet(); rest > 0 {
-			a.m.c.Clock.AfterFunc(rest, check)
+			after(rest, check)
 			return
 		}
 		st, err := a.status(ctx, l)
@@ -95,14 +99,13 @@ func (a *attachment) watch(ctx context.Context, l *link.Link) (stop func()) {
 			if !behind || !stuck {
 				stuck = behind
 				a.hear()
-				a.m.c.Clock.AfterFunc(a.quiet(), check)
+				after(a.quiet(), check)
 				return
 			}
 		}
 		_ = l.Close()
 	}
-	a.m.c.Clock.AfterFunc(a.quiet(), check)
-	return cancel
+	after(a.quiet(), check)
 }
 
 // maxJournals bounds how many journals of earlier runners are read over one link.

@@ -2,6 +2,7 @@ package sandbox
 
 import (
 	"context"
+	"sync"
 	"time"
 
 	"openinspect/sandbox/link"
@@ -62,6 +63,7 @@ func (a *attachment) still() (left time.Duration, since time.Time) {
 // watchTurn tells the session when nothing comes of a turn and the runner, asked twice, shows no reason to wait or does not answer. Of a link
 // that is silent altogether watch decides.
 func (a *attachment) watchTurn(ctx context.Context, l *link.Link) {
+	after := a.timer(ctx)
 	var suspect time.Time // since when nothing had come at the first look; whatever comes later makes the next look a first one
 	var look func()
 	look = func() {
@@ -84,10 +86,51 @@ func (a *attachment) watchTurn(ctx context.Context, l *link.Link) {
 				a.stalled(st)
 			}
 		}
-		a.m.c.Clock.AfterFunc(left, look)
+		after(left, look)
 	}
 	first, _ := a.still()
-	a.m.c.Clock.AfterFunc(first, look)
+	after(first, look)
+}
+
+// bootPatience is how much longer than its scripts may run a sandbox may take to become ready: to clone, and to start the agent.
+const bootPatience = time.Hour
+
+// watchBoot gives a runner up that tells and answers without end, and never becomes ready.
+func (a *attachment) watchBoot(ctx context.Context, l *link.Link, now session.Phase) {
+	if now == session.PhaseReady {
+		return
+	}
+	after := a.timer(ctx)
+	var look func()
+	look = func() {
+		switch st, err := a.status(ctx, l); {
+		case err != nil:
+			after(time.Minute, look) // of one that does not answer watch decides
+		case st.Phase != session.PhaseReady && ctx.Err() == nil:
+			a.overdue.Store(true)
+			_ = l.Close()
+		}
+	}
+	limit := a.m.c.Setup + a.m.c.StartScript + bootPatience
+	after(limit-a.m.c.Clock.Now().Sub(a.since), look)
+}
+
+// timer returns what calls a function later, in the place of the one that it was told before; none once ctx, a link's, has ended.
+func (a *attachment) timer(ctx context.Context) (after func(time.Duration, func())) {
+	var mu sync.Mutex
+	stop := func() bool { return true }
+	context.AfterFunc(ctx, func() {
+		mu.Lock()
+		defer mu.Unlock()
+		stop()
+	})
+	return func(d time.Duration, f func()) {
+		mu.Lock()
+		defer mu.Unlock()
+		if ctx.Err() == nil {
+			stop = a.m.c.Clock.AfterFunc(d, f)
+		}
+	}
 }
 
 // maxWords is how many characters of an agent's log are shown.

@@ -1,6 +1,7 @@
 package sandbox_test
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -86,4 +87,55 @@ func TestMovingTurn(t *testing.T) {
 			}
 		})
 	}
+}
+
+// A runner that boots for ever, telling and answering all the time, is given up.
+func TestEndlessBoot(t *testing.T) {
+	b := newBench(t)
+	b.runner.Claim(func(st *link.Status) { st.Phase = session.PhaseSetup })
+	b.start("s1")
+	if err := b.Attach(b.ctx, b.request("s1", session.Cursor{}), b.send); err != nil {
+		t.Fatal(err)
+	}
+	b.runner.Tell(text("on"))
+	b.texts(1)
+	n := 1
+	d := b.passes("it is given up", func() bool {
+		b.runner.Tell(text("on"))
+		for len(b.inputs) > 0 {
+			if in, ok := (<-b.inputs).(session.Lost); ok {
+				if !strings.Contains(in.Reason, "did not become ready") {
+					t.Errorf("it was lost because %s", in.Reason)
+				}
+				return true
+			}
+			n++
+		}
+		return false
+	})
+	if d < time.Hour || n < 30 {
+		t.Errorf("given up after %s and %d events", d, n)
+	}
+}
+
+// What waits to look at a link again goes with it: a bot that redials for days must not gather timers.
+func TestTimersEndWithTheLink(t *testing.T) {
+	b := newBench(t)
+	b.runner.Claim(func(st *link.Status) { st.Phase = session.PhaseSetup })
+	b.start("s1")
+	if err := b.Attach(b.ctx, b.request("s1", session.Cursor{}), b.send); err != nil {
+		t.Fatal(err)
+	}
+	b.runner.Tell(text("on"))
+	b.texts(1)
+	timers := func() int {
+		b.clock.mu.Lock()
+		defer b.clock.mu.Unlock()
+		return len(b.clock.timers)
+	}
+	eventually(b, "the link is watched", func() bool { return timers() >= 3 })
+	if err := b.Manager.Close(b.ctx); err != nil {
+		t.Fatal(err)
+	}
+	eventually(b, "nothing waits any more", func() bool { return timers() == 0 })
 }
