@@ -9,6 +9,27 @@ import (
 	"openinspect/session"
 )
 
+// left is a runner of which a line was read before the bot ended. What it tells next is in its journal.
+func left(t *testing.T) (*bench, session.Cursor) {
+	t.Helper()
+	b := attached(t)
+	b.runner.Tell(text("read"))
+	_, at := b.texts(1)
+	if err := b.Close(b.ctx); err != nil {
+		t.Fatal(err)
+	}
+	return b, at
+}
+
+// again is the next bot, which reads on from a place.
+func (b *bench) again(start string, at session.Cursor) {
+	b.t.Helper()
+	b.Manager = b.manager()
+	if err := b.Attach(b.ctx, b.request(start, at), b.send); err != nil {
+		b.t.Fatal(err)
+	}
+}
+
 // A runner that dies leaves lines that nobody has read. Its successor hands them out first, marked as what they are.
 func TestEarlierJournal(t *testing.T) {
 	b := attached(t)
@@ -22,10 +43,7 @@ func TestEarlierJournal(t *testing.T) {
 	b.runner.Tell(text("of the next, unread too"))
 	b.start("s3")
 	b.runner.Tell(text("new"))
-	b.Manager = b.manager()
-	if err := b.Attach(b.ctx, b.request("s3", at), b.send); err != nil {
-		t.Fatal(err)
-	}
+	b.again("s3", at)
 	for i, want := range []string{"unread", "of the next, unread too", "new"} {
 		j := next[session.Journaled](b)
 		if len(j.Events) != 1 || j.Events[0].Text.Text != want || j.Start != "s3" || j.Earlier != (i < 2) || !strings.HasPrefix(j.Cursor.Journal, fmt.Sprintf("s%d-", i+1)) {
@@ -74,10 +92,7 @@ func TestEarlierJournalsLoseNothing(t *testing.T) {
 			b.start(fmt.Sprintf("s%d", start))
 		}
 		tell()
-		b.Manager = b.manager()
-		if err := b.Attach(b.ctx, b.request(fmt.Sprintf("s%d", start), at), b.send); err != nil {
-			t.Fatal(err)
-		}
+		b.again(fmt.Sprintf("s%d", start), at)
 	}
 	take()
 	if read < 200 {
@@ -87,21 +102,13 @@ func TestEarlierJournalsLoseNothing(t *testing.T) {
 
 // A damaged journal of a runner that is dead is given up, once and with a word, and does not stand before the living.
 func TestDamagedEarlierJournal(t *testing.T) {
-	b := attached(t)
-	b.runner.Tell(text("read"))
-	_, at := b.texts(1)
-	if err := b.Close(b.ctx); err != nil {
-		t.Fatal(err)
-	}
+	b, at := left(t)
 	b.runner.Tell(text("whole"))
 	b.runner.Raw(`{"n":7`)
 	b.runner.Tell(text("after the damage"))
 	b.start("s2")
 	b.runner.Tell(text("new"))
-	b.Manager = b.manager()
-	if err := b.Attach(b.ctx, b.request("s2", at), b.send); err != nil {
-		t.Fatal(err)
-	}
+	b.again("s2", at)
 	if j := next[session.Journaled](b); !j.Earlier || len(j.Events) != 1 || j.Events[0].Text == nil || j.Cursor.N != 2 {
 		t.Errorf("got %+v", j)
 	}
@@ -119,12 +126,7 @@ func TestDamagedEarlierJournal(t *testing.T) {
 
 // A disk that refuses the rest of an old journal does not make it lost.
 func TestRefusedEarlierJournalComesAgain(t *testing.T) {
-	b := attached(t)
-	b.runner.Tell(text("read"))
-	_, at := b.texts(1)
-	if err := b.Close(b.ctx); err != nil {
-		t.Fatal(err)
-	}
+	b, at := left(t)
 	b.runner.Tell(text("whole"))
 	b.runner.Raw(`damaged`)
 	b.start("s2")
@@ -135,10 +137,7 @@ func TestRefusedEarlierJournalComesAgain(t *testing.T) {
 		}
 		return nil
 	})
-	b.Manager = b.manager()
-	if err := b.Attach(b.ctx, b.request("s2", at), b.send); err != nil {
-		t.Fatal(err)
-	}
+	b.again("s2", at)
 	if got, at := b.texts(1); got[0] != "whole" || at.N != 2 {
 		t.Errorf("got %v at %v", got, at)
 	}

@@ -32,13 +32,28 @@ func budgetIs(state session.BudgetState) func(session.Event) bool {
 	return func(e session.Event) bool { return e.Budget != nil && e.Budget.State == state }
 }
 
-// Calls over budget wait in the actor, all of them, until somebody allows more; whoever gives up waiting is forgotten.
-func TestHeldCalls(t *testing.T) {
+// limited is a session at work that may cost a dollar.
+func limited(t *testing.T) (*bench, session.ID) {
+	t.Helper()
 	b := newBench(t)
 	b.stop()
 	b.cost = 1
 	b.start()
-	id := b.atWork()
+	return b, b.atWork()
+}
+
+// hold lets a call wait, and returns where its answer comes once the thread is asked.
+func (b *bench) hold(id session.ID) <-chan error {
+	b.t.Helper()
+	answer := make(chan error, 1)
+	go func() { answer <- b.hub.Send(b.t.Context(), id, session.CallHeld{}) }()
+	b.until(id, budgetIs(session.BudgetAsked))
+	return answer
+}
+
+// Calls over budget wait in the actor, all of them, until somebody allows more; whoever gives up waiting is forgotten.
+func TestHeldCalls(t *testing.T) {
+	b, id := limited(t)
 	b.send(id, begun("x1"))
 	b.send(id, called("x1", 1))
 	if err := b.hub.Send(t.Context(), id, begun("x2")); !errors.Is(err, session.ErrHeld) {
@@ -71,17 +86,11 @@ func TestHeldCalls(t *testing.T) {
 
 // A bot that stops lets held calls go with ErrStopped; the next one holds them again, and the question is the same one.
 func TestHeldCallsOverARestart(t *testing.T) {
-	b := newBench(t)
-	b.stop()
-	b.cost = 1
-	b.start()
-	id := b.atWork()
+	b, id := limited(t)
 	b.send(id, begun("x1"))
 	b.send(id, begun("x2")) // never counted by this process
 	b.send(id, called("x1", 1))
-	answer := make(chan error, 1)
-	go func() { answer <- b.hub.Send(t.Context(), id, session.CallHeld{}) }()
-	b.until(id, budgetIs(session.BudgetAsked))
+	answer := b.hold(id)
 	b.stop()
 	if err := <-answer; !errors.Is(err, session.ErrStopped) {
 		t.Errorf("%v", err)
@@ -107,16 +116,10 @@ func TestHeldCallsOverARestart(t *testing.T) {
 // A pause that nobody answers ends the turn within the hour. What waited is let go only when the turn is over: an agent that is being
 // stopped must not be answered with an error.
 func TestPauseEnds(t *testing.T) {
-	b := newBench(t)
-	b.stop()
-	b.cost = 1
-	b.start()
-	id := b.atWork()
+	b, id := limited(t)
 	b.send(id, begun("x1"))
 	b.send(id, called("x1", 1))
-	answer := make(chan error, 1)
-	go func() { answer <- b.hub.Send(t.Context(), id, session.CallHeld{}) }()
-	b.until(id, budgetIs(session.BudgetAsked))
+	answer := b.hold(id)
 	b.clock.Advance(session.PauseFor)
 	b.until(id, budgetIs(session.BudgetEnded))
 	if err := b.world.Await(t.Context(), "stop 1.1"); err != nil {
