@@ -8,11 +8,13 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"openinspect/sandbox/link"
 	"openinspect/session"
 	"openinspect/session/model"
 	"openinspect/session/model/modeltest"
+	"openinspect/session/sessiontest"
 )
 
 // A call over budget is not made. It waits, without its body, until the session says so; then the runner is told to ask again.
@@ -200,9 +202,11 @@ func TestRefusedByProvider(t *testing.T) {
 	}
 }
 
-// A caller that goes away before the provider has said anything has still caused the call: its input counts.
+// A caller that goes away before the provider has said anything has still caused the call: its input counts, and what may have been written by then.
 func TestGivenUpBeforeTheAnswer(t *testing.T) {
 	r := newRig(t, "script held\nmatch hello\ngate start\nsay Too late.\n")
+	clock := &sessiontest.Clock{}
+	r.gateway.clock = clock
 	ctx, cancel := context.WithCancel(t.Context())
 	req, err := http.NewRequestWithContext(ctx, "POST", r.server.URL+"/model/anthropic/v1/messages",
 		strings.NewReader(`{"model":"`+bareName(t, model.Anthropic).Name+`","max_tokens":10,"messages":[{"role":"user","content":"hello"}],"tools":[{"name":"bash"}]}`))
@@ -212,13 +216,14 @@ func TestGivenUpBeforeTheAnswer(t *testing.T) {
 	req.Header.Set("Anthropic-Version", "2023-06-01")
 	go func() {
 		<-r.provider.Waiting("start")
+		clock.Advance(time.Second)
 		cancel()
 	}()
 	if resp, err := http.DefaultClient.Do(req); err == nil {
 		_, _ = io.Copy(io.Discard, resp.Body)
 		t.Error("it was answered")
 	}
-	if c := <-r.calls; !c.Estimate || c.Usage.Input == 0 || c.Cost == 0 {
+	if c := <-r.calls; !c.Estimate || c.Usage.Input == 0 || c.Usage.Output != 10 || c.Cost == 0 {
 		t.Errorf("%+v", c)
 	}
 }

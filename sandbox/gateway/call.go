@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -45,6 +46,31 @@ func estimate(m model.Model, weight int) session.ModelCall {
 	return session.ModelCall{Model: m.ID, Usage: session.Usage(u), Cost: m.Cost(u), Estimate: true}
 }
 
+// writingRate is how many tokens a second a model is taken to have written of an answer that comes whole, at its end, and was not waited for: about
+// what models of the catalogue do, so that who leaves early has it neither for nothing nor for more than it can have cost.
+const writingRate = 50
+
+// unheard is what a call is taken for whose answer never began to come, after so long.
+func (c *call) unheard(body []byte, waited time.Duration) session.ModelCall {
+	var asked struct {
+		Stream              bool `json:"stream"`
+		MaxTokens           int  `json:"max_tokens"`
+		MaxOutputTokens     int  `json:"max_output_tokens"`
+		MaxCompletionTokens int  `json:"max_completion_tokens"`
+	}
+	if err := json.Unmarshal(body, &asked); err != nil || asked.Stream {
+		return c.estimate // one that is streamed begins to come when it begins to be written
+	}
+	u := model.Usage(c.estimate.Usage)
+	u.Output = int64(waited.Seconds() * writingRate)
+	for _, most := range []int{c.model.Output, asked.MaxTokens, asked.MaxOutputTokens, asked.MaxCompletionTokens} {
+		if most > 0 {
+			u.Output = min(u.Output, int64(most))
+		}
+	}
+	return session.ModelCall{Model: c.model.ID, Usage: session.Usage(u), Cost: c.model.Cost(u), Estimate: true}
+}
+
 // pass sends the call on, streams the answer back, and counts it whatever happens.
 func (c *call) pass(w http.ResponseWriter, r *http.Request, body []byte) {
 	counted := session.ModelCall{Model: c.model.ID}
@@ -70,10 +96,11 @@ func (c *call) pass(w http.ResponseWriter, r *http.Request, body []byte) {
 		return
 	}
 	c.head(out.Header, r.Header)
+	began := c.g.clock.Now()
 	resp, err := c.g.client.Do(out)
 	if err != nil {
 		if sent.Load() {
-			counted = c.estimate
+			counted = c.unheard(body, c.g.clock.Now().Sub(began))
 		}
 		c.unanswered(w, r, ctx, "The model provider cannot be reached.")
 		return
@@ -88,7 +115,7 @@ func (c *call) pass(w http.ResponseWriter, r *http.Request, body []byte) {
 	// without a word for a link that did, and asks again in silence.
 	answer := bufio.NewReaderSize(resp.Body, 32<<10)
 	if _, err := answer.Peek(1); err != nil && err != io.EOF {
-		counted = c.estimate
+		counted = c.unheard(body, c.g.clock.Now().Sub(began))
 		c.unanswered(w, r, ctx, "The model provider broke its answer off before it began.")
 		return
 	}

@@ -10,6 +10,7 @@ import (
 	"runtime"
 	"strings"
 	"testing"
+	"time"
 
 	"openinspect/session"
 	"openinspect/session/model"
@@ -109,6 +110,34 @@ func TestCallerLeavesBeforeTheEnd(t *testing.T) {
 			call := <-r.calls
 			if want := (session.Usage{Input: 10, Output: 5000}); end && (call.Estimate || call.Usage != want) || !end && (!call.Estimate || call.Usage.Output == 0) {
 				t.Errorf("%+v", call)
+			}
+		})
+	}
+}
+
+// An answer that comes whole, at its end, has been written when its caller leaves before: what it can have cost by then counts.
+func TestGivenUpWhileItIsWritten(t *testing.T) {
+	m := bareName(t, model.Anthropic)
+	for name, c := range map[string]struct {
+		options string
+		waits   time.Duration
+		want    int64
+	}{
+		"whole":          {`"max_tokens":100000`, time.Minute, 3000},
+		"as was allowed": {`"max_tokens":500`, time.Minute, 500},
+		"without limit":  {`"max_tokens":0`, 24 * time.Hour, int64(m.Output)},
+		"streamed":       {`"max_tokens":100000,"stream":true`, time.Minute, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			clock := &sessiontest.Clock{}
+			g, err := New(Config{Clock: clock, Providers: map[string]Provider{model.Anthropic: {"http://127.0.0.1:1", "key"}}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			call := &call{g: g, model: m, estimate: estimate(m, 4000)}
+			got := call.unheard([]byte(`{"model":"x",`+c.options+`}`), c.waits)
+			if got.Usage.Output != c.want || got.Usage.Input != call.estimate.Usage.Input || !got.Estimate || got.Cost != m.Cost(model.Usage(got.Usage)) || got.Cost <= 0 {
+				t.Errorf("%+v, want %d tokens of output", got, c.want)
 			}
 		})
 	}
