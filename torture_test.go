@@ -213,9 +213,9 @@ func (c *crew) run(ctx context.Context, b link.Boot) error {
 		c.mu.Lock()
 		c.runs[string(b.Session)+"/"+d.ID]++
 		c.mu.Unlock()
-		task, outcome := taskWords.FindStringSubmatch(d.Text), session.PromptDone
-		if task == nil {
-			task = []string{"", "nothing", "fast"}
+		task, outcome := []string{"", "nothing", "fast"}, session.PromptDone
+		if all := taskWords.FindAllStringSubmatch(d.Text, -1); len(all) > 0 {
+			task = all[len(all)-1] // before it, the thread is quoted
 		}
 		if task[2] == "slow" {
 			n, _ := strconv.Atoi(task[1][1:])

@@ -88,11 +88,10 @@ func (b *Bot) steer(ctx context.Context, what control, s steering) error {
 		}
 		return b.whisper(ctx, s.key(), s.at, s.by.Slack, text)
 	case controlStop:
-		prompt, err := b.ranAt(ctx, s.c, s.e.TS)
-		if err != nil {
+		if err := b.stopAt(ctx, s.c, "stop/"+s.e.TS, s.by, s.e.TS); err != nil {
 			return b.refuses(ctx, s, err)
 		}
-		in = session.StopAsked{ID: "stop/" + s.e.TS, By: s.by, PromptID: prompt}
+		return b.put(ctx, b.eyes(s.e, true))
 	case controlRetry:
 		again := session.Retried{ID: s.e.TS, By: s.by}
 		if ended := st.Ended.PromptID; ended != "" {
@@ -127,6 +126,18 @@ func (b *Bot) refuses(ctx context.Context, s steering, err error) error {
 		return b.whisper(ctx, s.key(), s.at, s.by.Slack, escape(session.Sentence(err)))
 	}
 	return session.Wrap("bot.steer", err)
+}
+
+// stopAt stops the turn that went on at a time of Slack's, once for each id: what a bot that died had stopped for it may be followed by another.
+func (b *Bot) stopAt(ctx context.Context, c conversation, id string, by session.Person, ts string) error {
+	if slices.Contains(c.state.Session.Seen, id) {
+		return nil
+	}
+	prompt, err := b.ranAt(ctx, c, ts)
+	if err != nil {
+		return err
+	}
+	return b.cfg.Sessions.Send(ctx, c.id, session.StopAsked{ID: id, By: by, PromptID: prompt})
 }
 
 // ranAt returns the prompt of the turn that goes on, if what somebody said or did at a time of Slack's can be about it; else NotFound, with a

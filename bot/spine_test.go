@@ -238,6 +238,9 @@ func TestStopTakenTwiceRegression(t *testing.T) {
 	if turn := r.load(id).Session.Turn; turn == nil || turn.PromptID != second || turn.Stopping {
 		t.Errorf("the turn that runs is %+v", turn)
 	}
+	if _, err := r.db.Message(r.ctx, "control/C0GENERAL/"+stop); session.CodeOf(err) != session.NotFound {
+		t.Errorf("what was stopped was refused when it was taken again: %v", err)
+	}
 }
 
 // What was refused stays refused, when the bot died before it noted that it had and takes it again: by then it would be possible.

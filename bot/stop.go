@@ -37,10 +37,7 @@ func (b *Bot) agentStopped(ctx context.Context, e event) error {
 	if err != nil || c.id == "" {
 		return err
 	}
-	prompt, err := b.ranAt(ctx, c, e.EventTS)
-	if err == nil {
-		err = b.cfg.Sessions.Send(ctx, c.id, session.StopAsked{ID: key, By: by, PromptID: prompt})
-	}
+	err = b.stopAt(ctx, c, key, by, e.EventTS)
 	if refused(err) {
 		return b.whisper(ctx, key, at, e.User, escape(session.Sentence(err)))
 	}
