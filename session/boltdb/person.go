@@ -134,6 +134,9 @@ func (db *DB) PutChannel(ctx context.Context, c session.Channel) error {
 	now := db.clock.Now()
 	if err == nil {
 		err = db.update(ctx, func(tx *bbolt.Tx) error {
+			if bytes.Equal(tx.Bucket(bChannels).Get([]byte(c.ID)), body) {
+				return nil // told again after a crash
+			}
 			if err := tx.Bucket(bChannels).Put([]byte(c.ID), body); err != nil || c.By.Slack == "" {
 				return err
 			}
@@ -164,7 +167,13 @@ func (db *DB) PutRoute(ctx context.Context, r session.Route) error {
 	}
 	return wrap("boltdb.PutRoute", db.update(ctx, func(tx *bbolt.Tx) error {
 		routes, key := tx.Bucket(bRoutes), []byte(r.Keyword)
-		known := routes.Get(key) != nil
+		old := routes.Get(key)
+		known := old != nil
+		if known {
+			if was, err := decode[session.Route](old); err != nil || was.Repo == r.Repo && was.By.Slack == r.By.Slack {
+				return err // told again after a crash
+			}
+		}
 		var err error
 		switch {
 		case r.Repo == (session.Repo{}) && !known:

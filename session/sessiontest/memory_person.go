@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"maps"
+	"reflect"
 	"slices"
 	"strings"
 	"time"
@@ -107,6 +108,9 @@ func (m *Memory) PutChannel(ctx context.Context, c session.Channel) error {
 		return err
 	}
 	defer end()
+	if was, known := m.channels[c.ID]; known && reflect.DeepEqual(was, c) {
+		return nil // told again after a crash
+	}
 	m.channels[c.ID] = c
 	if c.By.Slack != "" {
 		m.audit = append(m.audit, c.Audit(m.Clock.Now()))
@@ -135,7 +139,10 @@ func (m *Memory) PutRoute(ctx context.Context, r session.Route) error {
 		return err
 	}
 	defer end()
-	_, known := m.routes[r.Keyword]
+	was, known := m.routes[r.Keyword]
+	if known && was.Repo == r.Repo && was.By.Slack == r.By.Slack {
+		return nil // told again after a crash
+	}
 	switch {
 	case r.Repo == (session.Repo{}) && !known:
 		return session.Errorf(session.NotFound, "No route has the keyword “%s”.", r.Keyword)

@@ -294,6 +294,7 @@ func testChannels(s *suite) {
 	same(s, "channel", must(s.Channel(s.ctx, "C1"))(s), c)
 	c.By = Ada
 	s.ok(s.PutChannel(s.ctx, c))
+	s.ok(s.PutChannel(s.ctx, c)) // told again after a crash: audited once
 	same(s, "audit log", must(s.AuditLog(s.ctx))(s), []session.AuditRecord{{At: s.clock.Now(), Action: "channel", By: Ada, Result: "C1 to acme/web"}})
 	c.Repo = session.Repo{}
 	s.ok(s.PutChannel(s.ctx, c))
@@ -309,6 +310,9 @@ func testRoutes(s *suite) {
 	s.is(s.PutRoute(s.ctx, route("payments", "")), session.NotFound)
 	s.ok(s.PutRoute(s.ctx, route("payments", "acme/api")))
 	s.ok(s.PutRoute(s.ctx, route("check out", "acme/api")))
+	again := route("check out", "acme/api")
+	again.At = again.At.Add(time.Minute)
+	s.ok(s.PutRoute(s.ctx, again)) // told again after a crash: audited once
 	s.ok(s.PutRoute(s.ctx, route("check out", "acme/web")))
 	s.reopen()
 	same(s, "routes", must(s.Routes(s.ctx))(s), []session.Route{route("check out", "acme/web"), route("payments", "acme/api")})
