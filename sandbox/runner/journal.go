@@ -278,8 +278,9 @@ func (j *journal) serve(ctx context.Context, r *reader, f io.ReaderAt, w io.Writ
 	}
 }
 
-// chunkSize is from how many bytes on lines are written together: each write is a frame of the link.
-const chunkSize = 32 << 10
+// chunkSize is from how many bytes on lines are written together: each write is a frame of the link, and with a usual line more it still fits into the
+// bot's buffer of 64 KiB.
+const chunkSize = 62 << 10
 
 // write writes lines of the queue.
 func (r *reader) write(w io.Writer, queue []queued) error {

@@ -364,7 +364,7 @@ func (s *Script) Asked() int {
 }
 
 // chunkSize is from how many bytes on lines are written together, as the real runner does.
-const chunkSize = 32 << 10
+const chunkSize = 62 << 10
 
 func (s *Script) events(w http.ResponseWriter, r *http.Request) {
 	after, err := strconv.Atoi(r.FormValue("after"))
