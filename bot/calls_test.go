@@ -50,7 +50,7 @@ func BenchmarkThread(b *testing.B) {
 // the result included, and in how many states its status was shown.
 func busyThread(t testing.TB, events, seconds int) (calls, shown int) {
 	clock := &sessiontest.Clock{}
-	r := newRig(t, func(r *rig) { r.cfg.Clock = clock })
+	r := newRig(t, func(r *rig) { r.cfg.Clock, r.hubClock, r.begun = clock, clock, clock.Now() })
 	ts := r.mention("alice", "fix acme/web")
 	id := r.id(ts)
 	r.ready(id, ts)
@@ -67,6 +67,7 @@ func busyThread(t testing.TB, events, seconds int) (calls, shown int) {
 			if (n*events/(seconds*steps)+i)%10 == 0 {
 				e = session.Event{Kind: session.KindTool, PromptID: ts, Tool: &session.Tool{Call: fmt.Sprint(n, ".", i), Name: "read", State: session.StepDone, Title: "a.go"}}
 			}
+			e.At = clock.Now()
 			batch = append(batch, e)
 		}
 		r.journal(id, batch...)

@@ -13,8 +13,8 @@ import (
 
 // The pace of messages. What Slack allows is in pace.go; a message is edited no more often than people can follow.
 const (
-	editEvery     = 3 * time.Second // of one message
-	editsSpared   = 3               // that progress leaves to what is final
+	editEvery     = 3200 * time.Millisecond // of one message
+	editsSpared   = 3                       // that progress leaves to what is final
 	maxRetryPause = time.Minute
 	limitedFor    = 30 * time.Second // when Slack limits a call and does not say for how long
 	widespread    = 3                // channels in which a method is limited at once, that it counts as limited everywhere

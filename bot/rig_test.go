@@ -1,6 +1,7 @@
 package bot
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"flag"
@@ -190,21 +191,22 @@ func (w *watched) Handled(ctx context.Context, key string) error {
 
 // rig is a bot with a Slack, a hub and a store around it.
 type rig struct {
-	t     testing.TB
-	ctx   context.Context
-	slack *slacktest.Server
-	db    *watched
-	world *sessiontest.World
-	forge *forge
-	hub   *session.Hub
-	bot   *Bot
-	cfg   Config
-	cost  float64   // a session's budget
-	begun time.Time // the time of the hub, where none passes, and of what runners tell
-	log   *logged
-	tune  func(*Bot) // before it runs
-	ended chan error // takes what Run returned
-	stop  func()
+	t        testing.TB
+	ctx      context.Context
+	slack    *slacktest.Server
+	db       *watched
+	world    *sessiontest.World
+	forge    *forge
+	hub      *session.Hub
+	bot      *Bot
+	cfg      Config
+	cost     float64       // a session's budget
+	begun    time.Time     // the time of the hub, where none passes, and of what runners tell
+	hubClock session.Clock // nil: no time passes for the hub
+	log      *logged
+	tune     func(*Bot) // before it runs
+	ended    chan error // takes what Run returned
+	stop     func()
 }
 
 // logged keeps what the operator reads.
@@ -298,7 +300,7 @@ func newRig(t testing.TB, change ...func(*rig)) *rig {
 func (r *rig) start() {
 	r.t.Helper()
 	ctx, cancel := context.WithCancel(r.ctx)
-	hub, err := session.NewHub(session.HubConfig{Store: r.db, Sandboxes: r.world, Forge: r.world, Clock: frozen{r.begun}, Budget: r.cost,
+	hub, err := session.NewHub(session.HubConfig{Store: r.db, Sandboxes: r.world, Forge: r.world, Clock: cmp.Or[session.Clock](r.hubClock, frozen{r.begun}), Budget: r.cost,
 		OnCommit: func(id session.ID) { r.bot.Notify(id) }})
 	if err != nil {
 		r.t.Fatal(err)
