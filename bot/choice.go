@@ -146,12 +146,8 @@ func (v view) chose(c *session.RepositoryChange) session.Message {
 }
 
 // answer takes a message in a session that waits for its requester to name a repository. Whatever else is said meanwhile is a prompt in the queue.
-func (b *Bot) answer(ctx context.Context, e event, c conversation, at place, author session.Person, text string, o options) error {
-	if err := b.put(ctx, b.eyes(e, true)); err != nil { // GitHub may be slow
-		return err
-	}
-	requester := c.state.Session.Requester
-	p := session.Prompt{ID: e.TS, Author: author, Text: text, Redacted: e.redacted, Model: o.model, Effort: o.effort}
+func (b *Bot) answer(ctx context.Context, e event, c conversation, at place, p session.Prompt, o options) error {
+	requester, author, text := c.state.Session.Requester, p.Author, p.Text
 	if author.Slack != requester.Slack {
 		if err := b.whisper(ctx, "asked/"+e.Channel+"/"+e.TS, at, e.User,
 			"Your message is queued. This thread waits for "+escape(requester.Name)+" to say which repository it is about."); err != nil {
@@ -160,6 +156,7 @@ func (b *Bot) answer(ctx context.Context, e event, c conversation, at place, aut
 		return b.send(ctx, e, c.id, at, p)
 	}
 	short := len(strings.Fields(text)) <= 6
+	alone := short && p.Context == "" && len(e.all()) == 0 // the answer, and nothing for the agent
 	pick, err := b.choose(ctx, text, o, e.Channel, short)
 	if err != nil {
 		return err
@@ -170,7 +167,7 @@ func (b *Bot) answer(ctx context.Context, e event, c conversation, at place, aut
 		}
 		again := session.Message{Key: "ask/" + e.Channel + "/" + e.TS, Session: c.id, Op: session.MessagePost, Channel: e.Channel, Thread: e.root(),
 			Text: "<@" + requester.Slack + "> " + pick.question(), Subject: session.Subject{Kind: "notice"}, Urgent: true}
-		if err := b.put(ctx, again); err != nil || pick.named && short {
+		if err := b.put(ctx, again); err != nil || pick.named && alone {
 			return err
 		}
 		return b.send(ctx, e, c.id, at, p)
@@ -182,7 +179,7 @@ func (b *Bot) answer(ctx context.Context, e event, c conversation, at place, aut
 	case refusal != "":
 		return b.put(ctx, b.eyes(e, false), b.private("refused/"+e.Channel+"/"+e.TS, at, e.User, escape(refusal+" Please answer again, with the branch: [repo="+pick.repo.String()+" branch=…]")))
 	}
-	if short || text == "" {
+	if alone || text == "" {
 		return nil
 	}
 	return b.send(ctx, e, c.id, at, p)

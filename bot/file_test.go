@@ -3,11 +3,13 @@ package bot
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"image"
 	"image/png"
 	"io"
 	"strings"
 	"testing"
+	"time"
 
 	"openinspect/bot/slacktest"
 	"openinspect/session"
@@ -121,3 +123,62 @@ func TestDownloadCappedRegression(t *testing.T) {
 type zeros struct{}
 
 func (zeros) Read(p []byte) (int, error) { return len(p), nil }
+
+// What belongs to a request comes along wherever it lies: with the message that a form is about, with a mention whose event lacks it, and with
+// the answer to the question for the repository.
+func TestFilesAlongRegression(t *testing.T) {
+	r := newRig(t, func(r *rig) {
+		r.slack.Close()
+		r.slack = slacktest.New(slacktest.Config{
+			Events: []string{"app_mention"}, MentionsOmitFiles: true,
+			Users: []slacktest.User{{Name: "alice"}, {Name: "bob"}, {Name: "gina", IsRestricted: true}},
+			Now:   func() time.Time { return r.cfg.Clock.Now() },
+		})
+		r.cfg.BotToken, r.cfg.AppToken = r.slack.BotToken(), r.slack.AppToken()
+	})
+	us := "<@" + r.slack.Bot().ID + "> "
+	attach := func(user, root, text, name string) slacktest.Message {
+		t.Helper()
+		m, err := r.slack.As(user).Attach("general", root, text, slacktest.File{Name: name, Data: []byte(name)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return m
+	}
+	has := func(id session.ID, n int, want string) {
+		t.Helper()
+		r.kept(fmt.Sprintf("prompt %d", n), func() bool { return len(r.load(id).Prompts) >= n })
+		if p := r.load(id).Prompts[n-1]; len(p.Files) != 1 || p.Files[0].Name != want {
+			t.Errorf("prompt %d is %+v", n, p)
+		}
+	}
+
+	m := attach("bob", "", "It looks like this", "about.txt")
+	r.submit("alice", r.form("alice", "general", m.TS), map[string]string{inputRepo: "+acme/web"})
+	id := r.id(m.TS)
+	has(id, 1, "about.txt")
+	attach("alice", m.TS, us+"and like this", "later.txt")
+	has(id, 2, "later.txt")
+	attach("bob", m.TS, us, "alone.txt")
+	has(id, 3, "alone.txt")
+	r.submit("bob", r.form("bob", "general", m.TS), map[string]string{inputPrompt: "again"})
+	has(id, 4, "about.txt")
+
+	// Nobody said which repository.
+	ts := r.mention("alice", "fix it")
+	r.shown(ts, "Which repository")
+	id = r.id(ts)
+	attach("alice", ts, us+"acme/web", "answer.txt")
+	has(id, 2, "answer.txt")
+
+	// What a guest shows is left out, as what guests write is.
+	m = attach("gina", "", "Look", "guest.txt")
+	form := r.form("alice", "general", m.TS)
+	if shown := r.view(form); !strings.Contains(shown, "What guests write does not reach the agent") {
+		t.Errorf("the form is %s", shown)
+	}
+	r.submit("alice", form, map[string]string{inputRepo: "+acme/web", inputPrompt: "do it"})
+	if _, p := r.prompt(m); len(p.Files) != 0 || strings.Contains(p.Context, "Look") {
+		t.Errorf("the prompt is %+v", p)
+	}
+}

@@ -2,6 +2,7 @@ package bot
 
 import (
 	"context"
+	"slices"
 	"strings"
 	"time"
 
@@ -87,13 +88,16 @@ func (b *Bot) form(ctx context.Context, s *shortcut) (slack.ModalViewRequest, er
 		name = "somebody"
 	}
 	parts := []slack.Block{section("*About this message of " + escape(name) + "*\n" + quoted(escape(shown)))}
+	if author, err := b.person(ctx, e.User); err == nil && author.guest && !b.cfg.AllowGuests {
+		parts = append(parts, note("What guests write does not reach the agent, so say under Task what should be done."))
+	}
 	if c.fresh() {
 		repo, err := b.repositoryInput(ctx, words, e.Channel)
 		if err != nil {
 			return slack.ModalViewRequest{}, err
 		}
 		branch := slack.NewPlainTextInputBlockElement(plainText("the repository's default"), inputBranch).WithMaxLength(250)
-		parts = append(parts, repo, input(inputBranch, "Branch", branch, true))
+		parts = append(append(parts, repo...), input(inputBranch, "Branch", branch, true))
 	} else {
 		parts = append(parts, note("This thread has a session already; your words go to it as a follow-up."))
 	}
@@ -102,14 +106,17 @@ func (b *Bot) form(ctx context.Context, s *shortcut) (slack.ModalViewRequest, er
 		return slack.ModalViewRequest{}, err
 	}
 	prompt := slack.NewPlainTextInputBlockElement(plainText("What should be done? Left empty: what the message asks for."), inputPrompt).WithMultiline(true).WithMaxLength(maxShown)
-	parts = append(parts, input(inputModel, "Model", b.modelMenu(inputModel, "Usual: "+modelTitle(usual), ""), true), input(inputPrompt, "Task", prompt, true))
+	if models := b.modelMenu(inputModel, "Usual: "+modelTitle(usual), ""); len(models.Options) > 0 {
+		parts = append(parts, input(inputModel, "Model", models, true))
+	}
+	parts = append(parts, input(inputPrompt, "Task", prompt, true))
 	view := modal(formInspect, "Start", parts...)
 	view.PrivateMetadata = string(marshal(about))
 	return view, nil
 }
 
 // repositoryInput is the menu of repositories, with the one that a mention with these words would take chosen already.
-func (b *Bot) repositoryInput(ctx context.Context, words, channel string) (slack.Block, error) {
+func (b *Bot) repositoryInput(ctx context.Context, words, channel string) ([]slack.Block, error) {
 	asked, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
 	all, err := b.cfg.Repositories.Repositories(asked)
@@ -120,10 +127,28 @@ func (b *Bot) repositoryInput(ctx context.Context, words, channel string) (slack
 	if err != nil {
 		return nil, err
 	}
-	if len(all) == 0 {
-		return note(pick.problem), nil
+	listed, missing := listable(all, pick.repo)
+	if len(listed) == 0 {
+		return []slack.Block{note("I cannot see any repository that I could work on. Install the GitHub App on one.")}, nil
 	}
-	return input(inputRepo, "Repository", repositoryMenu(inputRepo, all, pick.repo), true), nil
+	parts := []slack.Block{input(inputRepo, "Repository", repositoryMenu(inputRepo, listed, pick.repo), true)}
+	if missing > 0 {
+		parts = append(parts, note(plural(missing, "more repository")+": write `[repo=owner/name]` into the task."))
+	}
+	return parts, nil
+}
+
+// maxEntries is how many repositories the menu of a form lists: Slack refuses views of more than 250 kB.
+const maxEntries = 800
+
+// listable are the repositories that the menu of a form lists, the chosen one among them, and how many it has no room for.
+func listable(all []session.RepositoryInfo, chosen session.Repo) (listed []session.RepositoryInfo, missing int) {
+	all = slices.DeleteFunc(slices.Clone(all), func(r session.RepositoryInfo) bool { return r.Archived })
+	n := min(maxEntries, len(all))
+	if i := slices.IndexFunc(all, func(r session.RepositoryInfo) bool { return r.Repo == chosen }); i >= n {
+		all[n-1], all[i] = all[i], all[n-1]
+	}
+	return all[:n], len(all) - n
 }
 
 // submission is a payload of the type view_submission: somebody sent a form of ours. docs.slack.dev, "view_submission payload".

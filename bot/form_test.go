@@ -1,6 +1,7 @@
 package bot
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 
@@ -243,5 +244,39 @@ func TestRequestAfterCrashRegression(t *testing.T) {
 		if strings.Contains(m.Text, "asks:") {
 			t.Errorf("it is posted again: %s", m.Text)
 		}
+	}
+}
+
+// Slack refuses a menu without entries, a view of more than 250 kB, and a chosen entry that a menu does not have.
+func TestFormManyRepositoriesRegression(t *testing.T) {
+	r := newRig(t)
+	m, err := r.slack.As("bob").Post("general", "acme/z-last is broken")
+	if err != nil {
+		t.Fatal(err)
+	}
+	offer := func(repos ...session.RepositoryInfo) {
+		r.forge.mu.Lock()
+		defer r.forge.mu.Unlock()
+		r.forge.repos = repos
+	}
+	var many []session.RepositoryInfo
+	for i := range 12_000 {
+		many = append(many, session.RepositoryInfo{Repo: session.Repo{Owner: strings.Repeat("o", 39), Name: fmt.Sprintf("%s-%05d", strings.Repeat("n", 80), i)}, DefaultBranch: "main"})
+	}
+	last := session.Repo{Owner: "acme", Name: "z-last"}
+	offer(append(many, session.RepositoryInfo{Repo: last, DefaultBranch: "main"})...)
+	form := r.form("alice", "general", m.TS)
+	if shown := r.view(form); !strings.Contains(shown, "acme/z-last") || !strings.Contains(shown, "11201 more repositories: write") {
+		t.Errorf("the form is %s", shown[max(0, len(shown)-2000):])
+	}
+	listed, _ := listable(r.forge.repos, last)
+	menu := repositoryMenu(inputRepo, listed, last)
+	if raw := marshal(menu); len(raw) > 240_000 || menu.InitialOption == nil {
+		t.Errorf("the menu has %d bytes, chosen %v", len(raw), menu.InitialOption)
+	}
+
+	offer(session.RepositoryInfo{Repo: last, DefaultBranch: "main", Archived: true})
+	if shown := r.view(r.form("bob", "general", m.TS)); !strings.Contains(shown, "I cannot see any repository that I could work on.") {
+		t.Errorf("the form is %s", shown)
 	}
 }

@@ -28,8 +28,11 @@ const (
 // usualChoice is the entry of a menu that takes a preference back.
 const usualChoice = "usual"
 
-// maxListed is how many sessions and how many branches the home tab lists.
-const maxListed = 10
+// How many sessions and how many branches the home tab lists. Slack takes a hundred blocks.
+const (
+	maxListed   = 10
+	maxBranches = 50
+)
 
 // home shows a person their home tab: what they prefer, their GitHub account, their sessions.
 func (b *Bot) home(ctx context.Context, user string) error {
@@ -106,7 +109,8 @@ func effortMenu(m model.Model, chosen string) *slack.SelectBlockElement {
 func branches(p session.Preferences) []slack.Block {
 	var view []slack.Block
 	for _, repo := range slices.Sorted(maps.Keys(p.Branches)) {
-		if len(view) == maxListed {
+		if len(view) == maxBranches {
+			view = append(view, note(fmt.Sprintf("%d more.", len(p.Branches)-maxBranches)))
 			break
 		}
 		forget := slack.NewButtonBlockElement(homeRemove, repo, plainText("Forget"))
@@ -269,13 +273,18 @@ func (b *Bot) openBranchForm(ctx context.Context, h *homePress) error {
 		if err != nil {
 			return slack.ModalViewRequest{}, session.Wrap("bot.form", err)
 		}
-		if len(all) == 0 {
-			return modal("", "", section("I cannot see any repository. Install the GitHub App on one.")), nil
+		listed, missing := listable(all, session.Repo{})
+		if len(listed) == 0 {
+			return modal("", "", section("I cannot see any repository that I could work on. Install the GitHub App on one.")), nil
 		}
 		branch := slack.NewPlainTextInputBlockElement(plainText("such as dev"), inputBranch).WithMaxLength(250)
-		menu := repositoryMenu(inputRepo, all, session.Repo{})
+		menu := repositoryMenu(inputRepo, listed, session.Repo{})
 		menu.Placeholder = plainText("Which one?")
-		return modal(formBranch, "Save", input(inputRepo, "Repository", menu, false), input(inputBranch, "Branch", branch, false)), nil
+		parts := []slack.Block{input(inputRepo, "Repository", menu, false), input(inputBranch, "Branch", branch, false)}
+		if missing > 0 {
+			parts = append(parts, note(plural(missing, "more repository")+": name the branch in your request, as in `[branch=dev]`."))
+		}
+		return modal(formBranch, "Save", parts...), nil
 	})
 }
 

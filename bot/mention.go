@@ -158,8 +158,13 @@ func (b *Bot) prompt(ctx context.Context, e event, c conversation, at place, aut
 	if err != nil {
 		return err
 	}
-	forwarded := b.forwarded(ctx, e)
 	text, o, refusal := readOptions(text, usual, b.cfg.ModelAvailable)
+	if !c.fresh() || text == "" { // else the whole thread is read
+		if e, err = b.whole(ctx, e); err != nil {
+			return err
+		}
+	}
+	forwarded := b.forwarded(ctx, e)
 	if text == "" && forwarded != "" {
 		text = "Do what the forwarded message asks for."
 	}
@@ -181,17 +186,25 @@ func (b *Bot) prompt(ctx context.Context, e event, c conversation, at place, aut
 	case text == "" && len(e.all()) > 0:
 		text = "Look at the attached files."
 	}
-	if answering {
-		return b.answer(ctx, e, c, at, author, text, o)
-	}
-	if err := b.put(ctx, b.eyes(e, true)); err != nil {
+	if err := b.put(ctx, b.eyes(e, true)); err != nil { // what follows may be slow
 		return err
 	}
 	p := session.Prompt{ID: e.TS, Author: author, Text: text, Redacted: e.redacted, Model: o.model, Effort: o.effort}
+	if !c.fresh() && e.About != "" {
+		quoted, files, err := b.pointedAt(ctx, e)
+		if err != nil {
+			return err
+		}
+		p.Context, e.Files = quoted, files
+	}
+	if answering {
+		return b.answer(ctx, e, c, at, about(p, forwarded), o)
+	}
+	bare := p.Context == "" && forwarded == "" && len(e.all()) == 0
 	if !c.fresh() && p.Model == "" && p.Effort != "" {
 		p.Model = c.state.Session.Model // an effort belongs to a model
 	}
-	if repo := c.state.Session.Repo; !c.fresh() && repo != (session.Repo{}) && (strings.EqualFold(text, repo.String()) || strings.EqualFold(text, repo.Name)) {
+	if repo := c.state.Session.Repo; bare && !c.fresh() && repo != (session.Repo{}) && (strings.EqualFold(text, repo.String()) || strings.EqualFold(text, repo.Name)) {
 		return nil // names what this thread is about already: the answer to our question, come twice
 	}
 	if c.fresh() {
@@ -216,21 +229,20 @@ func (b *Bot) prompt(ctx context.Context, e event, c conversation, at place, aut
 		if len(e.Files) == 0 {
 			e.Files = files
 		}
-	} else if e.About != "" {
-		quoted, err := b.pointedAt(ctx, e)
-		if err != nil {
-			return err
-		}
-		p.Context = quoted
 	}
-	p.Context = strings.TrimSpace(p.Context + "\n" + forwarded)
-	if room := session.MaxPromptText - utf8.RuneCountInString(p.Text); room > 0 {
-		p.Context, _ = cut(p.Context, room) // the request itself comes first
-	}
-	if err := b.send(ctx, e, c.id, at, p); err != nil {
+	if err := b.send(ctx, e, c.id, at, about(p, forwarded)); err != nil {
 		return err
 	}
 	return b.charge(ctx, c)
+}
+
+// about is a prompt with the messages that were forwarded with it, as far as there is room: the request itself comes first.
+func about(p session.Prompt, forwarded string) session.Prompt {
+	p.Context = strings.TrimSpace(p.Context + "\n" + forwarded)
+	if room := session.MaxPromptText - utf8.RuneCountInString(p.Text); room > 0 {
+		p.Context, _ = cut(p.Context, room)
+	}
+	return p
 }
 
 // placeOf is where to answer a message.

@@ -252,5 +252,8 @@ func plural(n int, noun string) string {
 	if n == 1 {
 		return "1 " + noun
 	}
+	if stem, ok := strings.CutSuffix(noun, "ory"); ok { // repositories, directories
+		noun = stem + "orie"
+	}
 	return fmt.Sprintf("%d %ss", n, noun)
 }

@@ -38,31 +38,76 @@ func (b *Bot) readThread(ctx context.Context, e event) (quoted string, files []f
 		case m.Timestamp < e.TS:
 			before = append(before, m)
 		case m.Timestamp == e.TS:
-			for _, f := range m.Files {
-				files = append(files, described(f))
-			}
+			files = append(files, asEvent(m, e.Channel, e.root()).Files...)
 		default:
 			if err := b.late(ctx, e, m); err != nil {
 				return "", nil, err
 			}
 		}
 	}
-	quoted, err = b.quote(ctx, e.About, before)
-	return quoted, files, err
+	if quoted, err = b.quote(ctx, e.About, before); err != nil {
+		return "", nil, err
+	}
+	shown, err := b.filesAt(ctx, e, before)
+	return quoted, append(shown, files...), err
 }
 
-// pointedAt quotes the message that a request is about, where the agent knows the rest of the thread already.
-func (b *Bot) pointedAt(ctx context.Context, e event) (string, error) {
+// pointedAt quotes the message that a request is about, where the agent knows the rest of the thread already, and returns its files.
+func (b *Bot) pointedAt(ctx context.Context, e event) (quoted string, files []file, err error) {
 	said, err := b.replies(ctx, e)
 	if err != nil {
 		if session.CodeOf(err) == session.Unavailable {
-			return "", err
+			return "", nil, err
 		}
 		b.logger.Warn("reading a thread; the agent gets the request alone", "channel", e.Channel, "thread", e.root(), "error", err)
-		return "", nil
+		return "", nil, nil
 	}
 	said = slices.DeleteFunc(said, func(m slack.Message) bool { return m.Timestamp != e.About })
-	return b.quote(ctx, e.About, said)
+	if quoted, err = b.quote(ctx, e.About, said); err != nil {
+		return "", nil, err
+	}
+	files, err = b.filesAt(ctx, e, said)
+	return quoted, files, err
+}
+
+// filesAt are the files of the message that a request is about, if there is one. Those of guests are left out, as their words are.
+func (b *Bot) filesAt(ctx context.Context, e event, said []slack.Message) ([]file, error) {
+	i := slices.IndexFunc(said, func(m slack.Message) bool { return m.Timestamp == e.About })
+	if i < 0 {
+		return nil, nil
+	}
+	files := asEvent(said[i], e.Channel, e.root()).all()
+	if len(files) == 0 || said[i].User == "" {
+		return files, nil
+	}
+	who, err := b.person(ctx, said[i].User)
+	if err != nil || who.guest && !b.cfg.AllowGuests {
+		return nil, err
+	}
+	return files, nil
+}
+
+// whole is a mention with what app_mention events may lack: its files, and the messages that it forwards.
+func (b *Bot) whole(ctx context.Context, e event) (event, error) {
+	if e.Type != "app_mention" || len(e.Files)+len(e.Attachments) > 0 {
+		return e, nil
+	}
+	said, _, _, err := b.api.GetConversationRepliesContext(ctx,
+		&slack.GetConversationRepliesParameters{ChannelID: e.Channel, Timestamp: e.root(), Oldest: e.TS, Latest: e.TS, Inclusive: true, Limit: 10})
+	if err != nil {
+		if err = b.outside("conversations.replies", err); session.CodeOf(err) == session.Unavailable {
+			return e, err
+		}
+		b.logger.Warn("reading a mention's files; the agent gets its text alone", "channel", e.Channel, "thread", e.root(), "error", err)
+		return e, nil
+	}
+	for _, m := range said {
+		if m.Timestamp == e.TS {
+			read := asEvent(m, e.Channel, e.root())
+			e.Files, e.Attachments = read.Files, read.Attachments
+		}
+	}
+	return e, nil
 }
 
 func (b *Bot) replies(ctx context.Context, e event) ([]slack.Message, error) {
