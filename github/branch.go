@@ -25,12 +25,14 @@ func (g *GitHub) CheckBranch(ctx context.Context, r session.Repo, name string) e
 	if err != nil {
 		return err
 	}
-	_, _, err = c.Git.GetRef(ctx, r.Owner, r.Name, "heads/"+name)
-	if err == nil {
-		return nil
-	}
-	if status, _ := answer(err); status != http.StatusNotFound && status != http.StatusConflict { // of an empty repository
-		return problem("github.CheckBranch", err, "")
+	if !strings.Contains(name, "..") { // no branch's name has that, and in an address it leads elsewhere
+		ref, _, err := c.Git.GetRef(ctx, r.Owner, r.Name, "heads/"+name)
+		if err == nil && ref.GetRef() == "refs/heads/"+name {
+			return nil
+		}
+		if status, _ := answer(err); err != nil && status != http.StatusNotFound && status != http.StatusConflict { // of an empty repository
+			return problem("github.CheckBranch", err, "")
+		}
 	}
 	var names []string
 	options := &gh.BranchListOptions{ListOptions: gh.ListOptions{PerPage: 100}}

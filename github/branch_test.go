@@ -18,6 +18,7 @@ func TestCheckBranch(t *testing.T) {
 		{"acme/web", "mian", "acme/web has no branch `mian`. Did you mean `main`?"},
 		{"acme/web", "production", "acme/web has no branch `production`."},
 		{"acme/web", "../../x?y#z", "acme/web has no branch `../../x?y#z`."},
+		{"acme/web", "../heads/main", "acme/web has no branch `../heads/main`. Did you mean `main`?"}, // leads to main
 		{"acme/empty", "main", "acme/empty has no branch `main`."},
 	} {
 		repo, _ := session.ParseRepo(c.repo)
