@@ -110,19 +110,23 @@ func (b *Bot) attach(ctx context.Context, e event, id session.ID, p *session.Pro
 	images, texts := 0, 0
 	for _, f := range e.all() {
 		name := session.FileName(f.Name)
+		if images >= session.MaxImages && strings.HasPrefix(f.Type, "image/") { // it need not be downloaded to be refused
+			left = append(left, unread{name, tooManyImages})
+			continue
+		}
 		kind, body, why, err := b.read(ctx, f)
 		switch {
 		case err != nil:
 			return nil, err
 		case why != "":
+		case kind == "text/plain" && texts == session.MaxTexts:
+			why = fmt.Sprintf("I take %d text files at a time", session.MaxTexts)
 		case kind == "text/plain":
-			if texts++; texts > session.MaxTexts {
-				why = fmt.Sprintf("I take %d text files at a time", session.MaxTexts)
-			}
+			texts++
+		case images == session.MaxImages:
+			why = tooManyImages
 		default:
-			if images++; images > session.MaxImages {
-				why = fmt.Sprintf("I take %d images at a time", session.MaxImages)
-			}
+			images++
 		}
 		hash := ""
 		if why == "" {
@@ -145,6 +149,8 @@ func (b *Bot) attach(ctx context.Context, e event, id session.ID, p *session.Pro
 	}
 	return left, nil
 }
+
+var tooManyImages = fmt.Sprintf("I take %d images at a time", session.MaxImages)
 
 // errLong ends a download that is longer than it may be.
 var errLong = errors.New("the file is too long")

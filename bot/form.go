@@ -224,6 +224,12 @@ func (s *submission) carryOut(ctx context.Context, b *Bot) error {
 	case refusal != "":
 		return b.tell(ctx, s.key(), s.User.ID, refusal)
 	}
+	if sees, err := b.sees(ctx, s.User.ID, a.Channel); err != nil || !sees { // a form may be open for long
+		if err != nil {
+			return err
+		}
+		return b.tell(ctx, s.key(), s.User.ID, "You are not in that conversation any more, so nothing was started.")
+	}
 	words := s.value(inputPrompt)
 	if words == "" {
 		words = "Do what the message that this is about asks for."

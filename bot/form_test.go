@@ -280,3 +280,27 @@ func TestFormManyRepositoriesRegression(t *testing.T) {
 		t.Errorf("the form is %s", shown)
 	}
 }
+
+// A form may be open for long: whoever has left a private channel meanwhile starts nothing there.
+func TestFormAfterLeavingRegression(t *testing.T) {
+	r := newRig(t)
+	c := r.slack.AddChannel(slacktest.Channel{Name: "private", Kind: slacktest.Private, Members: []string{"alice", "bob", r.slack.Bot().ID}})
+	m, err := r.slack.As("bob").Post("private", "Look at this")
+	if err != nil {
+		t.Fatal(err)
+	}
+	form := r.form("alice", "private", m.TS)
+	if err := r.slack.As("alice").Leave("private"); err != nil {
+		t.Fatal(err)
+	}
+	r.submit("alice", form, map[string]string{inputRepo: "+acme/web", inputPrompt: "Find out why"})
+	r.until("the refusal", func(s *slacktest.Snapshot) bool {
+		all := s.Messages("D0ALICE")
+		return len(all) == 1 && strings.Contains(all[0].Text, "You are not in that conversation any more, so nothing was started.")
+	})
+	r.submit("bob", r.form("bob", "private", m.TS), map[string]string{inputRepo: "+acme/web", inputPrompt: "Find out why"})
+	r.until("bob's request", func(s *slacktest.Snapshot) bool {
+		all := s.Thread(c.ID, m.TS)
+		return len(all) > 1 && strings.Contains(all[1].Text, "asks:")
+	})
+}

@@ -241,6 +241,8 @@ func about(p session.Prompt, forwarded string) session.Prompt {
 	p.Context = strings.TrimSpace(p.Context + "\n" + forwarded)
 	if room := session.MaxPromptText - utf8.RuneCountInString(p.Text); room > 0 {
 		p.Context, _ = cut(p.Context, room)
+	} else {
+		p.Context = ""
 	}
 	return p
 }
@@ -262,6 +264,7 @@ func (b *Bot) send(ctx context.Context, e event, id session.ID, at place, p sess
 	for _, u := range left {
 		p.Text += u.note()
 	}
+	p = about(p, "") // the notes need room, too
 	err = b.cfg.Sessions.Send(ctx, id, session.Prompted{Prompt: p})
 	switch {
 	case err == nil:

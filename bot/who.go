@@ -26,6 +26,7 @@ type room struct {
 	name     string
 	topic    string
 	external bool // shared with another workspace, or a guest is in it
+	closed   bool // only its members see it
 }
 
 // place is where to answer. Thread is empty at the top level of a channel: a private message in a thread that has no replies yet is not shown.
@@ -68,7 +69,7 @@ func (b *Bot) room(ctx context.Context, channel string) (room, error) {
 				return room{}, err
 			}
 		}
-		return room{name: c.Name, topic: c.Topic.Value, external: external}, nil
+		return room{name: c.Name, topic: c.Topic.Value, external: external, closed: c.IsPrivate || c.IsMpIM || c.IsIM}, nil
 	})
 }
 
@@ -81,13 +82,33 @@ func (b *Bot) hasGuest(ctx context.Context, channel string) (bool, error) {
 	if err != nil || len(guests) == 0 {
 		return false, err
 	}
+	return b.hasMember(ctx, channel, func(id string) bool { return guests[id] })
+}
+
+// sees reports whether a person sees what is said in a channel, as far as Slack tells us.
+func (b *Bot) sees(ctx context.Context, user, channel string) (bool, error) {
+	r, err := b.room(ctx, channel)
+	if err == nil && r.closed {
+		var in bool
+		if in, err = b.hasMember(ctx, channel, func(id string) bool { return id == user }); err == nil {
+			return in, nil
+		}
+	}
+	if session.CodeOf(err) == session.Unavailable {
+		return false, err
+	}
+	return true, nil // open to all; or not for us to see, and then what we say there will not arrive
+}
+
+// hasMember reports whether somebody like that is in a channel.
+func (b *Bot) hasMember(ctx context.Context, channel string, like func(id string) bool) (bool, error) {
 	ask := &slack.GetUsersInConversationParameters{ChannelID: channel, Limit: pageSize}
 	for {
 		members, next, err := b.api.GetUsersInConversationContext(ctx, ask)
 		if err != nil {
 			return false, b.outside("conversations.members", err)
 		}
-		if slices.ContainsFunc(members, func(id string) bool { return guests[id] }) {
+		if slices.ContainsFunc(members, like) {
 			return true, nil
 		}
 		if next == "" {

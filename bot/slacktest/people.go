@@ -258,6 +258,19 @@ func (p *Person) Invite(channel, user string) error {
 	return nil
 }
 
+// Leave takes the person out of a channel. Nothing tells the bot.
+func (p *Person) Leave(channel string) error {
+	p.s.mu.Lock()
+	u, _, err := p.in(channel)
+	p.s.mu.Unlock()
+	if err != nil {
+		return err
+	}
+	return p.s.change(channel, func(c *Channel) {
+		c.Members = slices.DeleteFunc(slices.Clone(c.Members), func(m string) bool { return m == u.ID })
+	})
+}
+
 // OpenHome opens the app's home tab.
 func (p *Person) OpenHome() error {
 	p.s.mu.Lock()
