@@ -141,12 +141,13 @@ func (b *Bot) repositoryInput(ctx context.Context, words, channel string) ([]sla
 // maxEntries is how many repositories the menu of a form lists: Slack refuses views of more than 250 kB.
 const maxEntries = 800
 
-// listable are the repositories that the menu of a form lists, the chosen one among them, and how many it has no room for.
+// listable are the repositories that the menu of a form lists, by name, the chosen one among them, and how many it has no room for.
 func listable(all []session.RepositoryInfo, chosen session.Repo) (listed []session.RepositoryInfo, missing int) {
 	all = slices.DeleteFunc(slices.Clone(all), func(r session.RepositoryInfo) bool { return r.Archived })
+	slices.SortFunc(all, func(x, y session.RepositoryInfo) int { return strings.Compare(x.Repo.String(), y.Repo.String()) })
 	n := min(maxEntries, len(all))
 	if i := slices.IndexFunc(all, func(r session.RepositoryInfo) bool { return r.Repo == chosen }); i >= n {
-		all[n-1], all[i] = all[i], all[n-1]
+		all[n-1], all[i] = all[i], all[n-1] // still the last of those that are listed
 	}
 	return all[:n], len(all) - n
 }

@@ -2,6 +2,7 @@ package bot
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -261,6 +262,7 @@ func TestFormManyRepositoriesRegression(t *testing.T) {
 	}
 	var many []session.RepositoryInfo
 	for i := range 12_000 {
+		i = 11_999 - i // as GitHub may list them
 		many = append(many, session.RepositoryInfo{Repo: session.Repo{Owner: strings.Repeat("o", 39), Name: fmt.Sprintf("%s-%05d", strings.Repeat("n", 80), i)}, DefaultBranch: "main"})
 	}
 	last := session.Repo{Owner: "acme", Name: "z-last"}
@@ -270,6 +272,9 @@ func TestFormManyRepositoriesRegression(t *testing.T) {
 		t.Errorf("the form is %s", shown[max(0, len(shown)-2000):])
 	}
 	listed, _ := listable(r.forge.repos, last)
+	if !slices.IsSortedFunc(listed[:maxEntries-1], func(x, y session.RepositoryInfo) int { return strings.Compare(x.Repo.String(), y.Repo.String()) }) {
+		t.Error("the menu is not sorted")
+	}
 	menu := repositoryMenu(inputRepo, listed, last)
 	if raw := marshal(menu); len(raw) > 240_000 || menu.InitialOption == nil {
 		t.Errorf("the menu has %d bytes, chosen %v", len(raw), menu.InitialOption)
