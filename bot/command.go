@@ -109,6 +109,8 @@ func (c command) slip() string {
 	switch {
 	case first == "channel" && words[1] != "repo" && strings.Contains(last, "/"):
 		return "/inspect channel repo " + last
+	case n == 2 && slices.Contains([]string{"link", "unlink", "sessions", "help"}, first):
+		return "/inspect " + first
 	case first != "channel" && words[1] == "repo" && slices.Equal(session.Nearest(first, commands, 1), []string{"channel"}):
 		return strings.Join(append([]string{"/inspect channel"}, words[1:]...), " ")
 	}

@@ -32,6 +32,7 @@ func TestCommands(t *testing.T) {
 		{"channel repo acme/web", "Requests in this channel that name no repository are about `acme/web` from now on."},
 		{"channel repo", "This channel's repository is `acme/web`."},
 		{"sessions", "You have prompted in no session yet."},
+		{"route `checkout` acme/web", "Requests anywhere that have `checkout` in them"},
 		{"unlink", "No GitHub account is linked to you."},
 	} {
 		r.command("alice", "general", c.text)

@@ -168,6 +168,7 @@ func TestRequestWrongRegression(t *testing.T) {
 		"fix acme/web [model=opsu]":   "Nothing was started from your request. I do not know the model",
 		"[repo=acme/web branch=dev]":  "Nothing was started from your request. There is no task in it.",
 		"channel acme/web":            "Did you mean `/inspect channel repo acme/web`?",
+		"sessions please":             "Did you mean `/inspect sessions`?",
 		"chanel repo acme/web":        "Did you mean `/inspect channel repo acme/web`?",
 		"fix it quickly [effort=mad]": "does not know the effort",
 	} {

@@ -11,7 +11,7 @@ import (
 )
 
 // quotes are what people, and Slack's clients, put around a keyword.
-const quotes = "\"'“”„‘’«»"
+const quotes = "\"'`“”„‘’«»"
 
 var routeArgs = regexp.MustCompile(`(?is)^route\s+(?:[` + quotes + `](.+?)[` + quotes + `]|(\S+))\s+(\S+)\s*$`)
 
