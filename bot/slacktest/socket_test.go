@@ -101,7 +101,7 @@ func TestDisconnectAndCutLeadToNewConnection(t *testing.T) {
 }
 
 func TestEachPayloadGoesToOneSocket(t *testing.T) {
-	s := start(t, Config{})
+	s := start(t, Config{Spread: true})
 	a, b := connect(t, s, nil), connect(t, s, nil)
 	for range 4 {
 		must[Message](t)(s.As("alice").Post("general", "hello"))
