@@ -81,7 +81,7 @@ func TestRepositoryIsChosenInAMenu(t *testing.T) {
 		if n == 6 {
 			golden(t, "repository-menu.txt", r.slack.Render("general", ts))
 		}
-		if rest := strings.Contains(r.slack.Render("general", ts), "more repository"); rest != (n == 1200) {
+		if rest := strings.Contains(r.slack.Render("general", ts), "more repositories"); rest != (n == 1200) {
 			t.Errorf("%d: what is missing is said: %v", n, rest)
 		}
 		last := many(n)[5]
