@@ -125,6 +125,8 @@ var troubles = map[string]func(p *play, s *slacktest.Server, args []string) erro
 		defer cancel()
 		return p.until(ctx, "", func() bool { s.Redeliver(); return s.Unacked() == 0 })
 	},
+	// slack giveup: Slack has sent often enough what was not acknowledged.
+	"giveup": func(_ *play, s *slacktest.Server, _ []string) error { s.GiveUp(); return nil },
 	// slack token bot|app CODE: calls with it are refused from now on; good: they are not any more.
 	"token": func(_ *play, s *slacktest.Server, args []string) error {
 		if len(args) != 2 {

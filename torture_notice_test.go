@@ -90,6 +90,9 @@ func keyOf(m slacktest.Message) (kind, prompt string) {
 	if len(parts) == 3 && (parts[1] == "status" || parts[1] == "result") {
 		return parts[1], parts[2]
 	}
+	if parts[0] == "late" {
+		return "late", ""
+	}
 	return "", ""
 }
 

@@ -97,6 +97,7 @@ func (c *crowd) tally(now *slacktest.Snapshot, crew *crew, w *weather) *tally {
 				} else {
 					turns[at].result = append(turns[at].result, m)
 				}
+			case "late": // once for each absence, as its key says
 			default:
 				if strings.HasPrefix(m.Text, "I was away, and read what was said here only now") {
 					break // of minutes that are seconds to us

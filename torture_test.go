@@ -59,7 +59,7 @@ func TestTorture(t *testing.T) {
 	chance := rand.New(rand.NewPCG(seed, 1))
 	clock := fastClock{begun}
 	s, err := newStage(nil, func(c *slacktest.Config) {
-		c.Forgetful, c.Now = true, clock.Now
+		c.Forgetful, c.Spread, c.Now = true, true, clock.Now
 		for n := range 8 {
 			c.Channels = append(c.Channels, slacktest.Channel{Name: fmt.Sprintf("room%d", n), Members: []string{"ada", "bob", "cyd", "inspect"}})
 		}

@@ -190,6 +190,7 @@ type Bot struct {
 	errands   errands
 	presence  presence
 	hearing   hearing
+	oddities  odd
 
 	preferring sync.Mutex // held while somebody's preferences change
 }

@@ -386,6 +386,15 @@ func (b *Bot) offer(ctx context.Context, id string, e event, late string) error 
 	return b.keep(ctx, r, lane)
 }
 
+// isNew reports whether a reaction that Slack sends was not read on a message already. What was taken off and put on again since is new.
+func (b *Bot) isNew(ctx context.Context, e event) (bool, error) {
+	at, err := b.store.Seen(ctx, e.trace())
+	if session.CodeOf(err) == session.NotFound {
+		return true, nil
+	}
+	return err == nil && timeOf(e.EventTS).After(at), session.Wrap("bot.isNew", err)
+}
+
 // trace names a reaction, whenever it is read.
 func (e event) trace() string {
 	return session.ReactionTrace + e.Item.Channel + "/" + e.Item.TS + "/" + e.User + "/" + e.Reaction

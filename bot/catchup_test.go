@@ -1,8 +1,10 @@
 package bot
 
 import (
+	"context"
 	"fmt"
 	"maps"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -181,5 +183,86 @@ func TestNothingIsReadWithoutAnAbsence(t *testing.T) {
 	r.caughtUp(1)
 	if strings.Contains(r.slack.Render("general", ts), "I was away") {
 		t.Error("an absence of seconds was told")
+	}
+}
+
+// A status message that says what was so when the bot ended says what is so now as soon as it is back, before anything else is read.
+func TestStatusAfterAnAbsence(t *testing.T) {
+	clock := &sessiontest.Clock{}
+	r := newRig(t, func(r *rig) { r.cfg.Clock, r.begun = clock, clock.Now() })
+	ts := r.mention("alice", "fix acme/web")
+	id := r.id(ts)
+	r.ready(id, ts)
+	r.journal(id, session.Event{Kind: session.KindTool, PromptID: ts, Tool: &session.Tool{Call: "1", Name: "bash", State: session.StepRunning, Title: "go test ./..."}})
+	for !strings.Contains(r.slack.Render("general", ts), "go test") {
+		clock.Wait(1)
+		clock.Advance(time.Second)
+	}
+	now := regexp.MustCompile(`go test .* 1\d min`)
+	hold := make(chan struct{})
+	r.slack.SetFaults(slacktest.Faults{Before: func(c slacktest.Call) *slacktest.Response {
+		if c.Method == "users.conversations" {
+			<-hold // reading takes its time
+		}
+		return nil
+	}})
+	defer close(hold)
+	r.away(clock, 10*time.Minute, func() {})
+	back := clock.Now()
+	for !now.MatchString(r.slack.Render("general", ts)) && clock.Now().Sub(back) < 10*time.Second {
+		clock.Wait(2)
+		clock.Advance(time.Second)
+		moment, cancel := context.WithTimeout(r.ctx, 200*time.Millisecond) // what is due has a while to come
+		_ = r.slack.Wait(moment, func(s *slacktest.Snapshot) bool {
+			return now.MatchString(s.Render(slacktest.Rendering{}, "general", ts))
+		})
+		cancel()
+	}
+	r.until("what is so now", func(s *slacktest.Snapshot) bool {
+		return now.MatchString(s.Render(slacktest.Rendering{}, "general", ts))
+	})
+	if waited := clock.Now().Sub(back); waited > 5*time.Second {
+		t.Errorf("it took %v", waited)
+	}
+}
+
+// A reaction that was read on a message, and that Slack sends all the same, is one.
+func TestReactionThatIsSentAfterItWasRead(t *testing.T) {
+	clock := &sessiontest.Clock{}
+	r := newRig(t, func(r *rig) { r.cfg.Clock = clock })
+	ts := r.mention("alice", "fix acme/web")
+	id := r.id(ts)
+	r.ready(id, ts)
+	r.answered(id, ts, "Fixed.")
+	r.shown(ts, "Fixed.")
+	result := r.ours(ts, "Fixed.").TS
+	r.reply("bob", ts, "and the docs") // so that the thread is read
+	r.stop()
+	if err := r.slack.As("bob").React("general", result, "octagonal_sign"); err != nil { // kept by Slack until there is a connection
+		t.Fatal(err)
+	}
+	var held []func()
+	r.slack.SetFaults(slacktest.Faults{Deliver: func(e slacktest.Envelope, send func(slacktest.Envelope)) {
+		held = append(held, func() { send(e) })
+	}})
+	clock.Advance(time.Minute)
+	r.start()
+	r.caughtUp(1)
+	r.told("bob", "Nothing is running here")
+	for _, f := range held {
+		f()
+	}
+	r.until("all to be acknowledged", func(s *slacktest.Snapshot) bool { return s.Unacked() == 0 })
+	r.slack.SetFaults(slacktest.Faults{})
+	r.reply("bob", ts, "!status")
+	r.told("bob", "replies here are prompts")
+	n := 0
+	for _, m := range r.slack.Snapshot().Ephemerals("bob") {
+		if strings.Contains(m.Text, "Nothing is running here") {
+			n++
+		}
+	}
+	if n != 1 {
+		t.Errorf("bob was told %d times", n)
 	}
 }

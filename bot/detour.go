@@ -38,8 +38,11 @@ func (s *sender) detour(ctx context.Context, m session.Message, refusal error) e
 	if code := refusalOf(refusal); code == "is_archived" || code == "is_inactive" {
 		why, mend = "the channel is archived", "Unarchive it and write in the thread, or start over in another channel."
 	}
-	if refusalOf(refusal) == noThread {
+	switch code := refusalOf(refusal); {
+	case code == noThread:
 		why, mend = "the thread is not there any more", "Mention me in a new message to start over; what was done is kept in the log."
+	case st.Session.Closed && code != "is_archived" && code != "is_inactive":
+		mend = "So I ended what went on there; what there is of it is kept. Invite me again and mention me in the thread to go on."
 	}
 	text := fmt.Sprintf("What I have to say in <#%s> about %s does not reach you there: %s. %s", m.Channel, code(short(st.Session.Title, 80)), why, mend)
 	told := map[string]bool{}

@@ -132,10 +132,12 @@ func (b *Bot) concerns(ctx context.Context, f frame) (r session.Received, lane s
 		return r, i.lane(), nil
 	case eventsAPI:
 	default:
+		b.odd(f.Type)
 		return session.Received{}, "", nil
 	}
 	var p payload
 	if lenient(f.Payload, &p) != nil {
+		b.odd("unreadable " + f.Type)
 		return session.Received{}, "", nil
 	}
 	e := p.Event
@@ -162,10 +164,19 @@ func (b *Bot) concerns(ctx context.Context, f frame) (r session.Received, lane s
 			return session.Received{}, "", err
 		}
 		r.Trace = e.trace()
+		if ours && e.EventTS != "" {
+			if ours, err = b.isNew(ctx, e); err != nil {
+				return session.Received{}, "", err
+			}
+		}
 	case requested: // nobody but us makes one
 		lane = e.Channel + ":" + e.root()
+	case "channel_left", "group_left", "channel_deleted", "group_deleted":
+		ours, lane = e.Channel != "", "channel:"+e.Channel
 	case "app_home_opened":
 		ours, lane = e.Tab == "home" && e.User != "", "home:"+e.User
+	default:
+		b.odd(e.Type)
 	}
 	if !ours {
 		return session.Received{}, lane, nil

@@ -60,8 +60,7 @@ func (h *hearing) load(ctx context.Context) error {
 	defer h.mu.Unlock()
 	if len(marks) == 0 {
 		h.at[anywhere] = slackTime(h.bot.clock.Now())
-		h.touch(anywhere)
-		return nil
+		return session.Wrap("bot.hearing", h.bot.store.PutWatermarks(ctx, h.at))
 	}
 	h.at = marks
 	h.absent()

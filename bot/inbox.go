@@ -205,6 +205,8 @@ func (b *Bot) process(ctx context.Context, r session.Received) error {
 		return b.reaction(ctx, p.Event)
 	case "app_home_opened":
 		return b.home(ctx, p.Event.User)
+	case "channel_left", "group_left", "channel_deleted", "group_deleted":
+		return b.parted(ctx, p.Event)
 	}
 	return nil
 }

@@ -25,6 +25,7 @@ type presenter struct {
 type teller struct {
 	running bool
 	again   bool // the log has grown since this was last looked at
+	stale   bool // its status message is as an earlier run left it
 	digest  *digest
 	seq     int64  // of the newest event in digest
 	log     string // link to it, and when it was made
@@ -44,8 +45,18 @@ func (p *presenter) start(ctx context.Context) error {
 	if err != nil {
 		return session.Wrap("bot.presenter", err)
 	}
+	open, err := p.bot.store.Open(ctx)
+	if err != nil {
+		return session.Wrap("bot.presenter", err)
+	}
 	p.mu.Lock()
 	p.ctx = ctx
+	for _, id := range open { // what their threads show may not be true any more
+		if p.tellers[id] == nil {
+			p.tellers[id] = &teller{}
+		}
+		p.tellers[id].stale = true
+	}
 	for id := range p.tellers {
 		ids = append(ids, id)
 	}
@@ -219,8 +230,15 @@ func (p *presenter) tell(ctx context.Context, id session.ID, t *teller) error {
 			}
 		}
 		if t.seq <= told && len(item.Events) > 0 {
-			continue
+			if t.seq < told || !t.stale || t.digest.turn == nil {
+				continue
+			}
+			v = p.view(ctx, st.Session)
 		}
+		if t.stale && t.digest.turn != nil {
+			t.digest.see(p.bot.clock.Now())
+		}
+		t.stale = false
 		if t.digest.turn != nil {
 			messages.add(v.status(t.digest), v.pulse(t.digest))
 		}

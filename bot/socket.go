@@ -179,7 +179,7 @@ func (c *connection) read(ctx context.Context) {
 			c.bot.clock.AfterFunc(drainWithin, c.end) // envelopes that were under way still come; the next connection does not wait for them
 			c.leave()
 		case f.ID == "":
-			c.bot.logger.Warn("Slack sent something that is no event; leaving it", "bytes", len(raw), "type", session.OneLine(f.Type, 40))
+			c.bot.odd("no event: " + f.Type)
 		default:
 			if !whole {
 				c.bot.logger.Error("a Slack event was too large and was left unread", "limit", maxFrame, "type", session.OneLine(f.Type, 40))

@@ -106,7 +106,7 @@ func TestOddFrames(t *testing.T) {
 	if n := len(r.slack.Calls("apps.connections.open")); n != 1 {
 		t.Errorf("the connection was replaced %d times\n%s", n-1, r.log)
 	}
-	r.logs("too large and was left unread")
+	r.logs("too large and was left unread", `kind=an_event_of_next_year "so far"=1`, `kind="no event:" "so far"=1`)
 	if n := len(r.slack.Thread("general", ts)); n != 2 {
 		t.Errorf("the thread has %d messages", n)
 	}

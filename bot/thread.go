@@ -3,6 +3,7 @@ package bot
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -30,7 +31,7 @@ func (b *Bot) readThread(ctx context.Context, e event) (quoted string, files []f
 			return "", nil, err
 		}
 		b.logger.Warn("reading a thread; the agent gets the message alone", "channel", e.Channel, "thread", e.root(), "error", err)
-		return "", nil, nil
+		return "", nil, b.blind(ctx, e, err)
 	}
 	var before []slack.Message
 	for _, m := range said {
@@ -50,6 +51,19 @@ func (b *Bot) readThread(ctx context.Context, e event) (quoted string, files []f
 	}
 	shown, err := b.filesAt(ctx, e, before)
 	return quoted, append(shown, files...), err
+}
+
+// blind tells a thread that it cannot be read, and who can mend that.
+func (b *Bot) blind(ctx context.Context, e event, err error) error {
+	refusal, _ := errors.AsType[slack.SlackErrorResponse](err)
+	why := "Slack says `" + escape(refusal.Err) + "`."
+	if refusal.Err == "missing_scope" {
+		why = "the app lacks the scope `" + escape(cmp.Or(refusal.Needed, "channels:history")) + "`. Whoever runs me has to add it on the app's page OAuth & Permissions, and to install the app again."
+	} else if absent(err) {
+		why = "I am not in this conversation. Invite me with `/invite @" + escape(b.self.name) + "`."
+	}
+	return b.put(ctx, session.Message{Key: "blind/" + e.Channel + "/" + e.root(), Op: session.MessagePost, Channel: e.Channel, Thread: e.root(), Urgent: true,
+		Text: "I cannot read what is said in this thread: " + why + " So I know your request alone, and replies may not reach me unless they mention me.", Subject: session.Subject{Kind: "notice"}})
 }
 
 // pointedAt quotes the message that a request is about, where the agent knows the rest of the thread already, and returns its files.

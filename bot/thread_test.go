@@ -103,12 +103,13 @@ func TestThreadThatCannotBeRead(t *testing.T) {
 	r := newRig(t)
 	r.slack.SetFaults(slacktest.Faults{Before: func(c slacktest.Call) *slacktest.Response {
 		if c.Method == "conversations.replies" {
-			return slacktest.Refusal("missing_scope")
+			return slacktest.MissingScope("channels:history")
 		}
 		return nil
 	}})
 	ts := r.mention("alice", "fix acme/web")
-	r.shown(ts, "Starting on alice")
+	r.shown(ts, "Starting on alice", "I cannot read what is said in this thread: the app lacks the scope `channels:history`. Whoever runs me has to add it", "install the app again")
+	r.logs("Add the scope channels:history")
 }
 
 // Slack delivers events in any order: a reply may pass before anything is known of its thread.

@@ -60,10 +60,11 @@ type (
 	}
 
 	// Closed ends what goes on: the turn is stopped, the queue withdrawn, the sandbox put away. A prompt opens the session again. Refused with
-	// Conflict if it is closed. ID is of the message.
+	// Conflict if it is closed. ID is of the message; Why is a clause, if no person but what happened to the thread closes it.
 	Closed struct {
-		ID string
-		By Person
+		ID  string
+		By  Person
+		Why string
 	}
 
 	// Approved is a ✅ on a card, by somebody who may act. By.GitHub is nil when they have not linked an account. ID is

@@ -154,24 +154,28 @@ func (m *Machine) closed(in Closed) error {
 		return Errorf(Conflict, "This session is closed already. Mention me in a message to open it again.")
 	}
 	m.hear(in.ID)
-	m.s.Participants = addPerson(m.s.Participants, in.By)
+	words, reason := "Closed by "+in.By.Name+".", in.By.Name+" closed the session"
+	if in.Why != "" {
+		words, reason = "Closed: "+in.Why+".", in.Why
+	} else {
+		m.s.Participants = addPerson(m.s.Participants, in.By)
+	}
 	m.s.Closed, m.s.Question = true, ""
 	var waited []Withdrawal
 	for _, p := range slices.Clone(m.prompts) {
 		if m.waits(&p) {
 			waited = append(waited, Withdrawal{p.ID, p.Author})
-			m.finish(p, PromptWithdrawn, in.By.Name+" closed the session.", "")
+			m.finish(p, PromptWithdrawn, reason+".", "")
 		}
 	}
-	words := "Closed by " + in.By.Name + "."
 	if t := m.s.Turn; t != nil && t.State != TurnAnswered {
 		words += " What runs is stopped."
 	}
-	m.stopAsking(in.By.Name + " closed the session before a repository was chosen.")
+	m.stopAsking(reason + " before a repository was chosen.")
 	m.act("close", in.By, fmt.Sprintf("%d withdrawn", len(waited)))
 	m.tell(Event{Kind: KindNote, Note: &Note{Kind: NoteClosed, Text: words + " Mention me here to go on where this ended, with the same files and commits.", Withdrawn: waited}})
 	if t := m.s.Turn; t != nil && t.State != TurnAnswered && !t.Stopping {
-		m.stopTurn(in.By, "Stopped: "+in.By.Name+" closed the session.")
+		m.stopTurn(in.By, "Stopped: "+reason+".")
 	}
 	m.shut()
 	return nil

@@ -88,10 +88,12 @@ func (s *Server) Unarchive(channel string) error {
 	return s.change(channel, func(c *Channel) { c.Archived = false })
 }
 
-// Kick removes the bot from a channel. Nothing tells it so. [Person.Invite] brings it back.
+// Kick removes the bot from a channel, which is told to it. [Person.Invite] brings it back.
 func (s *Server) Kick(channel string) error {
 	return s.change(channel, func(c *Channel) {
 		c.Members = slices.DeleteFunc(slices.Clone(c.Members), func(m string) bool { return m == s.bot.ID })
+		kind := map[ChannelKind]string{Public: "channel_left", Private: "group_left"}[c.Kind]
+		s.emitEvent(kind, nil, obj{"type": kind, "channel": c.ID, "actor_id": s.userOrder[0], "event_ts": s.nextTS()})
 	})
 }
 

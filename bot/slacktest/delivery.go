@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 )
 
 // Types of envelopes.
@@ -45,6 +46,8 @@ type Delivery struct {
 	inOffice bool    // waiting in the post office
 	socket   *socket // the last one it went to
 	sends    int
+	sentAt   time.Time // first
+	took     time.Duration
 	acks     int
 	ack      json.RawMessage
 	failed   error
@@ -60,10 +63,11 @@ type DeliveryState struct {
 	Acks   int             // acknowledgements received; more than one is the app's mistake or a repetition's
 	Ack    json.RawMessage // the payload of the first acknowledgement, or nil
 	Failed string          // why it will never arrive
+	Took   time.Duration   // from when it was sent first until its first acknowledgement came
 }
 
 func (d *Delivery) state() DeliveryState {
-	st := DeliveryState{Envelope: d.env, Sends: d.sends, Acked: d.acks > 0, Acks: d.acks, Ack: d.ack}
+	st := DeliveryState{Envelope: d.env, Sends: d.sends, Acked: d.acks > 0, Acks: d.acks, Ack: d.ack, Took: d.took}
 	if d.failed != nil {
 		st.Failed = d.failed.Error()
 	}
@@ -170,7 +174,9 @@ func (s *Server) send(e Envelope) {
 	}
 	if d != nil {
 		d.socket = sock
-		d.sends++
+		if d.sends++; d.sends == 1 {
+			d.sentAt = time.Now()
+		}
 	}
 	sock.push(frame)
 	s.touch()
@@ -255,6 +261,7 @@ func (s *Server) receive(frame []byte) {
 	}
 	d.acks++
 	if d.acks == 1 {
+		d.took = time.Since(d.sentAt)
 		if p := string(ack.Payload); p != "" && p != "null" && p != "{}" {
 			d.ack = ack.Payload
 		}

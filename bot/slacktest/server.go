@@ -15,7 +15,7 @@ import (
 // DefaultEvents are the bot events an app is subscribed to unless
 // [Config.Events] says otherwise.
 var DefaultEvents = []string{
-	"app_mention", "app_home_opened",
+	"app_mention", "app_home_opened", "channel_left", "group_left",
 	"message.channels", "message.groups", "message.im", "message.mpim",
 	"reaction_added", "reaction_removed", "member_joined_channel",
 	"app_uninstalled", "tokens_revoked",

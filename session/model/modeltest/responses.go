@@ -91,7 +91,14 @@ func responsesEvents(a answer) []event {
 		events[len(events)-1].calls = true
 	}
 	held = append(held, a.step.gates(AtTool, len(a.step.Tools))...)
-	last := a.ended(output)
+	last := a.response("completed", output, a.responsesUsage())
+	switch a.finish {
+	case Declined:
+		last["status"], last["incomplete_details"] = "incomplete", object{"reason": "content_filter"}
+	case TooLong:
+		last["status"], last["incomplete_details"] = "incomplete", object{"reason": "max_output_tokens"}
+	case Done:
+	}
 	add("response."+last["status"].(string), object{"response": last}, held...)
 	return events
 }
@@ -109,18 +116,5 @@ func responsesWhole(a answer) any {
 	for i := range a.step.Tools {
 		output = append(output, a.functionCall(i))
 	}
-	return a.ended(output)
-}
-
-// ended is a response at its end, for whatever reason it ends.
-func (a answer) ended(output []any) object {
-	last := a.response("completed", output, a.responsesUsage())
-	switch a.finish {
-	case Declined:
-		last["status"], last["incomplete_details"] = "incomplete", object{"reason": "content_filter"}
-	case TooLong:
-		last["status"], last["incomplete_details"] = "incomplete", object{"reason": "max_output_tokens"}
-	case Done:
-	}
-	return last
+	return a.response("completed", output, a.responsesUsage())
 }
