@@ -29,6 +29,7 @@ import (
 	"openinspect/session"
 	"openinspect/session/boltdb"
 	"openinspect/session/model"
+	"openinspect/session/model/classify"
 	weblite "openinspect/web-lite"
 )
 
@@ -238,14 +239,27 @@ func (a *App) build(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
+	classifier, err := a.classifier()
+	if err != nil {
+		return err
+	}
 	a.bot, err = bot.New(bot.Config{
-		Restored: a.o.Clock.Now().Sub(restored) < lookFor,
-		BotToken: a.c.Secrets.SlackBotToken, AppToken: a.c.Secrets.SlackAppToken, APIURL: a.c.SlackAPIURL,
+		Classifier: classifier,
+		Restored:   a.o.Clock.Now().Sub(restored) < lookFor,
+		BotToken:   a.c.Secrets.SlackBotToken, AppToken: a.c.Secrets.SlackAppToken, APIURL: a.c.SlackAPIURL,
 		Store: a.db, Sessions: a.hub, Repositories: a.github, Linking: a.github, Redactor: a.redactor, Clock: a.o.Clock, Logger: a.log,
 		DefaultModel: a.c.Model, ModelAvailable: a.available, Log: a.web.Link,
 		ApproveEmoji: a.c.EmojiApprove, StopEmoji: a.c.EmojiStop, AllowedChannels: a.c.AllowedChannels, AllowGuests: a.c.AllowGuests,
 	})
 	return err
+}
+
+// classifier is who is asked which repository a request is about; nil: nobody but people.
+func (a *App) classifier() (bot.Classifier, error) {
+	if a.c.ClassifierModel == "" {
+		return nil, nil
+	}
+	return classify.New(classify.Config{Model: a.c.ClassifierModel, BaseURL: a.c.AnthropicURL, Key: a.c.Secrets.AnthropicKey, Clock: a.o.Clock})
 }
 
 // logPages makes the log pages, whose links are signed with a child of the master key.

@@ -76,6 +76,7 @@ var doors = []struct{ SDK, Door string }{
 	{"github.com/modal-labs", "openinspect/sandbox/modal"},
 	{"github.com/hashicorp/yamux", "openinspect/sandbox/link"},
 	{"github.com/modelcontextprotocol/go-sdk", "openinspect/sandbox/runner"},
+	{"github.com/anthropics/anthropic-sdk-go", "openinspect/session/model/classify"},
 }
 
 // double reports whether a package is a double: it stands for the outside world and production code must not link it, the demo apart.

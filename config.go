@@ -23,6 +23,7 @@ import (
 
 	"openinspect/session"
 	"openinspect/session/model"
+	"openinspect/session/model/classify"
 )
 
 // Config is everything an operator may set. Each field has an environment variable and a flag of the same name; secrets have no
@@ -41,6 +42,7 @@ type Config struct {
 	HTTPAddr        string   `name:"inspect-http-addr" env:"INSPECT_HTTP_ADDR" default:"127.0.0.1:8787" help:"Where the log pages are served."`
 	PublicURL       string   `name:"inspect-public-url" env:"INSPECT_PUBLIC_URL" help:"Base of links to the log pages in Slack; without it none are posted."`
 	Model           string   `name:"inspect-model" env:"INSPECT_MODEL" help:"Default model, provider/model (default: the catalogue's first for which there is a key)."`
+	ClassifierModel string   `name:"inspect-classifier-model" env:"INSPECT_CLASSIFIER_MODEL" help:"Model of Anthropic's that says which repository a request is about where rules and words do not (default: none; people are asked)."`
 	MaxSessionCost  string   `name:"inspect-max-session-cost" env:"INSPECT_MAX_SESSION_COST" help:"US dollars a session may cost before its thread is asked (default: no limit)."`
 	SetupTimeout    int      `name:"setup-timeout-seconds" env:"SETUP_TIMEOUT_SECONDS" default:"300" help:"How long .openinspect/setup.sh may take."`
 	StartTimeout    int      `name:"start-timeout-seconds" env:"START_TIMEOUT_SECONDS" default:"120" help:"How long .openinspect/start.sh may take."`
@@ -279,6 +281,9 @@ func (c *Config) providers() []string {
 }
 
 func (c *Config) checkModel() error {
+	if err := c.checkClassifier(); err != nil {
+		return err
+	}
 	if c.Model == "" {
 		m, ok := model.Default(c.providers()...)
 		if !ok {
@@ -295,6 +300,24 @@ func (c *Config) checkModel() error {
 		return &ConfigError{"INSPECT_MODEL", fmt.Sprintf("is %s, but there is no key for %s. Set %s_API_KEY.", m.ID, m.Provider, strings.ToUpper(m.Provider))}
 	}
 	c.Model = m.ID
+	return nil
+}
+
+func (c *Config) checkClassifier() error {
+	const name = "INSPECT_CLASSIFIER_MODEL"
+	if c.ClassifierModel == "" {
+		return nil
+	}
+	m, ok := model.Find(c.ClassifierModel)
+	switch {
+	case !ok:
+		return &ConfigError{name, fmt.Sprintf("is %q, which is not in the catalogue. Nearest: %s", c.ClassifierModel, strings.Join(model.Nearest(c.ClassifierModel), ", "))}
+	case !classify.Knows(m):
+		return &ConfigError{name, fmt.Sprintf("is %s, but only Anthropic's models can be asked, such as haiku. Leave it empty, and people are asked.", m.ID)}
+	case !slices.Contains(c.providers(), m.Provider):
+		return &ConfigError{name, fmt.Sprintf("is %s, but there is no key for it. Set ANTHROPIC_API_KEY, or leave it empty, and people are asked.", m.ID)}
+	}
+	c.ClassifierModel = m.ID
 	return nil
 }
 

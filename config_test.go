@@ -120,6 +120,8 @@ func TestMistakes(t *testing.T) {
 		{"INSPECT_MASTER_KEY", "short", "INSPECT_MASTER_KEY is not 32 bytes"},
 		{"INSPECT_MODEL", "anthropic/sonet", "INSPECT_MODEL is \"anthropic/sonet\", which is not in the catalogue. Nearest: anthropic/claude-sonnet"},
 		{"INSPECT_MODEL", "gpt", "but there is no key for openai. Set OPENAI_API_KEY"},
+		{"INSPECT_CLASSIFIER_MODEL", "haikuu", "INSPECT_CLASSIFIER_MODEL is \"haikuu\", which is not in the catalogue. Nearest: anthropic/claude-haiku"},
+		{"INSPECT_CLASSIFIER_MODEL", "luna", "is openai/gpt-6-luna, but only Anthropic's models can be asked"},
 		{"INSPECT_SANDBOX", "modal", "INSPECT_SANDBOX is modal"},
 		{"INSPECT_SANDBOX", "docker", "INSPECT_SANDBOX is \"docker\""},
 		{"INSPECT_LOCAL_ISOLATION", "some", "INSPECT_LOCAL_ISOLATION is \"some\""},

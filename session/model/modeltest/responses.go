@@ -91,14 +91,7 @@ func responsesEvents(a answer) []event {
 		events[len(events)-1].calls = true
 	}
 	held = append(held, a.step.gates(AtTool, len(a.step.Tools))...)
-	last := a.response("completed", output, a.responsesUsage())
-	switch a.finish {
-	case Declined:
-		last["status"], last["incomplete_details"] = "incomplete", object{"reason": "content_filter"}
-	case TooLong:
-		last["status"], last["incomplete_details"] = "incomplete", object{"reason": "max_output_tokens"}
-	case Done:
-	}
+	last := a.ended(output)
 	add("response."+last["status"].(string), object{"response": last}, held...)
 	return events
 }
@@ -116,5 +109,18 @@ func responsesWhole(a answer) any {
 	for i := range a.step.Tools {
 		output = append(output, a.functionCall(i))
 	}
-	return a.response("completed", output, a.responsesUsage())
+	return a.ended(output)
+}
+
+// ended is a response at its end, for whatever reason it ends.
+func (a answer) ended(output []any) object {
+	last := a.response("completed", output, a.responsesUsage())
+	switch a.finish {
+	case Declined:
+		last["status"], last["incomplete_details"] = "incomplete", object{"reason": "content_filter"}
+	case TooLong:
+		last["status"], last["incomplete_details"] = "incomplete", object{"reason": "max_output_tokens"}
+	case Done:
+	}
+	return last
 }
