@@ -76,10 +76,3 @@ func (p *presence) deaf(c *connection) {
 		p.bot.hearing.back()
 	}
 }
-
-// strangers returns how many connections there are that are not ours.
-func (p *presence) strangers() int {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.others
-}
