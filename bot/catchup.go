@@ -363,7 +363,13 @@ func (a *absence) reactions(ctx context.Context, ts string, all []slack.ItemReac
 		for _, user := range r.Users {
 			e := event{Type: "reaction_added", User: user, Reaction: r.Name, ItemUser: a.bot.self.user}
 			e.Item.Type, e.Item.Channel, e.Item.TS = "message", a.channel, ts
-			if err := a.bot.offer(ctx, e.trace(), e, a.name); err != nil {
+			if _, err := a.bot.store.Seen(ctx, e.trace()); session.CodeOf(err) != session.NotFound {
+				if err != nil {
+					return session.Wrap("bot.Seen", err)
+				}
+				continue
+			}
+			if err := a.bot.offer(ctx, e.read(), e, a.name); err != nil {
 				return err
 			}
 		}
@@ -388,14 +394,20 @@ func (b *Bot) offer(ctx context.Context, id string, e event, late string) error 
 
 // isNew reports whether a reaction that Slack sends was not read on a message already. What was taken off and put on again since is new.
 func (b *Bot) isNew(ctx context.Context, e event) (bool, error) {
-	at, err := b.store.Seen(ctx, e.trace())
+	at, err := b.store.Seen(ctx, e.read())
 	if session.CodeOf(err) == session.NotFound {
 		return true, nil
 	}
 	return err == nil && timeOf(e.EventTS).After(at), session.Wrap("bot.isNew", err)
 }
 
-// trace names a reaction, whenever it is read.
+// read names a reaction that was read on its message. Those that Slack sent are no reason to take a later one for a repeat: they have their
+// events' ids.
+func (e event) read() string {
+	return session.ReactionTrace + "read/" + strings.TrimPrefix(e.trace(), session.ReactionTrace)
+}
+
+// trace names a reaction, whether it was sent or read.
 func (e event) trace() string {
 	return session.ReactionTrace + e.Item.Channel + "/" + e.Item.TS + "/" + e.User + "/" + e.Reaction
 }
