@@ -249,6 +249,9 @@ func (o *outcome) store(ctx context.Context, db *boltdb.DB) error {
 		o.add("LEFT", "in the inbox: %s", r.Payload)
 	}
 	for _, m := range pending {
+		if m.Op == session.MessageStatus { // Slack's own of a thread: the next start takes it away
+			continue
+		}
 		o.add("LEFT", "in the outbox: %s, version %d, sent %d: %s", m.Key, m.Version, m.Sent, m.Text)
 	}
 	if len(unpresented)+len(open) > 0 {
