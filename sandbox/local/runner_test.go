@@ -2,9 +2,11 @@ package local
 
 import (
 	"context"
+	"encoding/json"
 	"io"
 	"net/http"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -60,27 +62,44 @@ func TestRealRunner(t *testing.T) {
 			}
 		}
 		var at session.Cursor
-		wait := func(what string, ok func(session.Event) bool) {
+		var told []session.Event // and not yet waited for: one batch may hold what several waits are for
+		var last []string
+		next := func(what string) session.Event {
 			t.Helper()
-			for {
+			for len(told) == 0 {
 				select {
 				case in := <-inputs:
 					j, is := in.(session.Journaled)
 					if !is {
 						t.Fatalf("got %#v while waiting for %s", in, what)
 					}
-					at = j.Cursor
-					for _, e := range j.Events {
-						if e.Boot != nil && e.Boot.State == session.StepFailed || e.Error != nil {
-							t.Fatalf("waiting for %s: %+v %+v", what, e.Boot, e.Error)
-						}
-						if ok(e) {
-							return
-						}
-					}
+					at, told = j.Cursor, j.Events
 				case <-ctx.Done():
-					log, _ := os.ReadFile(c.Dir + "/one.log") // for the message alone
-					t.Fatalf("waited in vain for %s; log: %s", what, log)
+					for _, name := range []string{"one", "two"} {
+						log, err := os.ReadFile(filepath.Join(c.Dir, name+".log"))
+						t.Logf("%s.log (%v): %s", name, err, log)
+					}
+					t.Fatalf("waited in vain for %s, at %+v; what was told:\n%s", what, at, strings.Join(last, "\n"))
+				}
+			}
+			e := told[0]
+			told = told[1:]
+			shown, err := json.Marshal(e)
+			if err != nil {
+				t.Fatal(err)
+			}
+			last = append(last, string(shown))
+			return e
+		}
+		wait := func(what string, ok func(session.Event) bool) {
+			t.Helper()
+			for {
+				e := next(what)
+				if e.Boot != nil && e.Boot.State == session.StepFailed || e.Error != nil {
+					t.Fatalf("waiting for %s: %+v %+v", what, e.Boot, e.Error)
+				}
+				if ok(e) {
+					return
 				}
 			}
 		}
