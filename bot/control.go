@@ -77,6 +77,9 @@ func (b *Bot) steer(ctx context.Context, what control, s steering) error {
 	case s.c.gone != nil:
 		return b.whisper(ctx, s.key(), s.at, s.by.Slack, escape(s.c.gone.Error())+" Mention me with a task, and I start a new one here.")
 	case s.c.fresh():
+		if waits, err := b.overtook(ctx, s.e); waits || err != nil {
+			return err
+		}
 		return b.whisper(ctx, s.key(), s.at, s.by.Slack, "There is no session in this thread. Mention me with a task to start one.")
 	}
 	var in session.Input

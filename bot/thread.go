@@ -185,6 +185,48 @@ func (b *Bot) late(ctx context.Context, opened event, m slack.Message) error {
 	return b.offer(ctx, "read/"+e.Channel+"/"+e.TS, e, opened.late)
 }
 
+// overtook reports whether a message in a thread without a session has come before an earlier one that is for us: a stop, say, before the task
+// that it is to stop. Then that one is taken, and the message once more behind it. Slack sends again for some minutes what did not arrive; what
+// is older was taken, or was no task.
+func (b *Bot) overtook(ctx context.Context, e event) (bool, error) {
+	if !e.inThread() {
+		return false, nil
+	}
+	again := "again/" + e.key()
+	if _, err := b.store.Seen(ctx, again); session.CodeOf(err) != session.NotFound {
+		return false, session.Wrap("bot.overtook", err)
+	}
+	from := slackTime(timeOf(e.TS).Add(-overlap))
+	said, _, err := b.repliesSince(ctx, e.Channel, e.root(), from)
+	if err != nil {
+		if session.CodeOf(err) == session.Unavailable {
+			return false, err
+		}
+		b.logger.Warn("reading a thread; what steers there may have come too early", "channel", e.Channel, "thread", e.root(), "error", err)
+		return false, nil
+	}
+	for _, m := range said {
+		if m.Timestamp >= e.TS || m.Timestamp < from { // the opening message is there, however old it is
+			continue
+		}
+		if err := b.late(ctx, e, m); err != nil {
+			return false, err
+		}
+	}
+	left, err := b.store.Inbox(ctx)
+	if err != nil {
+		return false, session.Wrap("bot.overtook", err)
+	}
+	waits := slices.ContainsFunc(left, func(r session.Received) bool {
+		return slices.ContainsFunc(said, func(m slack.Message) bool { return m.Timestamp < e.TS && r.Also == e.Channel+":"+m.Timestamp })
+	})
+	if !waits {
+		return false, nil
+	}
+	r := session.Received{Key: again, Kind: eventsAPI, Payload: marshal(payload{Event: e}), Redacted: e.redacted, Late: e.late}
+	return true, b.keep(ctx, r, e.Channel+":"+e.root())
+}
+
 // quote writes messages down for the agent, each with its author's name; the one that the request is about stands out, if there is one.
 // What guests said is left out, and that it is.
 func (b *Bot) quote(ctx context.Context, about string, said []slack.Message) (string, error) {

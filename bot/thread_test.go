@@ -132,6 +132,52 @@ func TestReplyThatCameTooEarly(t *testing.T) {
 	r.shown(ts, "1 queued (bob)")
 }
 
+// A stop that Slack delivers before the task it is to stop: in a direct conversation, and by a mention in people's own thread.
+func TestStopThatCameTooEarlyRegression(t *testing.T) {
+	r := newRig(t)
+	held := make(chan func(), 4)
+	r.slack.SetFaults(slacktest.Faults{Deliver: func(e slacktest.Envelope, send func(slacktest.Envelope)) {
+		if strings.Contains(string(e.Payload), "look at acme") {
+			held <- func() { send(e) }
+			return
+		}
+		send(e)
+	}})
+	us := "<@" + r.slack.Bot().ID + "> "
+	dm, err := r.slack.As("alice").DM("look at acme/api")
+	if err != nil {
+		t.Fatal(err)
+	}
+	root, err := r.slack.As("bob").Post("general", "checkout is flaky")
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.reply("alice", root.TS, us+"look at acme/web")
+	for _, at := range []slacktest.Message{dm, root} {
+		if _, err := r.slack.As("alice").Reply(at.Channel, at.TS, us+"stop"); err != nil {
+			t.Fatal(err)
+		}
+		r.until("the stop of the task before it", func(s *slacktest.Snapshot) bool {
+			return strings.Contains(s.Render(slacktest.Rendering{}, at.Channel, at.TS), "Stopped by alice")
+		})
+	}
+	for range 3 { // the mention is two
+		(<-held)()
+	}
+	r.handled()
+	for _, at := range []slacktest.Message{dm, root} {
+		if n := strings.Count(r.slack.Render(at.Channel, at.TS), "Stopped by alice"); n != 1 {
+			t.Errorf("%d turns were stopped:\n%s", n, r.slack.Render(at.Channel, at.TS))
+		}
+	}
+	for _, m := range r.slack.Ephemerals("alice") {
+		t.Errorf("alice was told: %s", m.Text)
+	}
+	if calls := strings.Join(r.world.Calls(), "\n"); strings.Contains(calls, "prompt ") {
+		t.Errorf("what was to be stopped was run:\n%s", calls)
+	}
+}
+
 func TestEveryEventTwice(t *testing.T) {
 	r := newRig(t)
 	r.slack.SetFaults(slacktest.Faults{Deliver: func(e slacktest.Envelope, send func(slacktest.Envelope)) {
