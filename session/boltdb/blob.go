@@ -239,7 +239,7 @@ func referred(v []byte) (h hash, size int, head []byte, ok bool) {
 	return hash(v[1 : 1+sha256.Size]), int(numberOf(v[1+sha256.Size:])), v[refHead:], true
 }
 
-// event decodes a value of a log. In the place of an event whose blob is damaged or missing stands a note that says so: the log goes on.
+// event decodes an event as a log has it. In the place of an event whose blob is damaged or missing stands a note that says so: the log goes on.
 func (db *DB) event(v []byte) (session.Event, error) {
 	h, size, head, ok := referred(v)
 	if !ok {
@@ -296,7 +296,7 @@ func (db *DB) shelter(c *commit) (release func(), err error) {
 		}
 		releases = append(releases, done)
 		l.hash = h
-		if c.events[l.at], err = reference(l.e, h, len(l.body)); err != nil {
+		if c.events[l.at].apart, err = reference(l.e, h, len(l.body)); err != nil {
 			release()
 			return nil, err
 		}

@@ -24,17 +24,14 @@ var (
 	bApprovals  = []byte("approvals")
 )
 
-// eventsFill is how full pages of a log are written: it only ever grows at its end. bbolt's default of one half makes the
-// file half as large again.
-const eventsFill = 0.9
-
 // commit is a Ready in the form in which it is stored.
 type commit struct {
 	id        []byte
 	thread    []byte
 	record    []byte
-	first     uint64 // number of the first event
-	events    [][]byte
+	first     uint64  // number of the first event
+	text      *[]byte // the events, one a line; of texts
+	events    []entry
 	large     []large // those of them that are kept as blobs
 	draft     []byte  // as JSON, if it changed
 	prompts   []item
@@ -44,8 +41,7 @@ type commit struct {
 	done      []string
 	audit     []session.AuditRecord
 	lived     []session.Lived
-	busy      bool    // the session itself says that it is not at rest
-	text      *[]byte // where the events are; of texts
+	busy      bool // the session itself says that it is not at rest
 }
 
 // texts are for events on their way to the disk.
@@ -69,7 +65,7 @@ func (db *DB) Commit(ctx context.Context, r session.Ready) error {
 		return wrap(op, err)
 	}
 	defer release()
-	return wrap(op, db.update(ctx, func(tx *bbolt.Tx) error { return c.run(tx, db.keys) }))
+	return wrap(op, db.update(ctx, func(tx *bbolt.Tx) error { return c.store(tx, db.keys) }))
 }
 
 // newCommit encodes r, so that the writer has nothing to do but to put bytes.
@@ -91,7 +87,7 @@ func newCommit(r session.Ready) (*commit, error) {
 		return nil, err
 	}
 	c.record = append(number(uint64(s.Updated.UnixMicro())), body...)
-	c.events = make([][]byte, 0, len(r.Events))
+	c.events = make([]entry, 0, len(r.Events))
 	c.text = texts.Get().(*[]byte)
 	*c.text = slices.Grow(*c.text, usual*len(r.Events))
 	for i := range r.Events {
@@ -102,17 +98,9 @@ func newCommit(r session.Ready) (*commit, error) {
 		if want := c.first + uint64(i); uint64(e.Seq) != want {
 			return nil, outOfOrder(want, uint64(e.Seq))
 		}
-		body, err := c.event(e)
-		if err == nil && len(body) > maxBlob {
-			body, err = encode(without(*e, fmt.Sprintf("This entry of the log (%s, %d MiB) was not kept: at most %d MiB are.", e.Kind, len(body)>>20, maxBlob>>20)))
-		}
-		if err != nil {
+		if err := c.event(e); err != nil {
 			return nil, err
 		}
-		if len(body) > maxInline {
-			c.large = append(c.large, large{at: i, e: *e, body: body})
-		}
-		c.events = append(c.events, body)
 	}
 	if r.Record.Draft != nil {
 		if c.draft, err = encode(r.Record.Draft); err != nil {
@@ -133,14 +121,22 @@ func newCommit(r session.Ready) (*commit, error) {
 }
 
 // event encodes an event behind the one before.
-func (c *commit) event(e *session.Event) ([]byte, error) {
+func (c *commit) event(e *session.Event) error {
 	from := len(*c.text)
 	text, err := e.AppendJSON(*c.text)
 	if err != nil {
-		return nil, &session.Error{Code: session.Internal, Err: err}
+		return &session.Error{Code: session.Internal, Err: err}
 	}
-	*c.text = text
-	return text[from:len(text):len(text)], nil
+	*c.text = append(text, '\n')
+	in := entry{from: from, to: len(text)}
+	switch size := in.to - from; {
+	case size > maxBlob:
+		in.apart, err = encode(without(*e, fmt.Sprintf("This entry of the log (%s, %d MiB) was not kept: at most %d MiB are.", e.Kind, size>>20, maxBlob>>20)))
+	case size > maxInline:
+		c.large = append(c.large, large{at: len(c.events), e: *e, body: text[from:]})
+	}
+	c.events = append(c.events, in)
+	return err
 }
 
 // forget gives back where the events were: after their transaction nobody looks there.
@@ -169,7 +165,7 @@ func outOfOrder(want, got uint64) error {
 	return &session.Error{Code: session.Internal, Err: fmt.Errorf("event %d where %d comes next", got, want)}
 }
 
-func (c *commit) run(tx *bbolt.Tx, k keys) error {
+func (c *commit) store(tx *bbolt.Tx, k keys) error {
 	s := tx.Bucket(bSessions).Bucket(c.id)
 	if s == nil {
 		var err error
@@ -244,33 +240,6 @@ func (c *commit) claim(tx *bbolt.Tx) (*bbolt.Bucket, error) {
 		}
 	}
 	return s, nil
-}
-
-func (c *commit) appendEvents(tx *bbolt.Tx, log *bbolt.Bucket) error {
-	if len(c.events) == 0 {
-		return nil
-	}
-	if want := newest(log) + 1; c.first != want {
-		return outOfOrder(want, c.first)
-	}
-	log.FillPercent = eventsFill
-	for i, body := range c.events {
-		if err := log.Put(number(c.first+uint64(i)), body); err != nil {
-			return err
-		}
-	}
-	for _, l := range c.large {
-		if err := refer(tx, l.hash, len(l.body)); err != nil {
-			return err
-		}
-	}
-	return mark(tx.Bucket(bUnpresented), c.id, true)
-}
-
-// newest returns the number of a log's last event, 0 if it has none.
-func newest(log *bbolt.Bucket) uint64 {
-	k, _ := log.Cursor().Last()
-	return numberOf(k)
 }
 
 func shelveAll(shelf *bbolt.Bucket, all []item) (change int, err error) {

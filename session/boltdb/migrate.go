@@ -14,6 +14,7 @@ import (
 var migrations = []func(db *DB, tx *bbolt.Tx) error{
 	stampMessages,
 	parkDrafts,
+	gatherEvents,
 }
 
 // schema is the version of the layout that this program writes. A file with a higher one was written by a newer program.
@@ -141,3 +142,6 @@ func parkDrafts(_ *DB, tx *bbolt.Tx) error {
 	}
 	return nil
 }
+
+// gatherEvents (3 to 4) changes nothing: a value of a log may hold several events from here on (see maxRun), and one is such a value already.
+func gatherEvents(*DB, *bbolt.Tx) error { return nil }

@@ -21,6 +21,7 @@ import (
 //
 //   - layout1: two sessions of twelve events, messages sent and not, an inbox, a link with its token, audit
 //   - layout2: three such sessions, of which two were prompted and one proposed a pull request; a message, an inbox, a token, audit
+//   - layout3: two sessions of twelve events, which came by one, five and six
 func older(t *testing.T, name string) (path string) {
 	t.Helper()
 	in, err := os.Open(filepath.Join("testdata", name+".db.gz"))
@@ -186,4 +187,22 @@ func TestOpenRefusesANewerLayout(t *testing.T) {
 	}
 	_, err = Open(path, Options{MasterKey: testKey})
 	refused(t, err, session.Conflict, "written by a newer openinspect")
+}
+
+// TestMigrationFromTheThirdLayout: a log whose events each lie alone is read, and goes on with runs.
+func TestMigrationFromTheThirdLayout(t *testing.T) {
+	path := older(t, "layout3")
+	db := open(t, path, nil)
+	for n := range 2 {
+		ss := newSession(n)
+		whole(t, db, ss.ID, 12)
+		st, err := db.Load(t.Context(), ss.ID)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := db.Commit(t.Context(), step(&st.Session, 9)); err != nil {
+			t.Fatal(err)
+		}
+		whole(t, db, ss.ID, 21)
+	}
 }

@@ -142,8 +142,10 @@ func (db *DB) Events(ctx context.Context, id session.ID, after int64, limit int)
 		if err != nil {
 			return err
 		}
-		c := s.Bucket(bEvents).Cursor()
-		for k, v := c.Seek(number(uint64(max(after, 0)) + 1)); k != nil && len(bodies) < limit && size < maxPage; k, v = c.Next() {
+		for v := range since(s.Bucket(bEvents), uint64(max(after, 0))) {
+			if len(bodies) >= limit || size >= maxPage {
+				break
+			}
 			bodies = append(bodies, bytes.Clone(v))
 			size += len(v)
 			if _, n, _, ok := referred(v); ok {
