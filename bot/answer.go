@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"path"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/slack-go/slack"
 
@@ -69,8 +70,15 @@ func (r *result) pieces(card bool) (pieces []string, whole bool) {
 	if card {
 		room = besideCard
 	}
-	pieces = parts(neutral(r.answer), room)
-	if len(pieces) > maxParts {
+	said, least := r.answer, maxParts*room // what is longer than that in any case is not read to its end
+	if utf8.RuneCountInString(said) > 2*least {
+		said = string([]rune(said)[:2*least])
+	}
+	pieces = parts(neutral(said), room)
+	for i := range pieces {
+		pieces[i] = neutral(pieces[i]) // code that came apart is code no more
+	}
+	if len(pieces) > maxParts || len(said) < len(r.answer) {
 		return pieces[:1], false
 	}
 	return pieces, true

@@ -54,8 +54,8 @@ type turnDigest struct {
 	cost        float64
 	estimate    bool
 	model       string
-	said        string // the agent's newest words, until a tool follows
-	before      string // and those before the last tool
+	said        speech // the agent's newest, until a tool follows
+	before      speech // and those before the last tool
 	asks        bool   // something
 	images      []*session.Note
 	commits     *session.Commits
@@ -63,6 +63,27 @@ type turnDigest struct {
 	output      string           // the last lines of a boot phase that failed
 	others      []session.Person // whose prompts ended with this one
 }
+
+// speech is what the agent says in a row.
+type speech struct {
+	texts []string
+	size  int
+}
+
+// maxSpeech is how many bytes of it are kept for the thread. The log has everything.
+const maxSpeech = 1 << 20
+
+func (s *speech) add(text string) {
+	if text = strings.TrimSpace(text); text == "" || s.size >= maxSpeech {
+		return
+	}
+	if room := maxSpeech - s.size; len(text) > room {
+		text = strings.ToValidUTF8(text[:room], "") + "\n\n(The agent says more than a message can hold; the log has the rest.)"
+	}
+	s.texts, s.size = append(s.texts, text), s.size+len(text)
+}
+
+func (s speech) String() string { return strings.Join(s.texts, "\n\n") }
 
 // result is a turn that is over, as far as its message shows it.
 type result struct {
@@ -118,7 +139,7 @@ func (d *digest) apply(e session.Event) told {
 	case session.KindText:
 		if t != nil {
 			t.retry = retrying{}
-			t.said = strings.TrimSpace(t.said + "\n\n" + strings.TrimSpace(e.Text.Text))
+			t.said.add(e.Text.Text)
 		}
 	case session.KindTool:
 		if t != nil {
@@ -126,8 +147,8 @@ func (d *digest) apply(e session.Event) told {
 			if toldOtherwise(e.Tool.Name) {
 				break
 			}
-			if t.said != "" {
-				t.before, t.said = t.said, ""
+			if len(t.said.texts) > 0 {
+				t.before, t.said = t.said, speech{}
 			}
 			t.steps.tool(e)
 		}
@@ -328,9 +349,9 @@ func (t *turnDigest) stoppable() bool { return !t.stopping && t.state != session
 
 // result closes a turn.
 func (t *turnDigest) result(c *session.TurnChange) *result {
-	r := &result{prompt: t.prompt, author: t.author, outcome: c.Outcome, reason: c.Reason, answer: t.said, asks: t.asks, images: t.images, card: c.Card, output: t.output, others: t.others, closing: t.closing(c)}
+	r := &result{prompt: t.prompt, author: t.author, outcome: c.Outcome, reason: c.Reason, answer: t.said.String(), asks: t.asks, images: t.images, card: c.Card, output: t.output, others: t.others, closing: t.closing(c)}
 	if r.answer == "" {
-		r.answer = t.before
+		r.answer = t.before.String()
 	}
 	if t.commits != nil {
 		r.patch = t.commits.Patch

@@ -1,31 +1,49 @@
 package bot
 
 import (
+	"bytes"
 	"regexp"
 	"strings"
 	"unicode/utf8"
 
-	"github.com/yuin/goldmark"
 	"github.com/yuin/goldmark/ast"
 	"github.com/yuin/goldmark/extension"
 	east "github.com/yuin/goldmark/extension/ast"
+	markdown "github.com/yuin/goldmark/parser"
 	"github.com/yuin/goldmark/text"
+	"github.com/yuin/goldmark/util"
 )
 
 // An answer that does not fit into one message is parted between its paragraphs, list items, code blocks and tables. One of these that does not fit by
 // itself is parted between its lines: a code block is closed and opened again with its language, a table gets its head again.
 
-// parser reads Markdown as people's agents write it.
-var parser = goldmark.New(goldmark.WithExtensions(extension.Table)).Parser()
+// parser reads the blocks of Markdown as people's agents write it. What stands within a line is left alone: it does not part anything, and
+// reading it takes long where it is meant to.
+var parser = markdown.NewParser(
+	markdown.WithBlockParsers(markdown.DefaultBlockParsers()...),
+	markdown.WithParagraphTransformers(append(markdown.DefaultParagraphTransformers(), util.Prioritized(extension.NewTableParagraphTransformer(), 200))...),
+)
+
+// maxNesting is how deep blocks in blocks are told apart. Below that they are parted by their lines.
+const maxNesting = 20
+
+// nested is a line that nobody writes: it opens a hundred quotations or lists, each in the one before. The parser takes seconds for tens of
+// thousands of them.
+var nested = regexp.MustCompile(`(?m)^(?:[ \t]*(?:>|[-*+][ \t]|\d{1,9}[.)][ \t])){100}`)
 
 // parts parts Markdown into pieces of at most limit characters, which is at least 100. Nothing is left out but space between the pieces.
-func parts(markdown string, limit int) []string {
-	if markdown = strings.Trim(markdown, "\n"); utf8.RuneCountInString(markdown) <= limit {
-		return []string{markdown}
+func parts(said string, limit int) []string {
+	if said = strings.Trim(said, "\n"); utf8.RuneCountInString(said) <= limit {
+		return []string{said}
 	}
-	source := []byte(markdown)
+	source := []byte(said)
 	p := packer{limit: limit}
-	p.blocks(source, parser.Parse(text.NewReader(source)), 0, len(source))
+	if nested.MatchString(said) {
+		p.lines(said)
+		p.flush()
+		return p.done
+	}
+	p.blocks(source, parser.Parse(text.NewReader(source)), 0, len(source), maxNesting)
 	p.flush()
 	return p.done
 }
@@ -60,8 +78,8 @@ func (p *packer) fits(piece string) bool {
 	return true
 }
 
-// blocks adds source[from:to], which is what n holds, child by child.
-func (p *packer) blocks(source []byte, n ast.Node, from, to int) {
+// blocks adds source[from:to], which is what n holds, child by child, and those of its children, so many levels deep.
+func (p *packer) blocks(source []byte, n ast.Node, from, to, levels int) {
 	var children []ast.Node
 	var starts []int
 	for c := n.FirstChild(); c != nil; c = c.NextSibling() {
@@ -90,43 +108,35 @@ func (p *packer) blocks(source []byte, n ast.Node, from, to int) {
 			p.code(piece)
 		case c.Kind() == east.KindTable:
 			p.table(piece)
-		case c.Type() == ast.TypeBlock && c.FirstChild() != nil && c.FirstChild().Type() == ast.TypeBlock:
-			p.blocks(source, c, starts[i], end)
+		case levels > 0 && c.Type() == ast.TypeBlock && c.FirstChild() != nil && c.FirstChild().Type() == ast.TypeBlock:
+			p.blocks(source, c, starts[i], end, levels-1)
 		default:
 			p.lines(piece)
 		}
 	}
 }
 
-// begin is where the line begins on which a block does; -1 if nothing of it tells.
+// begin is where the line begins on which a block does, as the first of what it holds tells; -1 if nothing of it tells.
 func begin(source []byte, n ast.Node) int {
 	at := -1
-	see := func(offset int) {
-		if at < 0 || offset < at {
-			at = offset
-		}
-	}
 	_ = ast.Walk(n, func(c ast.Node, entering bool) (ast.WalkStatus, error) {
-		if !entering {
+		if !entering || c.Type() == ast.TypeInline {
 			return ast.WalkContinue, nil
 		}
 		if f, ok := c.(*ast.FencedCodeBlock); ok {
 			switch {
 			case f.Info != nil:
-				see(lineStart(source, f.Info.Segment.Start))
+				at = lineStart(source, f.Info.Segment.Start)
 			case f.Lines().Len() > 0:
-				see(lineStart(source, lineStart(source, f.Lines().At(0).Start)-1)) // the fence is on the line before
+				at = lineStart(source, lineStart(source, f.Lines().At(0).Start)-1) // the fence is on the line before
+			default:
+				return ast.WalkSkipChildren, nil
 			}
-			return ast.WalkSkipChildren, nil
-		}
-		if c.Type() == ast.TypeInline {
-			if t, ok := c.(*ast.Text); ok {
-				see(lineStart(source, t.Segment.Start))
-			}
-			return ast.WalkContinue, nil
+			return ast.WalkStop, nil
 		}
 		if c.Lines() != nil && c.Lines().Len() > 0 {
-			see(lineStart(source, c.Lines().At(0).Start))
+			at = lineStart(source, c.Lines().At(0).Start)
+			return ast.WalkStop, nil
 		}
 		return ast.WalkContinue, nil
 	})
@@ -134,8 +144,7 @@ func begin(source []byte, n ast.Node) int {
 }
 
 func lineStart(source []byte, offset int) int {
-	offset = min(max(offset, 0), len(source))
-	return strings.LastIndexByte(string(source[:offset]), '\n') + 1
+	return bytes.LastIndexByte(source[:min(max(offset, 0), len(source))], '\n') + 1
 }
 
 var fence = regexp.MustCompile("^([\\s>]*(?:[-*+]|\\d+[.)])?[\\s>]*)(`{3,}|~{3,})(.*)$")

@@ -3,12 +3,16 @@ package bot
 import (
 	"fmt"
 	"strings"
+	"syscall"
 	"testing"
+	"time"
 	"unicode"
 	"unicode/utf8"
 
 	"github.com/yuin/goldmark/ast"
 	"github.com/yuin/goldmark/text"
+
+	"openinspect/session"
 )
 
 func TestParts(t *testing.T) {
@@ -129,4 +133,47 @@ func TestPartsKeepCode(t *testing.T) {
 			})
 		}
 	}
+}
+
+// What an agent says is hostile: no answer takes long to part, however it is made.
+func TestPartsOfHostileTextRegression(t *testing.T) {
+	began := processorTime(t)
+	for name, said := range map[string]string{
+		"quotations": strings.Repeat(">", 60_000) + " x", "lists": strings.Repeat("- ", 30_000) + "x", "numbers": strings.Repeat("1. ", 20_000) + "x",
+		"brackets": strings.Repeat("[", 60_000), "stars": strings.Repeat("**a_", 15_000), "ticks": strings.Repeat("`a``b", 12_000),
+		"paragraphs": strings.Repeat("words\n\n", 8_000), "items": strings.Repeat("- item\n", 8_000), "tables": strings.Repeat("|a|b|\n|---|---|\n|1|2|\n", 2_500),
+		"a megabyte": strings.Repeat("some words\n\n", 100_000),
+	} {
+		r := &result{outcome: session.PromptDone, answer: said}
+		pieces, whole := r.pieces(false)
+		if whole || len(pieces) != 1 || utf8.RuneCountInString(pieces[0]) > maxAnswer || strings.TrimSpace(pieces[0]) == "" {
+			t.Errorf("%s: %d pieces, whole: %v", name, len(pieces), whole)
+		}
+	}
+	if took := processorTime(t) - began; took > 10*time.Second {
+		t.Errorf("they took %s of the processor's time", took)
+	}
+}
+
+// A link does not come out of code that is parted where it cannot be told that it is code.
+func TestPartedCodeRegression(t *testing.T) {
+	said := "```" + strings.Repeat("x", 4_000) + "\n" + strings.Repeat("a\n", 5_000) + "[safe](https://evil.test)\n```\n"
+	pieces, _ := (&result{outcome: session.PromptDone, answer: said}).pieces(false)
+	for _, p := range pieces {
+		if strings.Contains(p, "](") {
+			t.Errorf("a link came out of it: %q", p[max(0, len(p)-100):])
+		}
+	}
+	if len(pieces) != 2 {
+		t.Errorf("%d pieces", len(pieces))
+	}
+}
+
+func processorTime(t *testing.T) time.Duration {
+	t.Helper()
+	var used syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &used); err != nil {
+		t.Fatal(err)
+	}
+	return time.Duration(used.Utime.Nano() + used.Stime.Nano())
 }
