@@ -1,6 +1,7 @@
 package bot
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"path"
@@ -185,7 +186,7 @@ func subject(t *session.Tool) string {
 
 // short is s as one line of at most limit characters.
 func short(s string, limit int) string {
-	s = strings.Join(strings.Fields(s), " ")
+	s = strings.Join(strings.Fields(seen(s)), " ")
 	if r := []rune(s); len(r) > limit {
 		return strings.TrimSpace(string(r[:limit-1])) + "…"
 	}
@@ -222,13 +223,13 @@ func (l line) show(link func(seq int64, words string) string) string {
 	case "child":
 		return at(plural(l.count, "step") + " by a sub-agent")
 	case "edit":
-		s := at("edited") + " " + code(l.subject)
+		s := at("edited") + " " + cmp.Or(code(l.subject), "a file")
 		if l.added+l.deleted > 0 {
 			s += fmt.Sprintf(" +%d −%d", l.added, l.deleted)
 		}
 		return s + mark
 	case "webfetch":
-		return at("fetched") + " " + code(l.subject) + mark
+		return at("fetched") + " " + cmp.Or(code(l.subject), "a page") + mark
 	case "bash":
 		how := "✓"
 		switch {
@@ -243,7 +244,7 @@ func (l line) show(link func(seq int64, words string) string) string {
 			}
 			how += " " + elapsed(took)
 		}
-		return code(l.subject) + " " + at(how)
+		return cmp.Or(code(l.subject), "a command") + " " + at(how)
 	}
 	return strings.TrimSpace(at("used")+" "+code(short(l.kind, 40))+" "+code(l.subject)) + mark
 }

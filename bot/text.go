@@ -17,8 +17,23 @@ var (
 	trailing = regexp.MustCompile(`[\s,:;]*<@([A-Z0-9]+)(?:\|[^<>]*)?>[\s.!?]*$`)
 )
 
-// escape makes text safe to put into Slack's markup: nothing in it is a mention, a link or a broadcast.
-func escape(s string) string { return escaper.Replace(s) }
+// hidden reports characters that are not seen, but change what is: control characters, and those that turn the direction of writing.
+func hidden(r rune) bool {
+	return r < ' ' && r != '\n' && r != '\t' || 0x7f <= r && r < 0xa0 || 0x202a <= r && r <= 0x202e || 0x2066 <= r && r <= 0x2069
+}
+
+// seen is s without what is hidden in it.
+func seen(s string) string {
+	return strings.Map(func(r rune) rune {
+		if hidden(r) {
+			return -1
+		}
+		return r
+	}, s)
+}
+
+// escape makes text safe to put into Slack's markup: nothing in it is a mention, a link or a broadcast, or reorders what is beside it.
+func escape(s string) string { return escaper.Replace(seen(s)) }
 
 // code shows s as inline code in Slack's markup.
 func code(s string) string {
@@ -105,26 +120,44 @@ func element(s string, name func(string) string) string {
 var (
 	broadcasts  = regexp.MustCompile(`<(!(?:channel|here|everyone|subteam|date)|[@#][A-Z0-9])`)
 	atAll       = regexp.MustCompile(`@(channel|here|everyone)\b`)
-	labelled    = regexp.MustCompile(`<((?:https?|mailto)[^<>|\s]*)\|([^<>]*)>`)
+	labelled    = regexp.MustCompile(`(?i)<([a-z][a-z0-9+.-]*:[^<>|\s]*)\|([^<>]*)>`)
 	definitions = regexp.MustCompile(`\](:|\()`)
+	unlabelled  = regexp.MustCompile(`(?i)<([a-z][a-z0-9+.-]*:[^<>|\s]*\|)`)
+	fenced      = regexp.MustCompile("(?m)^```[^`\n]*\n((?s:.*?))^(.*)```(.*)$")
+	doubtful    = regexp.MustCompile("(?m)```|~~~|^[ \\t]*<")
 )
 
 // neutral makes markdown of the agent's harmless: it pings nobody, and a link shows where it goes. Links whose text hides their
 // address, and images, come apart into words and the address: a markdown link needs its brackets side by side.
 func neutral(s string) string {
-	s = strings.Map(func(r rune) rune {
-		switch {
-		case r == '\n' || r == '\t':
-			return r
-		case r < ' ', r == 0x7f, 0x202a <= r && r <= 0x202e, 0x2066 <= r && r <= 0x2069:
-			return -1 // control characters, and those that turn the direction of writing
-		}
-		return r
-	}, s)
-	s = labelled.ReplaceAllString(s, "$2 ($1)")
+	s = labelled.ReplaceAllString(seen(s), "$2 ($1)")
+	s = unlabelled.ReplaceAllString(s, "<\u200b$1") // what was in another's label
 	s = broadcasts.ReplaceAllString(s, "<\u200b$1")
 	s = atAll.ReplaceAllString(s, "@\u200b$1")
-	return definitions.ReplaceAllString(s, "] $1")
+	var b strings.Builder
+	apart := func(prose string) { b.WriteString(definitions.ReplaceAllString(prose, "] $1")) }
+	at := 0
+	for _, code := range fences(s) {
+		apart(s[at:code[0]])
+		b.WriteString(s[code[0]:code[1]])
+		at = code[1]
+	}
+	apart(s[at:])
+	return b.String()
+}
+
+// fences are where code stands between fences that no reader of markdown takes for anything else: brackets stand side by side in code for
+// reasons of its own.
+func fences(s string) (all [][2]int) {
+	at := 0
+	for _, m := range fenced.FindAllStringSubmatchIndex(s, -1) {
+		if doubtful.MatchString(s[at:m[0]]) || m[4] != m[5] || strings.TrimSpace(s[m[6]:m[7]]) != "" {
+			break
+		}
+		all = append(all, [2]int{m[2], m[3]})
+		at = m[1]
+	}
+	return all
 }
 
 // cut shortens s to at most limit characters, at the end of a line if one is near, and reports whether it did.

@@ -3,6 +3,9 @@ package bot
 import (
 	"strings"
 	"testing"
+
+	"github.com/yuin/goldmark/ast"
+	"github.com/yuin/goldmark/text"
 )
 
 func TestPlain(t *testing.T) {
@@ -51,6 +54,19 @@ func TestNeutral(t *testing.T) {
 		{"@channel, @here and a@b.test", "@\u200bchannel, @\u200bhere and a@b.test"},
 		{"a\u202eb\x07c\td\n", "abc\td\n"},
 		{"**bold** `x := a[i]` <b>", "**bold** `x := a[i]` <b>"},
+		{"<HTTPS://evil.test|https://good.test> <slack://open|docs>", "https://good.test (HTTPS://evil.test) docs (slack://open)"},
+		{"<https://evil.test|<https://good.test|good>>", "<\u200bhttps://evil.test|good (https://good.test)>"},
+		{"see:\n```py\nif a[1]: f[0](x)\n```\nand [x](y)", "see:\n```py\nif a[1]: f[0](x)\n```\nand [x] (y)"},
+		{"```\n@channel\n``` \n```\na[1]:\n```\n", "```\n@\u200bchannel\n``` \n```\na[1]:\n```\n"},
+		// What one reader takes for code may be none to the next.
+		{"```\n[x](y)", "```\n[x] (y)"},
+		{"````\n```\n[x](y)\n````\n", "````\n```\n[x] (y)\n````\n"},
+		{" ```\n```\n[x](y)\n```\n", " ```\n```\n[x] (y)\n```\n"},
+		{"~~~\n```\n~~~\n[x](y)\n```\n", "~~~\n```\n~~~\n[x] (y)\n```\n"},
+		{"<!--\n```\n-->\n[x](y)\n```\n", "<!--\n```\n-->\n[x] (y)\n```\n"},
+		{"> ```\n> a\n```\n[x](y)\n```\n", "> ```\n> a\n```\n[x] (y)\n```\n"},
+		{"```\na ```\n[x](y)\n```\n", "```\na ```\n[x] (y)\n```\n"},
+		{"```\nok\n```\n``` x\n[x](y)\n```\n", "```\nok\n```\n``` x\n[x](y)\n```\n"},
 	} {
 		if got := neutral(c.in); got != c.want {
 			t.Errorf("%q: %q, want %q", c.in, got, c.want)
@@ -60,13 +76,30 @@ func TestNeutral(t *testing.T) {
 
 func FuzzNeutral(f *testing.F) {
 	f.Add("[a](b) <!here> [x]: y <@U1>")
+	f.Add("```\n[a](b)\n```\n~~~\n```\n[a](b)\n```\n> ```\n")
+	f.Add("- ```\n```\n[a](b)\n```\n<pre>\n")
 	f.Fuzz(func(t *testing.T, s string) {
 		got := neutral(s)
-		for _, bad := range []string{"](", "]:", "<!channel", "<!here", "<!everyone", "@channel", "@everyone"} {
+		for _, bad := range []string{"<!channel", "<!here", "<!everyone", "@channel", "@everyone", "\u202e"} {
 			if strings.Contains(got, bad) {
 				t.Errorf("%q: %q has %q in it", s, got, bad)
 			}
 		}
+		for i, bare := 0, fenced.ReplaceAllString(got, ""); i < 2; i++ {
+			if bad := []string{"](", "]:"}[i]; strings.Contains(bare, bad) {
+				t.Errorf("%q: %q has %q in it, outside of code", s, got, bad)
+			}
+		}
+		// Of the same opinion, what is code and what is not, is a reader of markdown.
+		source := []byte(got)
+		_ = ast.Walk(parser.Parse(text.NewReader(source)), func(n ast.Node, entering bool) (ast.WalkStatus, error) {
+			if p, ok := n.(*ast.Paragraph); ok && entering {
+				if said := string(p.Lines().Value(source)); strings.Contains(said, "](") {
+					t.Errorf("%q: %q has a link in it", s, got)
+				}
+			}
+			return ast.WalkContinue, nil
+		})
 	})
 }
 
@@ -78,7 +111,7 @@ func FuzzPlain(f *testing.F) {
 }
 
 func TestCode(t *testing.T) {
-	for in, want := range map[string]string{"a`b": "`aˋb`", "<x>": "`&lt;x&gt;`", "": "", "a\nb": "`a b`"} {
+	for in, want := range map[string]string{"a`b": "`aˋb`", "<x>": "`&lt;x&gt;`", "": "", "a\nb": "`a b`", "a\u202egpj.exe\u2066": "`agpj.exe`"} {
 		if got := code(in); got != want {
 			t.Errorf("%q: %q, want %q", in, got, want)
 		}

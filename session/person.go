@@ -58,12 +58,12 @@ func addAuthor(authors []Author, a Author) []Author {
 	return append(slices.Clone(authors), a)
 }
 
-// OneLine makes s fit into one line of at most limit characters: control characters, brackets and line breaks,
-// with which a name could pretend to be something else, become spaces.
+// OneLine makes s fit into one line of at most limit characters: control characters, brackets, line breaks and what turns the direction of
+// writing, with which a name could pretend to be something else, become spaces.
 func OneLine(s string, limit int) string {
 	s = strings.Map(func(r rune) rune {
 		switch {
-		case r < ' ', r == 0x7f, r == 0x2028, r == 0x2029, strings.ContainsRune("<>[]{}`", r):
+		case r < ' ', r == 0x7f, 0x2028 <= r && r <= 0x202e, 0x2066 <= r && r <= 0x2069, strings.ContainsRune("<>[]{}`", r):
 			return ' '
 		}
 		return r

@@ -16,3 +16,15 @@ func TestIdentitiesKeepOldNames(t *testing.T) {
 		t.Errorf("%+v", got)
 	}
 }
+
+func TestOneLine(t *testing.T) {
+	for in, want := range map[string]string{"a\nb\tc": "a b c", "<b>": "b", "a\u202egpj.exe": "a gpj.exe", "a\u2029b\u2066": "a b", "Ada\u200dX": "Ada\u200dX", "four more": "fou…"} {
+		limit := 20
+		if in == "four more" {
+			limit = 4
+		}
+		if got := OneLine(in, limit); got != want {
+			t.Errorf("%q: %q, want %q", in, got, want)
+		}
+	}
+}
