@@ -17,11 +17,14 @@ import (
 
 // github wait N: waits for N pull requests. github pulls, github log, github tokens: print what there is. github repo NAME [FILE=TEXT]: another
 // repository. github write PATH TEXT: a commit on main. github fail FAULT [TIMES]: GitHub's next calls of a kind go wrong. github mend: no more of
-// them do. github set CHANGE: what people change there.
+// them do. github set CHANGE: what people change there. What they do with pull requests is in pullVerbs.
 func (p *play) cmdGitHub(ctx context.Context, ts *testscript.TestScript, args []string) error {
 	g := p.stage.github
 	if len(args) == 0 {
 		return usage("github wait|pulls|log|tokens|repo|write …")
+	}
+	if act := pullVerbs[args[0]]; act != nil {
+		return act(g, ts, args[1:])
 	}
 	switch args[0] {
 	case "wait":
@@ -74,8 +77,13 @@ func (p *play) cmdGitHub(ctx context.Context, ts *testscript.TestScript, args []
 		}
 		return usage("github set CHANGE")
 	}
-	return usage("github wait|pulls|log|tokens|repo|write|fail|mend|set …")
+	return usage("github wait|pulls|log|tokens|repo|write|fail|mend|set …, or one of pullVerbs")
 }
+
+const (
+	reviewRoute = "POST /repos/{owner}/{repo}/pulls/{number}/reviews"
+	mergeRoute  = "PUT /repos/{owner}/{repo}/pulls/{number}/merge"
+)
 
 // githubFaults are what the verb "github fail" can do.
 var githubFaults = map[string]struct {
@@ -83,13 +91,26 @@ var githubFaults = map[string]struct {
 	after  bool // the work is done
 	answer *githubtest.Response
 }{
-	"push-answer":  {"git git-receive-pack", true, &githubtest.Response{Drop: true}},
-	"pull-answer":  {"POST /repos/{owner}/{repo}/pulls", true, &githubtest.Response{Drop: true}},
-	"pull-limit":   {"POST /repos/{owner}/{repo}/pulls", false, githubtest.SecondaryLimit(403, 25*time.Minute)},
-	"pull-app":     {"POST /repos/{owner}/{repo}/pulls", false, githubtest.Refusal(403, "Resource not accessible by integration")},
-	"fetch":        {"git info/refs git-upload-pack", false, githubtest.Busy(503)},
-	"poll":         {"POST /login/oauth/access_token", false, githubtest.Busy(502)},
-	"device-start": {"POST /login/device/code", false, githubtest.Busy(502)},
+	"push-answer": {"git git-receive-pack", true, &githubtest.Response{Drop: true}},
+	"pull-answer": {"POST /repos/{owner}/{repo}/pulls", true, &githubtest.Response{Drop: true}},
+	"pull-limit":  {"POST /repos/{owner}/{repo}/pulls", false, githubtest.SecondaryLimit(403, 25*time.Minute)},
+	"pull-app":    {"POST /repos/{owner}/{repo}/pulls", false, githubtest.Refusal(403, "Resource not accessible by integration")},
+	"fetch":       {"git info/refs git-upload-pack", false, githubtest.Busy(503)},
+	"poll":        {"POST /login/oauth/access_token", false, githubtest.Busy(502)},
+	// For reviewing and merging from Slack.
+	"review-answer":  {reviewRoute, true, &githubtest.Response{Drop: true}},
+	"review-own":     {reviewRoute, false, githubtest.Refusal(422, "Unprocessable Entity", "Can not approve your own pull request")},
+	"review-pending": {reviewRoute, false, githubtest.Refusal(422, "Unprocessable Entity", "User can only have one pending review per pull request")},
+	"review-sso":     {reviewRoute, false, githubtest.SSO("acme")},
+	"review-busy":    {reviewRoute, false, githubtest.Busy(502)},
+	"merge-answer":   {mergeRoute, true, &githubtest.Response{Drop: true}},
+	"merge-base":     {mergeRoute, false, githubtest.Refusal(405, "Base branch was modified. Review and try the merge again.")},
+	"merge-check":    {mergeRoute, false, githubtest.Refusal(405, `Required status check "test" is expected.`)},
+	"merge-method":   {mergeRoute, false, githubtest.Refusal(405, "Merge commits are not allowed on this repository.")},
+	"merge-sso":      {mergeRoute, false, githubtest.SSO("acme")},
+	"merge-busy":     {mergeRoute, false, githubtest.Busy(502)},
+	"pull-sso":       {"POST /repos/{owner}/{repo}/pulls", false, githubtest.SSO("acme")},
+	"device-start":   {"POST /login/device/code", false, githubtest.Busy(502)},
 }
 
 // githubChanges are what the verb "github set" can do.
@@ -102,6 +123,10 @@ var githubChanges = map[string]func(*githubtest.Server) error{
 	"revoked bob":    func(g *githubtest.Server) error { g.RevokeAuthorization("bob-h"); return nil },
 	"expired bob":    func(g *githubtest.Server) error { g.ExpireTokens("bob-h"); return nil },
 	"no device flow": func(g *githubtest.Server) error { g.DisableDeviceFlow(true); return nil },
+	"squash only":    func(g *githubtest.Server) error { return g.SetMergeMethods(stageRepo, "squash") },
+	"rebase only":    func(g *githubtest.Server) error { return g.SetMergeMethods(stageRepo, "rebase") },
+	"archived":       func(g *githubtest.Server) error { return g.SetArchived(stageRepo, true) },
+	"bob reads":      func(g *githubtest.Server) error { g.SetAccess("bob-h", stageRepo, "read"); return nil },
 	"device flow":    func(g *githubtest.Server) error { g.DisableDeviceFlow(false); return nil },
 	"declined": func(g *githubtest.Server) error {
 		codes := g.UserCodes()

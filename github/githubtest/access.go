@@ -137,7 +137,7 @@ func (s *Server) authorize(rt route, c *call) *reply {
 		return rep
 	}
 	if c.repo.Archived && c.r.Method != http.MethodGet && c.r.Method != http.MethodHead {
-		return fail(http.StatusForbidden, "Repository was archived so is read-only.")
+		return archived()
 	}
 	if number := c.r.PathValue("number"); number != "" {
 		if c.pull = c.repo.pull(number); c.pull == nil {
@@ -146,6 +146,9 @@ func (s *Server) authorize(rt route, c *call) *reply {
 	}
 	return nil
 }
+
+// archived is GitHub's word for it.
+func archived() *reply { return fail(http.StatusForbidden, "Repository was archived so is read-only.") }
 
 // allowed judges a caller on c.repo. A person needs the role, the App the permission at the level; with a user
 // token both hold. Who may not even see the repository is told that it does not exist. An empty permission asks

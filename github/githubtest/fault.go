@@ -54,6 +54,13 @@ func Refusal(status int, message string, details ...any) *Response {
 	return &Response{Status: status, Header: http.Header{"Content-Type": {"application/json; charset=utf-8"}}, Body: marshal(fail(status, message, details...).body)}
 }
 
+// SSO is what a person's token gets in an organization with SAML single sign-on, as long as they have no session there.
+func SSO(organization string) *Response {
+	r := Refusal(http.StatusForbidden, "Resource protected by organization SAML enforcement. You must grant your OAuth token access to this organization.")
+	r.Header.Set("X-Github-Sso", "required; url=https://github.com/orgs/"+organization+"/sso?authorization_request=AABPPMVA")
+	return r
+}
+
 // PrimaryLimit is the hourly limit, used up; status is 403 or 429. GitHub dates its answers by its own clock.
 func PrimaryLimit(status int, now time.Time, reset time.Duration) *Response {
 	r := Refusal(status, "API rate limit exceeded for installation ID 1. If you reach out to GitHub Support for help, please include the request ID.")

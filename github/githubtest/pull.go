@@ -42,7 +42,14 @@ type size struct {
 
 func (r *repository) pull(number string) *pull {
 	n, err := strconv.Atoi(number)
-	if err != nil || n < 1 || n > len(r.pulls) {
+	if err != nil {
+		return nil
+	}
+	return r.pullNumber(n)
+}
+
+func (r *repository) pullNumber(n int) *pull {
+	if n < 1 || n > len(r.pulls) {
 		return nil
 	}
 	return r.pulls[n-1]
@@ -262,6 +269,8 @@ func (s *Server) setState(c *call, state string) *reply {
 		return refuse("The pull request has been merged.")
 	case sha == "":
 		return refuse("The " + p.head + " branch has been deleted.")
+	case !s.contains(r, sha, p.headSHA):
+		return refuse("The " + p.head + " branch was force-pushed or recreated.")
 	case s.openPull(r, p.head, p.base) != nil:
 		return refuse("There is already an open pull request from " + p.head + " to " + p.base + ".")
 	}

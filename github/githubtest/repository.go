@@ -161,6 +161,18 @@ func (s *Server) SetArchived(repo string, archived bool) error {
 	return nil
 }
 
+// SetMergeMethods sets which ways of merging a repository allows, of "merge", "squash" and "rebase"; none means all.
+func (s *Server) SetMergeMethods(repo string, methods ...string) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	r, err := s.find(repo)
+	if err != nil {
+		return err
+	}
+	r.MergeMethods = methods
+	return nil
+}
+
 // Rule is a rule that refuses pushes of the App.
 type Rule struct {
 	Reason string   // what stands behind "[remote rejected]"

@@ -22,6 +22,8 @@ type Change struct {
 	FS     fs.FS
 	Delete []string // paths to remove
 	Login  string   // who is said to have pushed; "" means the owner
+	// Force throws the branch's commits away: the new one stands on the default branch.
+	Force bool
 }
 
 // Commit makes a commit in "owner/name" and returns its full SHA. Pull requests of the branch follow it.
@@ -69,6 +71,9 @@ func (s *Server) commit(r *repository, ch Change) (string, error) {
 	ref := "refs/heads/" + cmp.Or(ch.Branch, r.DefaultBranch)
 	tip := r.refs[ref]
 	parent := cmp.Or(tip, r.refs["refs/heads/"+r.DefaultBranch])
+	if ch.Force {
+		parent = r.refs["refs/heads/"+r.DefaultBranch]
+	}
 	commitTree := []string{"commit-tree", "-m", cmp.Or(ch.Message, "Change")}
 	if parent != "" {
 		if _, err := s.gitWith(r, c, "read-tree", parent); err != nil {

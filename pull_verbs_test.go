@@ -1,0 +1,153 @@
+//go:build linux
+
+package main
+
+import (
+	"cmp"
+	"fmt"
+	"strconv"
+	"strings"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"openinspect/github/githubtest"
+)
+
+// What people do with pull requests on GitHub. N is a pull request's number; LOGIN is somebody's there, or their name in Slack, and cyd's if it is
+// left out.
+//
+// github review LOGIN approve|changes|comment N [TEXT]: a review. github comment LOGIN N TEXT: a remark in the conversation. github dismiss N LOGIN:
+// takes LOGIN's verdicts back. github merge N [LOGIN [merge|squash|rebase]], github close N [LOGIN], github reopen N [LOGIN], github draft N,
+// github ready N. github push-to-branch N [LOGIN], github force-push N [LOGIN]: a commit on its branch, after what is there or in its place. github
+// update-branch N [LOGIN]: merges its base into it. github delete-branch N [LOGIN]. github check NAME success|failure|pending [N [SUMMARY]], github
+// status NAME success|failure|pending [N]: at its head, the newest pull request's if N is left out. github reviews N, github pull N: print.
+var pullVerbs = map[string]func(g *githubtest.Server, ts *testscript.TestScript, args []string) error{
+	"review": func(g *githubtest.Server, _ *testscript.TestScript, args []string) error {
+		event := map[string]string{"approve": "APPROVE", "changes": "REQUEST_CHANGES", "comment": "COMMENT"}[arg(args, 1)]
+		n, err := strconv.Atoi(arg(args, 2))
+		if event == "" || err != nil {
+			return usage("github review LOGIN approve|changes|comment N [TEXT]")
+		}
+		return g.Review(stageRepo, n, login(args[0]), event, text(cmp.Or(arg(args, 3), "By "+args[0]+".")))
+	},
+	"comment": func(g *githubtest.Server, _ *testscript.TestScript, args []string) error {
+		n, err := strconv.Atoi(arg(args, 1))
+		if err != nil {
+			return usage("github comment LOGIN N TEXT")
+		}
+		return g.Comment(stageRepo, n, login(args[0]), text(arg(args, 2)))
+	},
+	"check": func(g *githubtest.Server, _ *testscript.TestScript, args []string) error {
+		pull, err := pullAt(g, arg(args, 2))
+		if err != nil {
+			return err
+		}
+		run := githubtest.CheckRun{Name: arg(args, 0), Conclusion: arg(args, 1), Summary: text(arg(args, 3))}
+		if run.Conclusion == "pending" {
+			run.Status, run.Conclusion = "in_progress", ""
+		}
+		return g.SetCheckRun(stageRepo, pull.HeadSHA, run)
+	},
+	"status": func(g *githubtest.Server, _ *testscript.TestScript, args []string) error {
+		pull, err := pullAt(g, arg(args, 2))
+		if err != nil {
+			return err
+		}
+		return g.SetStatus(stageRepo, pull.HeadSHA, githubtest.Status{Context: arg(args, 0), State: arg(args, 1)})
+	},
+	"reviews": func(g *githubtest.Server, ts *testscript.TestScript, args []string) error {
+		pull, err := pullAt(g, arg(args, 0))
+		for _, r := range pull.Reviews {
+			at := r.Commit[:7]
+			if r.Commit == pull.HeadSHA {
+				at += " (head)"
+			}
+			first, _, _ := strings.Cut(r.Body, "\n")
+			fmt.Fprintf(ts.Stdout(), "%s %s at %s: %s\n", r.Author, r.State, at, first)
+		}
+		return err
+	},
+	"pull": func(g *githubtest.Server, ts *testscript.TestScript, args []string) error {
+		pull, err := pullAt(g, arg(args, 0))
+		if err != nil {
+			return err
+		}
+		state := pull.State
+		if pull.Draft {
+			state += " draft"
+		}
+		if pull.Merged {
+			state = fmt.Sprintf("merged by %s as %.7s", pull.MergedBy, pull.MergeSHA)
+		}
+		fmt.Fprintf(ts.Stdout(), "#%d %s: %s <- %s at %.7s, %d reviews, %d comments\n", pull.Number, state, pull.Base, pull.Head, pull.HeadSHA,
+			len(pull.Reviews), len(pull.Comments))
+		return nil
+	},
+	"merge": onPull(func(g *githubtest.Server, pull githubtest.Pull, who string, rest []string) error {
+		return g.Merge(stageRepo, pull.Number, who, arg(rest, 0))
+	}),
+	"close": onPull(func(g *githubtest.Server, pull githubtest.Pull, who string, _ []string) error {
+		return g.ClosePull(stageRepo, pull.Number, who)
+	}),
+	"reopen": onPull(func(g *githubtest.Server, pull githubtest.Pull, who string, _ []string) error {
+		return g.ReopenPull(stageRepo, pull.Number, who)
+	}),
+	"draft": onPull(func(g *githubtest.Server, pull githubtest.Pull, who string, _ []string) error {
+		return g.SetDraft(stageRepo, pull.Number, who, true)
+	}),
+	"ready": onPull(func(g *githubtest.Server, pull githubtest.Pull, who string, _ []string) error {
+		return g.SetDraft(stageRepo, pull.Number, who, false)
+	}),
+	"dismiss": onPull(func(g *githubtest.Server, pull githubtest.Pull, who string, _ []string) error {
+		return g.Dismiss(stageRepo, pull.Number, login(""), who)
+	}),
+	"push-to-branch": onPull(func(g *githubtest.Server, pull githubtest.Pull, who string, _ []string) error {
+		_, err := g.Push(stageRepo, pull.Number, who, map[string]string{"pushed.txt": "after " + pull.HeadSHA + "\n"})
+		return err
+	}),
+	"force-push": onPull(func(g *githubtest.Server, pull githubtest.Pull, who string, _ []string) error {
+		_, err := g.ForcePush(stageRepo, pull.Number, who, map[string]string{"forced.txt": "instead of " + pull.HeadSHA + "\n"})
+		return err
+	}),
+	"update-branch": onPull(func(g *githubtest.Server, pull githubtest.Pull, who string, _ []string) error {
+		return g.UpdateBranch(stageRepo, pull.Number, who)
+	}),
+	"delete-branch": onPull(func(g *githubtest.Server, pull githubtest.Pull, who string, _ []string) error {
+		return g.DeleteBranch(stageRepo, pull.Head, who)
+	}),
+}
+
+// onPull is a verb with the arguments N [LOGIN] and perhaps more.
+func onPull(f func(g *githubtest.Server, pull githubtest.Pull, who string, rest []string) error) func(*githubtest.Server, *testscript.TestScript, []string) error {
+	return func(g *githubtest.Server, _ *testscript.TestScript, args []string) error {
+		pull, err := pullAt(g, arg(args, 0))
+		if err != nil {
+			return err
+		}
+		return f(g, pull, login(arg(args, 1)), args[min(2, len(args)):])
+	}
+}
+
+// pullAt finds the pull request with a number, the newest one without.
+func pullAt(g *githubtest.Server, number string) (githubtest.Pull, error) {
+	pulls := g.Pulls(stageRepo)
+	n, err := strconv.Atoi(cmp.Or(number, strconv.Itoa(len(pulls))))
+	if err != nil || n < 1 || n > len(pulls) {
+		return githubtest.Pull{}, fmt.Errorf("there is no pull request %q among %d", number, len(pulls))
+	}
+	return pulls[n-1], nil
+}
+
+// login is somebody's on GitHub.
+func login(who string) string {
+	who = cmp.Or(who, "cyd")
+	return cmp.Or(cast[who], who)
+}
+
+// arg is an argument of a verb, "" if it was left out.
+func arg(args []string, i int) string {
+	if i < len(args) {
+		return args[i]
+	}
+	return ""
+}
