@@ -146,12 +146,23 @@ func refusal(c *Card) string {
 	return "This card is closed."
 }
 
-// accept carries an approval out.
+// accept carries an approval out, once those before it are.
 func (m *Machine) accept(a Approval, c *Card) {
 	a.State = ApprovalAccepted
 	m.setApproval(a)
 	c.State = CardOpening
 	m.tellCard(c)
+	m.openNext()
+}
+
+// openNext has the pull request opened, or pushed to, for the first approval that waits for it. There is one at a time: two pushes side by side could
+// end with the older commit, and the second one goes to what came of the first.
+func (m *Machine) openNext() {
+	i := slices.IndexFunc(m.approvals, func(a Approval) bool { return a.State == ApprovalAccepted })
+	if i < 0 || m.pending(EffectOpen) {
+		return
+	}
+	a, c := m.approvals[i], m.card(m.approvals[i].Card)
 	m.ask(Effect{Kind: EffectOpen, PromptID: c.PromptID, Open: &OpenRequest{
 		Session: m.s.ID, Approval: a.ID, Card: c.ID, Repo: c.Repo, Base: c.Base, Branch: c.Branch, Commit: c.Commit, Pushed: m.s.Pushed,
 		Title: c.Title, Body: c.Body, By: a.By, Asked: m.draft.Asked, Contributors: c.Contributors,
@@ -257,6 +268,7 @@ func (m *Machine) pullRequestOpened(in PullRequestOpened) {
 	if !ok {
 		return
 	}
+	defer m.openNext()
 	pr := in.PullRequest
 	m.s.PullRequest, m.s.Pushed = &pr, pr.Commit
 	m.s.Contributors = addPerson(m.s.Contributors, pr.OpenedBy)
@@ -284,6 +296,7 @@ func (m *Machine) openFailed(in OpenFailed) {
 	if !ok {
 		return
 	}
+	defer m.openNext()
 	a, c := m.approval(e)
 	if c == nil {
 		return
