@@ -43,11 +43,11 @@ type Options struct {
 	Ready    func()        // called once everything runs
 	Listener net.Listener  // for the log pages; nil: Config.HTTPAddr is listened on
 
-	// What tests replace: where sandboxes run (nil: on this computer), what those on this computer may reach, where commits go (nil: GitHub), and
+	// What tests replace: where sandboxes run (nil: on this computer), what those on this computer may reach, what is asked of GitHub (nil: all), and
 	// boltdb.Options.Witness.
 	Provider sandbox.Provider
 	World    func(*proxy.Config)
-	Forge    session.Forge
+	Forge    func(session.Forge) session.Forge
 	Witness  func(n uint64, durable bool)
 }
 
@@ -221,9 +221,9 @@ func (a *App) build(ctx context.Context) (err error) {
 	}); err != nil {
 		return err
 	}
-	forge := a.o.Forge
-	if forge == nil {
-		forge = a.github
+	forge := session.Forge(a.github)
+	if a.o.Forge != nil {
+		forge = a.o.Forge(forge)
 	}
 	if a.hub, err = session.NewHub(session.HubConfig{
 		Store: a.db, Sandboxes: a.manager, Forge: forge, Clock: a.o.Clock, Report: a.report, Budget: a.c.budget, Redactor: a.redactor,

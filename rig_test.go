@@ -38,7 +38,7 @@ const (
 	envProvider = "OPENINSPECT_TEST_PROVIDER" // sandboxes are those of the sandboxtest.Handler on this socket
 	envStarts   = "OPENINSPECT_TEST_STARTS"   // how often a session's sandbox may start in an hour
 	envKill     = "OPENINSPECT_TEST_KILL"     // "N": SIGKILL once the Nth commit is durable; "N-": right before it is; "0": never, but commits are counted
-	envForge    = "OPENINSPECT_TEST_FORGE"    // "none": there are never any commits
+	envForge    = "OPENINSPECT_TEST_FORGE"    // "changed": see changedForge
 )
 
 // tuneFromEnvironment makes a bot of the test binary what the environment says.
@@ -60,7 +60,7 @@ func tuneFromEnvironment(o *Options) {
 		o.Clock = fastClock{time.Unix(0, n)}
 	}
 	if os.Getenv(envForge) != "" {
-		o.Forge = emptyForge{}
+		o.Forge = func(f session.Forge) session.Forge { return changedForge{f} }
 	}
 	if socket := os.Getenv(envProvider); socket != "" {
 		o.Provider = sandboxtest.NewRemote(socket)

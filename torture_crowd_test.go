@@ -21,6 +21,7 @@ type errand struct {
 	thread  string // where a private answer stands; empty: at the top of the channel
 	ts      string
 	task    string // of a prompt
+	changes bool   // whether the prompt asks for any
 	deleted bool   // by its author, later
 	edits   int    // by its author, later
 }
@@ -37,6 +38,7 @@ var answers = map[string]string{
 	"command": "`/inspect channel repo owner/name`",
 	"stop":    "Nothing is running here|That turn is over already|The agent is done already",
 	"sorry":   "Your request came to nothing",
+	"card":    "is being opened already|Already opened as|there are newer commits|cannot see " + stageRepo,
 }
 
 // talk is a thread that people write in.
@@ -44,6 +46,7 @@ type talk struct {
 	channel, root string
 	rooted        bool // replies are prompts; else only what mentions the bot is
 	prompted      bool
+	changes       bool   // people want some of the code, again and again
 	owner         string // of a direct conversation: nobody else is in it
 	status        string // ts of the newest status message
 	prompt        string // that it is about
@@ -60,6 +63,7 @@ type crowd struct {
 	slack  *slacktest.Server
 	chance *rand.Rand
 	events int // so far, as TestTorture counts them
+	limit  int // of them
 	want   int // threads
 
 	talks    []*talk
@@ -71,13 +75,16 @@ type crowd struct {
 	commands []*slacktest.Command
 	asked    map[*slacktest.Command]errand
 	tasks    int
+	diffs    map[string]int // files of the bot's, by channel, thread and name
 
 	mu      sync.Mutex
 	pending map[string]*errand // prompts without an outcome so far, by channel and ts
 	over    map[string]bool    // those that have one; maybe before whoever said it has noted that
 	refused map[string]int     // refusals, by place
 	mending map[string]bool    // corrections that are under way
-	last    time.Time          // when the bot last did something
+	cards   []*proposal
+	opening map[string]bool // cards, by channel and ts: whether a pull request is being opened for them
+	last    time.Time       // when the bot last did something
 	changed chan struct{}
 	threads map[string]*talk // by channel and root
 }
@@ -85,8 +92,8 @@ type crowd struct {
 var members = []string{"ada", "bob"}
 
 func newCrowd(s *slacktest.Server, chance *rand.Rand, events int) *crowd {
-	c := &crowd{slack: s, chance: chance, want: max(20, min(200, events/20)), byPlace: map[string]*errand{}, asked: map[*slacktest.Command]errand{},
-		pending: map[string]*errand{}, over: map[string]bool{}, refused: map[string]int{}, mending: map[string]bool{}, changed: make(chan struct{}), threads: map[string]*talk{}}
+	c := &crowd{slack: s, chance: chance, limit: events, want: max(20, min(200, events/20)), byPlace: map[string]*errand{}, asked: map[*slacktest.Command]errand{},
+		pending: map[string]*errand{}, over: map[string]bool{}, refused: map[string]int{}, mending: map[string]bool{}, opening: map[string]bool{}, diffs: map[string]int{}, changed: make(chan struct{}), threads: map[string]*talk{}}
 	s.OnChange(c.notice)
 	return c
 }
@@ -123,8 +130,10 @@ func (c *crowd) act(ctx context.Context) error {
 		return c.stopReaction(who, t)
 	case n < 40:
 		return c.aside(who, t)
-	case n < 66:
+	case n < 59:
 		return c.chat(who)
+	case n < 66:
+		return c.approve(who)
 	case n < 76:
 		return c.react(who)
 	case n < 90:
@@ -143,22 +152,25 @@ func (c *crowd) act(ctx context.Context) error {
 
 func (c *crowd) room() string { return fmt.Sprintf("room%d", c.chance.IntN(8)) }
 
-func (c *crowd) task() (task, text string) {
+func (c *crowd) task(t *talk) (task, text string) {
 	if c.chance.IntN(4) == 0 {
-		return c.taskOf("slow")
+		return c.taskOf("slow", t)
 	}
-	return c.taskOf("fast")
+	return c.taskOf("fast", t)
 }
 
-func (c *crowd) taskOf(speed string) (task, text string) {
+func (c *crowd) taskOf(speed string, t *talk) (task, text string) {
 	c.tasks++
 	task = fmt.Sprintf("t%d", c.tasks)
+	if t.changes && c.chance.IntN(3+c.limit/8_000) == 0 {
+		speed += " with changes"
+	}
 	return task, fmt.Sprintf("please do task %s %s, thank you", task, speed)
 }
 
 // addressed remembers a message to the bot.
 func (c *crowd) addressed(kind, task string, m slacktest.Message) {
-	e := &errand{kind: kind, who: m.User, channel: m.Channel, thread: m.ThreadTS, ts: m.TS, task: task}
+	e := &errand{kind: kind, who: m.User, channel: m.Channel, thread: m.ThreadTS, ts: m.TS, task: task, changes: strings.Contains(m.Text, "with changes")}
 	if strings.HasPrefix(m.Channel, "D") && e.thread == "" {
 		e.thread = m.TS
 	}
@@ -173,8 +185,8 @@ func (c *crowd) addressed(kind, task string, m slacktest.Message) {
 
 // begin opens a thread: by a mention, by a direct message, or as talk among people into which the bot may be called.
 func (c *crowd) begin(who string) error {
-	t := &talk{rooted: true}
-	task, text := c.task()
+	t := &talk{rooted: true, changes: c.chance.IntN(4) == 0}
+	task, text := c.task(t)
 	var m slacktest.Message
 	var err error
 	switch n := c.chance.IntN(20); {
@@ -212,7 +224,8 @@ func (c *crowd) begin(who string) error {
 
 // second mentions the bot in a message that had been sent without.
 func (c *crowd) second(who string) error {
-	task, text := c.task()
+	t := &talk{rooted: true, prompted: true}
+	task, text := c.task(t)
 	m, err := c.slack.As(who).Post(c.room(), text)
 	if err != nil {
 		return err
@@ -221,7 +234,7 @@ func (c *crowd) second(who string) error {
 		return err
 	}
 	c.events += 3
-	t := &talk{channel: m.Channel, root: m.TS, rooted: true, prompted: true}
+	t.channel, t.root = m.Channel, m.TS
 	c.mu.Lock()
 	c.threads[t.channel+"/"+t.root] = t
 	c.mu.Unlock()
@@ -246,7 +259,7 @@ func (c *crowd) prompt(who string, t *talk) error {
 }
 
 func (c *crowd) promptOf(speed, who string, t *talk) error {
-	task, text := c.taskOf(speed)
+	task, text := c.taskOf(speed, t)
 	c.events++
 	if !t.rooted {
 		text = "@inspect " + text

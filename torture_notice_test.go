@@ -41,6 +41,7 @@ func (c *crowd) notice(ch slacktest.Change) {
 		}
 		c.over[m.Channel+"/"+prompt] = true
 	case kind == "result":
+		c.noticeCard(m)
 		c.over[m.Channel+"/"+prompt] = true
 	default:
 		return
@@ -80,14 +81,14 @@ func (c *crowd) open() int {
 	return n
 }
 
-// keyOf returns what a message of the bot's is about: status or result, and of which prompt.
+// keyOf returns what a message of the bot's is about: status or result, and of which prompt, or the card of a pull request.
 func keyOf(m slacktest.Message) (kind, prompt string) {
 	if m.Metadata == nil {
 		return "", ""
 	}
 	key, _ := m.Metadata.EventPayload["key"].(string)
 	parts := strings.Split(key, "/")
-	if len(parts) == 3 && (parts[1] == "status" || parts[1] == "result") {
+	if len(parts) == 3 && (parts[1] == "status" || parts[1] == "result" || parts[1] == "card") {
 		return parts[1], parts[2]
 	}
 	if parts[0] == "late" {
@@ -104,7 +105,7 @@ func (c *crowd) settled() bool {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return !slices.Contains(slices.Collect(maps.Values(c.mending)), true) && time.Since(c.last) > 2*time.Second
+	return !slices.Contains(slices.Collect(maps.Values(c.mending)), true) && !slices.Contains(slices.Collect(maps.Values(c.opening)), true) && time.Since(c.last) > 2*time.Second
 }
 
 // unsettled says what has no outcome, as far as can be seen in passing.

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"openinspect/bot/slacktest"
+	"openinspect/github/githubtest"
 )
 
 // tally is what came of everything that was said.
@@ -21,13 +22,15 @@ type tally struct {
 	done, stopped, failed, refused int
 	other                          int // of what was addressed to the bot: stops, commands, mistakes, guests
 	again                          int // said again to one person, after an answer that was lost
+	approvals
 	silent, lost, doubled, meddled int
 	wrong                          []string // what, in words
 }
 
 func (t *tally) String() string {
 	return fmt.Sprintf("%d events in %d threads: %d prompts (%d done, %d stopped, %d failed, %d refused, %d deleted unread, %d corrections), %d other messages to the bot, %d private answers said again\n"+
-		"%d lost, %d doubled, %d silent, %d meddled\n", t.events, t.threads, t.prompts, t.done, t.stopped, t.failed, t.refused, t.withdrawn, t.corrections, t.other, t.again, t.lost, t.doubled, t.silent, t.meddled)
+		"%d ✅ on %d cards: %d pull requests opened, %d pushed to; %d cards stale, %d open\n"+
+		"%d lost, %d doubled, %d silent, %d meddled\n", t.events, t.threads, t.prompts, t.done, t.stopped, t.failed, t.refused, t.withdrawn, t.corrections, t.other, t.again, t.given, t.cards, t.opened, t.pushed, t.stale, t.open, t.lost, t.doubled, t.silent, t.meddled)
 }
 
 func (t *tally) bad(n *int, by int, format string, args ...any) {
@@ -38,7 +41,7 @@ func (t *tally) bad(n *int, by int, format string, args ...any) {
 }
 
 // tally holds what is in Slack against what people said.
-func (c *crowd) tally(now *slacktest.Snapshot, crew *crew, w *weather) *tally {
+func (c *crowd) tally(now *slacktest.Snapshot, hub *githubtest.Server, crew *crew, w *weather) *tally {
 	t := &tally{events: c.events, threads: len(c.talks)}
 	self := c.slack.Bot().ID
 	keys := map[string]int{}
@@ -63,6 +66,7 @@ func (c *crowd) tally(now *slacktest.Snapshot, crew *crew, w *weather) *tally {
 		channels = append(channels, fmt.Sprintf("room%d", n))
 	}
 	seen := map[string]slacktest.Message{}
+	pullCards := 0
 	for _, ch := range channels {
 		for _, m := range now.Messages(ch) {
 			at := m.Channel + "/" + m.TS
@@ -98,7 +102,13 @@ func (c *crowd) tally(now *slacktest.Snapshot, crew *crew, w *weather) *tally {
 					turns[at].result = append(turns[at].result, m)
 				}
 			case "late": // once for each absence, as its key says
+			case "card":
+				pullCards++
 			default:
+				if len(m.Files) > 0 {
+					c.diffs[m.Channel+"/"+m.ThreadTS+"/"+m.Files[0].Name]++
+					break
+				}
 				if strings.HasPrefix(m.Text, "I was away, and read what was said here only now") {
 					break // of minutes that are seconds to us
 				}
@@ -159,6 +169,9 @@ func (c *crowd) tally(now *slacktest.Snapshot, crew *crew, w *weather) *tally {
 				owe("full", *e, 1, 1)
 			case len(turn.result) == 1 && strings.Contains(turn.result[0].Text, "Answer to "+e.task+"."):
 				t.done++
+				if _, ok := readCard(turn.result[0]); !ok && e.changes {
+					t.bad(&t.lost, 1, "prompt %s (%s) left changes, and no card", e.at(), e.task)
+				}
 			case len(turn.result) == 1 && strings.Contains(turn.result[0].Text, "This turn failed"):
 				t.failed++
 			case len(turn.result) == 0 && stopped(e.at()):
@@ -192,6 +205,10 @@ func (c *crowd) tally(now *slacktest.Snapshot, crew *crew, w *weather) *tally {
 		case len(turn.result) == 0 && !stopped(at):
 			t.bad(&t.lost, 1, "correction %s never ended: %.100s", at, turn.status[0].Text)
 		}
+	}
+	t.hold(c, now, hub, owe)
+	if pullCards != t.opened+t.pushed {
+		t.bad(&t.lost, max(1, t.opened+t.pushed-pullCards), "%d cards of pull requests, and %d were opened or pushed to", pullCards, t.opened+t.pushed)
 	}
 	for _, e := range c.reacted {
 		t.other++

@@ -31,17 +31,17 @@ var (
 	tortureSeed   = flag.Uint64("torture.seed", 0, "what TestTorture makes of chance; 0: something new, which is printed")
 )
 
-// TestTorture lets people loose on the bot: mentions, replies, stops, chatter, edits, deletions, reactions, commands and mistakes of members
-// and guests in up to 200 threads, while Slack repeats, holds back, loses and spoils events, limits and fails calls before and after their
-// work, ends, cuts and forgets sockets, and the bot is killed again and again. The bot is a process of its own with a real store; its
-// sandboxes have scripted runners, and its time is fast.
+// TestTorture lets people loose on the bot: mentions, replies, stops, chatter, edits, deletions, reactions, commands, approvals
+// of changes and mistakes of members and guests in up to 200 threads, while Slack repeats, holds back, loses and spoils events, limits and fails
+// calls before and after their work, ends, cuts and forgets sockets, GitHub fails before and after its work, and the bot is killed again and again.
+// The bot is a process of its own with a real store; its sandboxes have scripted runners, and its time is fast.
 //
 // An event is what Slack sends the app because of something a person did; a mention is two. What Slack sends about the bot's own messages comes
 // on top and is not counted.
 //
 // When all is said, what stands in Slack is held against what was said to the bot (crowd.tally). Each message that was addressed to it must have
 // exactly one visible outcome: its turn's one result, with the words that its run alone could say; a turn that ended as stopped or failed; or a
-// refusal. So
+// refusal. What cards and approvals must have come to is said at tally.hold. So
 //
 //	silent   was addressed to the bot, and nothing is to be seen
 //	lost     was taken, as its status or 👀 shows, and never came to an end
@@ -67,8 +67,9 @@ func TestTorture(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	s.github.SetAccess(cast["cyd"], "*", "none")
 	crew := &crew{runs: map[string]int{}}
-	r, err := newRigOn(s, crew.run)
+	r, err := newRigOn(s, crew.run, "ada", "bob", "cyd")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -77,15 +78,21 @@ func TestTorture(t *testing.T) {
 			t.Error(err)
 		}
 	}()
-	r.settings[envClock], r.settings[envForge], r.settings["INSPECT_LOG_LEVEL"] = fmt.Sprintf("fast %d", begun.UnixNano()), "none", "info"
+	if crew.checkouts, err = newCheckouts(filepath.Join(r.dir, "checkouts.git"), s.github.Path(stageRepo)); err != nil {
+		t.Fatal(err)
+	}
+	r.settings[envClock], r.settings[envForge], r.settings["INSPECT_LOG_LEVEL"] = fmt.Sprintf("fast %d", begun.UnixNano()), "changed", "info"
 	r.settings["INSPECT_MAX_SANDBOXES"], r.settings[envStarts] = "100", "1000000" // half of the threads have room
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute+time.Duration(*tortureEvents)*30*time.Millisecond)
 	defer cancel()
+	ctx, end := context.WithCancelCause(ctx)
+	defer end(nil)
 	if err := errors.Join(r.start(""), r.connected(ctx)); err != nil {
 		t.Fatal(err)
 	}
 	w := &weather{slack: s.slack, chance: rand.New(rand.NewPCG(seed, 2)), long: *tortureEvents >= 20_000, lostAnswers: map[string]int{}}
 	s.slack.SetFaults(w.faults())
+	s.github.SetFault(w.github)
 	people := newCrowd(s.slack, chance, *tortureEvents)
 	var kills killer
 	fail := func(err error) {
@@ -93,23 +100,35 @@ func TestTorture(t *testing.T) {
 		t.Fatalf("%v\n%s", err, log[max(0, len(log)-8_000):])
 	}
 	every := *tortureEvents / (max(3, *tortureEvents/5_000) + 1)
-	for next, storm := every, 200; people.events < *tortureEvents; {
+	var turning sync.Mutex // held between two bots
+	kill := func() {
+		turning.Lock()
+		defer turning.Unlock()
+		kills.note(r.running())
+		w.killed(r.running().kill)
+		if err := r.start(""); err != nil {
+			end(err)
+		}
+	}
+	for next, storm, latest := every, 200, 0; people.events < *tortureEvents; {
 		if err := people.act(ctx); err != nil {
-			fail(err)
+			fail(errors.Join(err, context.Cause(ctx)))
 		}
 		if people.events >= storm {
 			storm += 100 + chance.IntN(200)
 			w.storm()
 		}
 		if people.events >= next && people.events < *tortureEvents-every/2 {
-			next += every
-			kills.note(r.bot)
-			w.killed(func() { r.bot.kill() })
-			if err := r.start(""); err != nil {
-				t.Fatal(err)
-			}
+			next, latest = next+every, people.events+chance.IntN(every/3)
+			w.arm(kill)
 		}
-		if r.bot.ended() {
+		if people.events >= latest && w.disarm() {
+			kill()
+		}
+		turning.Lock()
+		ended := ctx.Err() == nil && r.running().ended()
+		turning.Unlock()
+		if ended {
 			fail(errors.New("the bot has ended by itself"))
 		}
 	}
@@ -136,7 +155,7 @@ func TestTorture(t *testing.T) {
 		fail(err)
 	}
 	took := time.Since(begun)
-	result := people.tally(s.slack.Snapshot(), crew, w)
+	result := people.tally(s.slack.Snapshot(), s.github, crew, w)
 	t.Logf("seed %d, %v\n%s%s%s", seed, took.Round(time.Second), result.String(), w, kills)
 	if result.silent+result.lost+result.doubled+result.meddled > 0 {
 		fail(errors.New(strings.Join(result.wrong, "\n")))
@@ -165,29 +184,20 @@ func (c fastClock) AfterFunc(d time.Duration, f func()) (stop func() bool) {
 	return time.AfterFunc(d/hurry, f).Stop
 }
 
-// emptyForge finds no commits.
-type emptyForge struct{}
-
-func (emptyForge) Collect(context.Context, session.CollectRequest, session.Bundler) (*session.Changes, error) {
-	return nil, nil
-}
-
-func (emptyForge) Open(context.Context, session.OpenRequest) (session.PullRequest, error) {
-	return session.PullRequest{}, session.Errorf(session.Internal, "there is nothing to open")
-}
-
-// crew is the runners of all sandboxes. A prompt says what to answer, and whether that takes a while.
+// crew is the runners of all sandboxes. A prompt says what to answer, whether that takes a while, and whether something is changed.
 type crew struct {
-	mu   sync.Mutex
-	runs map[string]int // by session and prompt
+	checkouts *checkouts
+	mu        sync.Mutex
+	runs      map[string]int // by session and prompt
 }
 
-var taskWords = regexp.MustCompile(`task (t\d+) (fast|slow)`)
+var taskWords = regexp.MustCompile(`task (t\d+) (fast|slow)( with changes)?`)
 
 func (c *crew) run(ctx context.Context, b link.Boot) error {
 	var mu sync.Mutex
 	stops := map[string]chan struct{}{} // by prompt that was taken
 	s := &sandboxtest.Script{}
+	s.Answer("GET /bundle", c.checkouts.serve(b.Session))
 	s.Started = func() {
 		s.Tell(session.Event{At: time.Now(), Kind: session.KindBoot, Boot: &session.Boot{Phase: session.PhaseReady, State: session.StepDone}})
 	}
@@ -213,7 +223,7 @@ func (c *crew) run(ctx context.Context, b link.Boot) error {
 		c.mu.Lock()
 		c.runs[string(b.Session)+"/"+d.ID]++
 		c.mu.Unlock()
-		task, outcome := []string{"", "nothing", "fast"}, session.PromptDone
+		task, outcome := []string{"", "nothing", "fast", ""}, session.PromptDone
 		if all := taskWords.FindAllStringSubmatch(d.Text, -1); len(all) > 0 {
 			task = all[len(all)-1] // before it, the thread is quoted
 		}
@@ -228,6 +238,11 @@ func (c *crew) run(ctx context.Context, b link.Boot) error {
 			}
 		}
 		tell := func(e session.Event) { e.At, e.PromptID = time.Now(), d.ID; s.Tell(e) }
+		if task[3] != "" && outcome == session.PromptDone {
+			if err := c.checkouts.commit(b, d, task[1]); err != nil {
+				task[1] = err.Error() // which the tally will wonder at
+			}
+		}
 		tell(session.Event{Kind: session.KindTool, Tool: &session.Tool{Call: "1", Name: "bash", State: session.StepDone, Title: "go test"}})
 		tell(session.Event{Kind: session.KindText, Text: &session.Text{Part: "p", Text: "Answer to " + task[1] + "."}})
 		tell(session.Event{Kind: session.KindTurn, Turn: &session.TurnChange{State: session.TurnAnswered, Outcome: outcome}})

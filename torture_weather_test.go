@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"openinspect/bot/slacktest"
+	"openinspect/github/githubtest"
 )
 
 // weather is what Slack and the network do to the bot.
@@ -27,6 +28,8 @@ type weather struct {
 	held        []func()
 	counts      map[string]int
 	hangs       int
+	sound       int            // of GitHub: calls since the last that failed, each counted before and after its work
+	strike      func()         // kills the bot once GitHub has done something for good; nil: not now
 	private     []said         // ephemerals whose answer the bot may have lost with its life
 	lostAnswers map[string]int // ephemerals whose answer was lost, by place
 }
@@ -113,6 +116,54 @@ func (w *weather) after(c slacktest.Call, r slacktest.Response) *slacktest.Respo
 		}
 	}
 	return lost
+}
+
+// github keeps some of the calls that approvals and commits need from GitHub, and loses the answers of some that it has carried out.
+func (w *weather) github(c githubtest.Call) *githubtest.Response {
+	lasting := c.Route == "git git-receive-pack" || strings.HasPrefix(c.Route, "POST") && strings.HasSuffix(c.Route, "/pulls")
+	w.mu.Lock()
+	if strike := w.strike; strike != nil && lasting && c.After {
+		w.strike = nil
+		w.count("killed before GitHub's answer")
+		w.mu.Unlock()
+		strike()
+		return nil
+	}
+	defer w.mu.Unlock()
+	if w.fine || !strings.HasPrefix(c.Route, "git ") && !strings.HasSuffix(c.Route, "/pulls") && !strings.HasSuffix(c.Route, "/access_tokens") {
+		return nil
+	}
+	if w.sound++; w.sound < 20 { // what is tried again a few times succeeds in the end
+		return nil
+	}
+	n := w.chance.IntN(100)
+	switch {
+	case c.After && (n < 3 || n < 30 && lasting):
+		w.sound = 0
+		w.count("GitHub's answers lost after the work")
+		return &githubtest.Response{Drop: n%2 == 0, Cut: n%2 == 1}
+	case !c.After && n < 5:
+		w.sound = 0
+		w.count("GitHub failed")
+		return githubtest.Busy(http.StatusBadGateway)
+	}
+	return nil
+}
+
+// arm has the bot killed when GitHub has pushed something, or opened a pull request, and the bot does not know yet.
+func (w *weather) arm(kill func()) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.strike = kill
+}
+
+// disarm takes that back. It reports whether it had not come to it.
+func (w *weather) disarm() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	armed := w.strike != nil
+	w.strike = nil
+	return armed
 }
 
 // killed kills the bot. What Slack had just shown to one person may be shown again: the bot may not have lived to note that it was.
@@ -217,7 +268,7 @@ func (w *weather) storm() {
 // calm lets everything work again.
 func (w *weather) calm() {
 	w.mu.Lock()
-	w.fine = true
+	w.fine, w.strike = true, nil
 	held := w.held
 	w.held = nil
 	w.mu.Unlock()
