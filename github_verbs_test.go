@@ -15,7 +15,7 @@ import (
 	"openinspect/github/githubtest"
 )
 
-// github wait N: waits for N pull requests. github pulls, github log, github tokens: print what there is. github repo NAME [FILE=TEXT]: another
+// github wait N: waits for N pull requests. github pulls, github log, github tokens, github usage: print what there is. github repo NAME [FILE=TEXT]: another
 // repository. github write PATH TEXT: a commit on main. github fail FAULT [TIMES]: GitHub's next calls of a kind go wrong. github mend: no more of
 // them do. github set CHANGE: what people change there. What they do with pull requests is in pullVerbs.
 func (p *play) cmdGitHub(ctx context.Context, ts *testscript.TestScript, args []string) error {
@@ -50,6 +50,11 @@ func (p *play) cmdGitHub(ctx context.Context, ts *testscript.TestScript, args []
 			if t.Login == "" {
 				fmt.Fprintf(ts.Stdout(), "%v %v revoked=%v\n", t.Repositories, t.Permissions, !t.Revoked.IsZero())
 			}
+		}
+		return nil
+	case "usage":
+		for who, u := range g.Usage() {
+			fmt.Fprintf(ts.Stdout(), "%s: %d paid, %d of them first reads, %d free, %d points at most in a minute\n", who, u.Paid, u.First, u.Free, u.Peak)
 		}
 		return nil
 	case "repo":

@@ -23,7 +23,7 @@
 //
 // Tokens are scoped, expire on the server's clock and can be revoked. Permissions, rights and refusals carry
 // GitHub's status codes and words. Merging, comparing and pushing are done by git. Answers have an ETag that
-// belongs to the token that asked, and rate limit headers. Response bodies hold the fields that GitHub's published
+// belongs to the token that asked, a pull request also a Last-Modified, which is its updated_at, and all have rate limit headers. Response bodies hold the fields that GitHub's published
 // OpenAPI description requires, but for one place where it asks what no account can be: in GET /app/installations
 // each account would be a user and an enterprise at once. Config.Validate is where a checker hangs.
 //
@@ -34,7 +34,7 @@
 // # Watching and breaking
 //
 // Review, Comment, Dismiss, Merge, ClosePull, ReopenPull, EditPull, SetDraft, Push, ForcePush, UpdateBranch and DeleteBranch are what people do with
-// pull requests. Pulls, Log, Refs, Tokens and Calls say what happened; Wait sleeps until something does; Config.OnEvent is told.
+// pull requests. Pulls, Log, Refs, Tokens, Calls and Usage say what happened; Wait sleeps until something does; Config.OnEvent is told.
 // Config.Fault and Server.Fail answer any call in the server's place, before its work or after it: with an error, with nothing, with half an
 // answer. Busy, Refusal, SSO, PrimaryLimit and SecondaryLimit are GitHub's own words. SetRule, SetInstalled, Suspend, SetArchived, ExpireTokens,
 // SpendRefresh, RevokeAuthorization and DisableDeviceFlow change what people change on GitHub.

@@ -162,7 +162,13 @@ func (s *Server) listPulls(c *call) *reply {
 	return c.page(list)
 }
 
-func (s *Server) getPull(c *call) *reply { return ok(s.fullPullJSON(c.repo, c.pull, c)) }
+// getPull says when the pull request was updated. What does not count as that, as on GitHub, is that its base moved, that it turned out to be mergeable
+// or not, and what became of its repository: all of it is in the body, and changes the ETag.
+func (s *Server) getPull(c *call) *reply {
+	rep := ok(s.fullPullJSON(c.repo, c.pull, c))
+	rep.modified = c.pull.updated
+	return rep
+}
 
 func (s *Server) createPull(c *call) *reply {
 	var in struct {

@@ -22,6 +22,8 @@ type reply struct {
 	status int
 	body   any // nil: none
 	header http.Header
+	// modified is when what is described last changed, for single objects that know; others have no Last-Modified.
+	modified time.Time
 }
 
 func ok(body any) *reply { return &reply{status: http.StatusOK, body: body} }
@@ -203,16 +205,33 @@ func (s *Server) work(rt route, c *call, repo string) (*reply, http.Header) {
 		rep = rt.handle(s, c)
 	}
 	maps.Copy(header, rep.header)
+	if s.cfg.NoLastModified {
+		rep.modified = time.Time{}
+	}
+	if !rep.modified.IsZero() {
+		header.Set("Last-Modified", rep.modified.Format(http.TimeFormat))
+	}
 	if c.r.Method == http.MethodGet && rep.status == http.StatusOK {
 		tag := etag(c, rep)
 		header.Set("ETag", tag)
-		if strings.Contains(c.r.Header.Get("If-None-Match"), tag) {
-			return &reply{status: http.StatusNotModified}, header // costs nothing
+		if unchanged(c.r, tag, rep.modified) {
+			rep = &reply{status: http.StatusNotModified}
 		}
 	}
-	limit.used++
+	if rt.pattern != "GET /rate_limit" { // which costs nothing
+		limit.spend(c.r, rep.status, s.now())
+	}
 	limit.describe(header)
 	return rep, header
+}
+
+// unchanged judges a conditional request. One that has both conditions goes by the tag.
+func unchanged(r *http.Request, tag string, modified time.Time) bool {
+	if known := r.Header.Get("If-None-Match"); known != "" {
+		return strings.Contains(known, tag)
+	}
+	since, err := http.ParseTime(r.Header.Get("If-Modified-Since"))
+	return err == nil && !modified.IsZero() && !modified.Truncate(time.Second).After(since)
 }
 
 // etag names an answer; as on GitHub another token gets another one.
@@ -239,49 +258,4 @@ func marshal(v any) []byte {
 		panic(err)
 	}
 	return b
-}
-
-// limit is one principal's rate limit.
-type limit struct {
-	who       string
-	max, used int
-	reset     time.Time
-}
-
-func (l *limit) describe(h http.Header) {
-	h.Set("X-Ratelimit-Limit", strconv.Itoa(l.max))
-	h.Set("X-Ratelimit-Remaining", strconv.Itoa(max(l.max-l.used, 0)))
-	h.Set("X-Ratelimit-Used", strconv.Itoa(l.used))
-	h.Set("X-Ratelimit-Reset", itoa(l.reset.Unix()))
-	h.Set("X-Ratelimit-Resource", "core")
-}
-
-// limitOf finds the limit a call counts against, and starts its next hour when the last one is over.
-func (s *Server) limitOf(c *call) *limit {
-	who, most := c.r.RemoteAddr, 60
-	switch {
-	case c.token != nil && c.token.installation != nil:
-		who, most = "installation ID "+itoa(c.token.installation.id), s.cfg.RateLimit
-	case c.token != nil:
-		who, most = "user ID "+itoa(c.account.id), s.cfg.RateLimit
-	case c.r.Header.Get("Authorization") != "":
-		who, most = "app ID "+itoa(s.cfg.App.ID), s.cfg.RateLimit
-	default:
-		who, _, _ = strings.Cut(who, ":")
-	}
-	l := s.limits[who]
-	if l == nil {
-		l = &limit{who: who, max: most}
-		s.limits[who] = l
-	}
-	if now := s.now(); !now.Before(l.reset) {
-		l.used, l.reset = 0, now.Add(time.Hour)
-	}
-	return l
-}
-
-func (s *Server) getRateLimit(c *call) *reply {
-	l := s.limitOf(c)
-	core := object{"limit": l.max, "used": l.used, "remaining": max(l.max-l.used, 0), "reset": l.reset.Unix()}
-	return ok(object{"resources": object{"core": core, "search": core}, "rate": core})
 }

@@ -34,6 +34,8 @@ type Config struct {
 	DeviceFlowDisabled bool
 	// RateLimit is the number of REST calls each installation and each user has per hour; 0 means 5000.
 	RateLimit int
+	// NoLastModified leaves the header out, so that only ETags help.
+	NoLastModified bool
 
 	// Fault, if set, is consulted before and after the work of every call. See Call and Response.
 	Fault func(Call) *Response
@@ -66,7 +68,7 @@ type Server struct {
 	minted        []*token                 // in order
 	refreshes     map[string]*refresh
 	devices       map[string]*device // by device code
-	limits        map[string]*limit  // by principal
+	limits        map[string]*limit  // by principal, as Usage names them
 	calls         map[string]int
 	fault         func(Call) *Response
 	failures      []*failure
