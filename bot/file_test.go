@@ -132,7 +132,7 @@ func TestFilesAlongRegression(t *testing.T) {
 		r.slack = slacktest.New(slacktest.Config{
 			Events: []string{"app_mention"}, MentionsOmitFiles: true,
 			Users: []slacktest.User{{Name: "alice"}, {Name: "bob"}, {Name: "gina", IsRestricted: true}},
-			Now:   func() time.Time { return r.cfg.Clock.Now() },
+			Now:   func() time.Time { return r.cfg.Clock.Now() }, TriggerLife: time.Hour,
 		})
 		r.cfg.BotToken, r.cfg.AppToken = r.slack.BotToken(), r.slack.AppToken()
 	})
@@ -161,6 +161,37 @@ func TestFilesAlongRegression(t *testing.T) {
 	has(id, 2, "later.txt")
 	attach("bob", m.TS, us, "alone.txt")
 	has(id, 3, "alone.txt")
+
+	// The thread has a session now; its later messages may be what a request is about.
+	m = attach("bob", m.TS, "", "follow-up.txt")
+	r.submit("alice", r.form("alice", "general", m.TS), map[string]string{inputPrompt: "this one"})
+	has(id, 4, "follow-up.txt")
+	if p := r.load(id).Prompts[3]; p.Text != "this one" || p.Context != "(The request is about this message:) bob: (1 file, without words)" {
+		t.Errorf("the follow-up is %+v", p)
+	}
+
+	// What guests attach stays out as their words do, and whoever asks is told, and the agent.
+	about := func(root string, m slacktest.Message) session.Prompt {
+		t.Helper()
+		form := r.form("alice", "general", m.TS)
+		if shown := r.view(form); !strings.Contains(shown, "What guests write or attach does not reach the agent") {
+			t.Errorf("the form is\n%s", shown)
+		}
+		r.submit("alice", form, map[string]string{inputPrompt: "as the guest says [repo=acme/web]"})
+		id := r.id(root)
+		n := 0
+		r.kept("a prompt about the guest's message", func() bool {
+			n = len(r.load(id).Prompts)
+			return n > 0 && strings.Contains(r.load(id).Prompts[n-1].Text, "as the guest says")
+		})
+		return r.load(id).Prompts[n-1]
+	}
+	root, first := m.ThreadTS, attach("gina", "", "", "guest.txt")
+	for _, p := range []session.Prompt{about(root, attach("gina", root, "look", "guest.txt")), about(first.TS, first)} {
+		if len(p.Files) > 0 || p.Context != "(Messages of guests are left out: 1.)" {
+			t.Errorf("about a guest's message: %+v", p)
+		}
+	}
 
 	// Nobody said which repository.
 	ts := r.mention("alice", "fix it")

@@ -89,7 +89,7 @@ func (b *Bot) form(ctx context.Context, s *shortcut) (slack.ModalViewRequest, er
 	}
 	parts := []slack.Block{section("*About this message of " + escape(name) + "*\n" + quoted(escape(shown)))}
 	if author, err := b.person(ctx, e.User); err == nil && author.guest && !b.cfg.AllowGuests {
-		parts = append(parts, note("What guests write does not reach the agent, so say under Task what should be done."))
+		parts = append(parts, note("What guests write or attach does not reach the agent, so say under Task what should be done."))
 	}
 	if c.fresh() {
 		repo, err := b.repositoryInput(ctx, words, e.Channel)

@@ -257,7 +257,7 @@ func newRig(t testing.TB, change ...func(*rig)) *rig {
 		Events: Events,
 		Users:  []slacktest.User{{Name: "alice"}, {Name: "bob"}, {Name: "gina", IsRestricted: true}},
 		Now:    func() time.Time { return r.cfg.Clock.Now() },
-		Spread: true,
+		Spread: true, TriggerLife: time.Hour, // seconds pass on a leap while a form is being opened
 	})
 	db, err := boltdb.Open(filepath.Join(t.TempDir(), "db"), boltdb.Options{MasterKey: make([]byte, 32), Clock: newLeap()})
 	if err != nil {

@@ -243,6 +243,9 @@ func (b *Bot) quote(ctx context.Context, about string, said []slack.Message) (st
 				text = strings.TrimSpace(text + "\n" + plain(cmp.Or(a.Text, a.Fallback), func(user string) string { return b.nameOf(ctx, user) }))
 			}
 		}
+		if files := asEvent(m, "", "").all(); text == "" && len(files) > 0 {
+			text = "(" + plural(len(files), "file") + ", without words)"
+		}
 		if text == "" {
 			continue
 		}

@@ -53,6 +53,9 @@ type Config struct {
 	// Now is the workspace's clock, from which ts values and the times of calls
 	// are taken; default time.Now.
 	Now func() time.Time
+	// TriggerLife is how long a trigger_id opens a modal, on that clock; default
+	// 3 s, as at Slack. On a clock that leaps, that may pass while the app runs.
+	TriggerLife time.Duration
 	// PingEvery is the interval of WebSocket pings; default 5 s. Clients give up
 	// on a socket that is silent for 30 s.
 	PingEvery time.Duration
@@ -142,6 +145,9 @@ func New(cfg Config) *Server {
 	}
 	if cfg.Now == nil {
 		cfg.Now = time.Now
+	}
+	if cfg.TriggerLife <= 0 {
+		cfg.TriggerLife = triggerLife
 	}
 	if cfg.PingEvery <= 0 {
 		cfg.PingEvery = 5 * time.Second

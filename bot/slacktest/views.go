@@ -21,7 +21,7 @@ type View struct {
 	hash string
 }
 
-// triggerLife is how long a trigger_id opens a modal.
+// triggerLife is how long a trigger_id opens a modal, unless Config.TriggerLife says otherwise.
 const triggerLife = 3 * time.Second
 
 type trigger struct {
@@ -86,7 +86,7 @@ func (s *Server) viewsOpen(a args) (obj, error) {
 		return nil, refuse("invalid_trigger_id")
 	case t.used:
 		return nil, refuse("exchanged_trigger_id")
-	case s.cfg.Now().Sub(t.made) > triggerLife:
+	case s.cfg.Now().Sub(t.made) > s.cfg.TriggerLife:
 		return nil, refuse("expired_trigger_id")
 	}
 	v, err := s.parseView(a["view"], "modal")
