@@ -6,6 +6,7 @@ import (
 	"maps"
 	"regexp"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -241,17 +242,18 @@ func TestReactionThatIsSentAfterItWasRead(t *testing.T) {
 	if err := r.slack.As("bob").React("general", result, "octagonal_sign"); err != nil { // kept by Slack until there is a connection
 		t.Fatal(err)
 	}
-	var held []func()
+	read := make(chan struct{}) // Slack sends nothing before
+	release := sync.OnceFunc(func() { close(read) })
+	t.Cleanup(release)
 	r.slack.SetFaults(slacktest.Faults{Deliver: func(e slacktest.Envelope, send func(slacktest.Envelope)) {
-		held = append(held, func() { send(e) })
+		<-read
+		send(e)
 	}})
 	clock.Advance(time.Minute)
 	r.start()
 	r.caughtUp(1)
 	r.told("bob", "Nothing is running here")
-	for _, f := range held {
-		f()
-	}
+	release()
 	r.until("all to be acknowledged", func(s *slacktest.Snapshot) bool { return s.Unacked() == 0 })
 	r.slack.SetFaults(slacktest.Faults{})
 	r.reply("bob", ts, "!status")

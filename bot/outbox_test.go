@@ -54,7 +54,7 @@ func TestRestartAsksNothingOfWhatIsTold(t *testing.T) {
 	}
 	r.start()
 	r.bot.Notify(id)
-	r.kept("the log is read", func() bool {
+	r.eventually("the log is read", func() bool {
 		p := &r.bot.presenter
 		p.mu.Lock()
 		defer p.mu.Unlock()

@@ -334,64 +334,6 @@ func (r *rig) start() {
 	r.until("the socket", func(s *slacktest.Snapshot) bool { return s.Sockets() == 1 })
 }
 
-// until waits for a state of the workspace.
-func (r *rig) until(what string, holds func(*slacktest.Snapshot) bool) {
-	r.t.Helper()
-	ctx, cancel := context.WithTimeout(r.ctx, time.Minute)
-	defer cancel()
-	if err := r.slack.Wait(ctx, holds); err != nil {
-		var all strings.Builder
-		now := r.slack.Snapshot()
-		for _, m := range now.Messages("general") {
-			all.WriteString(now.RenderMessage(slacktest.Rendering{}, m))
-		}
-		for _, u := range []string{"alice", "bob", "gina"} {
-			for _, m := range now.Ephemerals(u) {
-				all.WriteString(now.RenderMessage(slacktest.Rendering{}, m))
-			}
-		}
-		r.t.Fatalf("waiting for %s: %v\n%s\n%v", what, err, all.String(), r.world.Calls())
-	}
-}
-
-// shown waits until the thread, as people see it, has all of these in it.
-func (r *rig) shown(ts string, parts ...string) {
-	r.t.Helper()
-	r.until(strings.Join(parts, ", "), func(s *slacktest.Snapshot) bool {
-		text := s.Render(slacktest.Rendering{}, "general", ts)
-		return !slices.ContainsFunc(parts, func(p string) bool { return !strings.Contains(text, p) })
-	})
-}
-
-// told waits until somebody was told something privately.
-func (r *rig) told(user string, parts ...string) {
-	r.t.Helper()
-	r.until("private: "+strings.Join(parts, ", "), func(s *slacktest.Snapshot) bool {
-		return slices.ContainsFunc(s.Ephemerals(user), func(m slacktest.Message) bool {
-			text := s.RenderMessage(slacktest.Rendering{}, m)
-			return !slices.ContainsFunc(parts, func(p string) bool { return !strings.Contains(text, p) })
-		})
-	})
-}
-
-// kept waits for something to be stored.
-func (r *rig) kept(what string, holds func() bool) {
-	r.t.Helper()
-	ctx, cancel := context.WithTimeout(r.ctx, time.Minute)
-	defer cancel()
-	for {
-		changed := r.db.changed()
-		if holds() {
-			return
-		}
-		select {
-		case <-changed:
-		case <-ctx.Done():
-			r.t.Fatalf("waiting for %s", what)
-		}
-	}
-}
-
 // mention has somebody write to the bot in #general.
 func (r *rig) mention(user, text string) string {
 	r.t.Helper()
@@ -429,7 +371,7 @@ func (r *rig) ours(ts, part string) slacktest.Message {
 func (r *rig) id(ts string) session.ID {
 	r.t.Helper()
 	thread := session.Thread{Team: r.slack.TeamID(), Channel: "C0GENERAL", TS: ts}
-	r.until("a session", func(*slacktest.Snapshot) bool {
+	r.kept("a session", func() bool {
 		_, err := r.hub.Find(r.ctx, thread)
 		return err == nil
 	})
@@ -447,16 +389,6 @@ func (r *rig) load(id session.ID) session.State {
 		r.t.Fatal(err)
 	}
 	return st
-}
-
-// called waits until the session asked the world for something.
-func (r *rig) called(prefix string) {
-	r.t.Helper()
-	ctx, cancel := context.WithTimeout(r.ctx, time.Minute)
-	defer cancel()
-	if err := r.world.Await(ctx, prefix); err != nil {
-		r.t.Fatalf("waiting for %q: %v\n%v", prefix, err, r.world.Calls())
-	}
 }
 
 // journal has the session's runner tell events.

@@ -188,7 +188,7 @@ func TestEventsInAnyOrder(t *testing.T) {
 	}
 	r.until("the reaction to be taken", func(s *slacktest.Snapshot) bool { return s.Unacked() == 0 })
 	close(gate)
-	r.until("the stop", func(*slacktest.Snapshot) bool {
+	r.kept("the stop", func() bool {
 		t := r.load(id).Session.Turn
 		return t == nil || t.PromptID != reply || t.Stopping
 	})

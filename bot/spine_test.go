@@ -255,7 +255,7 @@ func TestRefusalTakenTwiceRegression(t *testing.T) {
 	r.told("bob", "10 prompts wait")
 	r.ready(id, ts)
 	r.answered(id, ts, "Looked.")
-	r.until("the next turn", func(*slacktest.Snapshot) bool { return len(r.load(id).Prompts) == session.MaxQueued })
+	r.kept("the next turn", func() bool { return len(r.load(id).Prompts) == session.MaxQueued })
 	r.kept("the refusal", func() bool { _, err := r.db.Message(r.ctx, "refused/C0GENERAL/"+last); return err == nil })
 	again := func(text, at string) {
 		raw := `{"event_id":"Ev1","event":{"type":"message","user":"U0BOB","text":"` + text + `","ts":"` + at + `","thread_ts":"` + ts + `","channel":"C0GENERAL"}}`

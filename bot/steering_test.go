@@ -130,7 +130,7 @@ func TestControls(t *testing.T) {
 	r.reply("alice", ts, "too bad")
 	r.reply("alice", ts, "!close")
 	r.told("alice", "This session is closed already.")
-	r.until("the sandbox is away", func(*slacktest.Snapshot) bool { return r.load(id).Session.Sandbox.State == session.SandboxStopped })
+	r.kept("the sandbox is away", func() bool { return r.load(id).Session.Sandbox.State == session.SandboxStopped })
 	r.reply("alice", ts, "!status")
 	r.told("alice", "Closed. A mention goes on where it ended.", "Sandbox: put away")
 	last := r.reply("bob", ts, us+"go on after all")
