@@ -29,7 +29,11 @@ type courtesy struct {
 
 // scheduled reports whether a method is called at its time already.
 func scheduled(method string) bool {
-	return strings.HasPrefix(method, "chat.") || strings.HasPrefix(method, "reactions.") && method != "reactions.get" || strings.HasPrefix(method, "assistant.") || method == "apps.connections.open"
+	switch method {
+	case "apps.connections.open", "files.getUploadURLExternal", "files.completeUploadExternal", "reactions.add", "reactions.remove":
+		return true
+	}
+	return strings.HasPrefix(method, "chat.") || strings.HasPrefix(method, "assistant.")
 }
 
 func (c *courtesy) Do(r *http.Request) (*http.Response, error) {

@@ -38,6 +38,7 @@ type sender struct {
 	retries map[string]retry         // by key of message
 	doubt   map[string]string        // by key: the lane of a post that may be in Slack already
 	direct  map[string]string        // by user: the channel of the direct conversation
+	gone    map[string]bool          // by key: messages that Slack has not any more, or not for us to edit
 	pulses  pulses
 	started bool
 	changed chan struct{} // closed when a call was recorded, and made anew
@@ -51,7 +52,7 @@ type retry struct {
 func (s *sender) init(b *Bot) {
 	*s = sender{
 		bot: b, awake: make(chan struct{}, 1), busy: map[string]chan struct{}{}, paces: paces{}, edited: map[string]time.Time{}, blocked: map[string]time.Time{},
-		retries: map[string]retry{}, doubt: map[string]string{}, direct: map[string]string{}, changed: make(chan struct{}),
+		retries: map[string]retry{}, doubt: map[string]string{}, direct: map[string]string{}, gone: map[string]bool{}, changed: make(chan struct{}),
 	}
 }
 
@@ -117,7 +118,7 @@ func (s *sender) schedule(ctx context.Context) (time.Duration, error) {
 	for _, m := range s.ranked(pending) {
 		lane, thread := laneOf(m), threadOf(m)
 		later := held[lane] || behind[thread] && (first(m) || m.Op == session.MessageStatus)
-		behind[thread] = behind[thread] || first(m)
+		behind[thread] = behind[thread] || first(m) && m.Op != session.MessageFile // whose way is another: it may be shut for long
 		if later {
 			continue
 		}
@@ -225,8 +226,11 @@ func limit(m session.Message) string {
 	return of
 }
 
-// limits are the paces that a call counts in. A file is a post, too.
+// limits are the paces that a call counts in. A file is a post, too. s.mu is held.
 func (s *sender) limits(m session.Message) []*pace {
+	if s.gone[m.Key] {
+		return nil // no call is made
+	}
 	lane, of := laneOf(m), method(m)
 	post := []*pace{s.paces.of("chat.postMessage " + lane), s.paces.of("chat.postMessage")}
 	switch {

@@ -45,7 +45,7 @@ func (v view) still(promptID string) session.Message {
 // pulses is what is known of the threads' statuses in this run. The sender's lock guards it.
 type pulses struct {
 	threads map[string]*lit
-	off     map[string]bool // channels in which Slack takes none; "": nowhere
+	off     map[string]bool // channels and threads in which Slack takes none; "": nowhere
 }
 
 // lit is a thread whose status was set.
@@ -73,7 +73,7 @@ func (p *pulses) said(thread string, sets int) {
 // dark reports whether a status need not be taken away: a message of ours did, or Slack never took it. s.mu is held.
 func (p *pulses) dark(m session.Message) bool {
 	l := p.threads[threadOf(m)]
-	return p.off[""] || p.off[m.Channel] || m.Text == "" && l != nil && !l.on
+	return p.off[""] || p.off[m.Channel] || p.off[threadOf(m)] || m.Text == "" && l != nil && !l.on
 }
 
 // beat sets or takes away a thread's status and records that.
@@ -133,8 +133,11 @@ func (s *sender) unmoved(m session.Message, err error) bool {
 		return true
 	}
 	where := "" // scopes and the like are the same everywhere
-	if absent(err) || code == "thread_not_found" || code == "invalid_thread_ts" || code == "message_not_found" {
+	switch {
+	case absent(err):
 		where = m.Channel
+	case code == noThread, code == "invalid_thread_ts", code == "message_not_found":
+		where = threadOf(m)
 	}
 	s.mu.Lock()
 	known := s.pulses.off[where]

@@ -6,6 +6,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -18,6 +19,9 @@ import (
 // marker is the type of the metadata on our messages, by which a post in doubt is found again.
 const marker = "inspect"
 
+// messageTS is Slack's time of the message that a prompt's id begins with.
+var messageTS = regexp.MustCompile(`^\d{10}\.\d{6}`)
+
 // send makes one call for a message and records what came of it. It reports whether Slack has the message.
 func (s *sender) send(ctx context.Context, m session.Message, doubt bool) bool {
 	var ts string
@@ -27,6 +31,9 @@ func (s *sender) send(ctx context.Context, m session.Message, doubt bool) bool {
 	}
 	if err == nil && ts == "" {
 		ts, err = s.call(ctx, m)
+	}
+	if vanished(m, err) {
+		return s.vanish(ctx, m, err)
 	}
 	if ctx.Err() != nil && err != nil {
 		return false // sent or not, the next run looks
@@ -56,13 +63,18 @@ func (s *sender) send(ctx context.Context, m session.Message, doubt bool) bool {
 		}
 		return false
 	}
+	s.recorded(m)
+	return failed == ""
+}
+
+// recorded forgets what was noted about a message's way, and tells those who wait for it.
+func (s *sender) recorded(m session.Message) {
 	s.mu.Lock()
+	defer s.mu.Unlock()
 	delete(s.retries, m.Key)
 	delete(s.doubt, m.Key)
 	close(s.changed)
 	s.changed = make(chan struct{})
-	s.mu.Unlock()
-	return failed == ""
 }
 
 // record notes what came of a call. While the disk refuses it waits, and the conversation with it: a call that is not noted would be made
@@ -137,6 +149,9 @@ func (s *sender) again(m session.Message, pause time.Duration, doubt bool) {
 
 // call does what a message says. A first post returns its ts.
 func (s *sender) call(ctx context.Context, m session.Message) (ts string, err error) {
+	if s.missing(m) {
+		return "", slack.SlackErrorResponse{Err: "message_not_found"}
+	}
 	api := s.bot.api
 	switch m.Op {
 	case session.MessagePost, session.MessageDirect:
@@ -321,6 +336,9 @@ func (s *sender) lookUp(ctx context.Context, m *session.Message) (ts string, err
 		found = page.Messages
 	} else {
 		params := slack.GetConversationRepliesParameters{ChannelID: channel, Timestamp: m.Thread, Limit: 200, IncludeAllMetadata: true}
+		if asked := messageTS.FindString(m.Subject.PromptID); asked != "" {
+			params.Oldest, params.Inclusive = asked, true // it was posted after what it is about, and the thread may be long
+		}
 		for {
 			page, more, cursor, err := s.bot.api.GetConversationRepliesContext(ctx, &params)
 			if err != nil {

@@ -179,6 +179,17 @@ func (p *Person) Delete(channel, ts string) error {
 	return err
 }
 
+// Remove deletes anybody's message, as an administrator may.
+func (s *Server) Remove(channel, ts string) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	m, err := s.existing(channel, ts)
+	if err == nil {
+		s.remove(m, s.userOrder[0])
+	}
+	return err
+}
+
 func (p *Person) own(channel, ts string) (*Message, error) {
 	u, _, err := p.in(channel)
 	if err != nil {
