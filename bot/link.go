@@ -66,8 +66,9 @@ func (b *Bot) LinkDone(ctx context.Context, slack, flow string, account *session
 		text = "Linked: you are " + escape(account.Login) + " on GitHub. `/inspect unlink` undoes it."
 		in = session.Linked{By: by}
 	}
-	err := b.put(ctx, session.Message{Key: "linked/" + slack + "/" + flow, Op: session.MessageDirect, User: slack, Text: text, Urgent: true})
-	return session.Wrap("bot.LinkDone", errors.Join(err, b.toWaiting(ctx, slack, in)))
+	err := b.toWaiting(ctx, slack, in) // first: whoever reads that it failed approves again, which means nothing while an approval of theirs waits
+	return session.Wrap("bot.LinkDone", errors.Join(err,
+		b.put(ctx, session.Message{Key: "linked/" + slack + "/" + flow, Op: session.MessageDirect, User: slack, Text: text, Urgent: true})))
 }
 
 // toWaiting sends an input to every session in which an approval of the person's waits for their linking.

@@ -1,6 +1,7 @@
 package bot
 
 import (
+	"context"
 	"strings"
 	"testing"
 
@@ -217,6 +218,67 @@ func TestLinkingThatFails(t *testing.T) {
 	r.told("bob", "I sent you a direct message")
 	r.linked("U0BOB", nil, session.Errorf(session.Forbidden, "You declined on GitHub."))
 	r.told("bob", "You declined on GitHub")
+}
+
+// putting is a store that tells what is about to be stored in its outbox.
+type putting struct {
+	Store
+	tell func(session.Message)
+}
+
+func (p putting) Put(ctx context.Context, messages ...session.Message) error {
+	for _, m := range messages {
+		p.tell(m)
+	}
+	return p.Store.Put(ctx, messages...)
+}
+
+// Whoever is told that their linking failed may approve again at once: nothing of the first approval waits any more, or the second would be taken
+// for the same and come to nothing.
+func TestApprovalAgainAfterLinkingFailedRegression(t *testing.T) {
+	var waiting []session.Approval
+	r := newRig(t, func(r *rig) {
+		r.tune = func(b *Bot) {
+			b.store = putting{b.store, func(m session.Message) {
+				if strings.HasPrefix(m.Key, "linked/U0BOB/") {
+					waiting = append(waiting, r.load(r.id(r.slack.Snapshot().Messages("general")[0].TS)).Approvals...)
+				}
+			}}
+		}
+	})
+	r.world.OnCollect = changes("b")
+	ts := r.mention("alice", "fix acme/web")
+	id := r.id(ts)
+	r.ready(id, ts)
+	r.answered(id, ts, "Fixed.")
+	card := r.ours(ts, "Changes ready")
+	codes := func(n int) {
+		t.Helper()
+		r.until("a code", func(s *slacktest.Snapshot) bool {
+			sent := 0
+			for _, m := range s.Messages("D0BOB") {
+				sent += strings.Count(m.Text, "WDJB-MJHT")
+			}
+			return sent == n
+		})
+	}
+	approve := func() {
+		t.Helper()
+		if err := r.slack.As("bob").React("general", card.TS, "white_check_mark"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	approve()
+	codes(1)
+	r.linked("U0BOB", nil, session.Errorf(session.Conflict, "The code has expired."))
+	if len(waiting) > 0 {
+		t.Errorf("bob is told while his approval waits: %+v", waiting)
+	}
+	if err := r.slack.As("bob").Unreact("general", card.TS, "white_check_mark"); err != nil {
+		t.Fatal(err)
+	}
+	approve()
+	codes(2)
 }
 
 // A stop that is taken twice, because the bot died before it noted that it had, does not stop the turn that came after.
