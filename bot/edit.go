@@ -69,7 +69,7 @@ func (b *Bot) mayMatter(ctx context.Context, c change) (bool, error) {
 	}
 	_, err := b.cfg.Sessions.Find(ctx, b.thread(c.now))
 	if session.CodeOf(err) == session.NotFound {
-		return !c.deleted && (c.now.direct() || mentions(c.now.Text, b.self.user)), nil
+		return c.now.direct() || mentions(c.now.Text, b.self.user), nil
 	}
 	return err == nil, session.Wrap("bot.Find", err)
 }
@@ -92,6 +92,9 @@ func (b *Bot) changed(ctx context.Context, ch change) error {
 	case ch.deleted:
 		return b.deleted(ctx, e, c, len(said) > 0)
 	case len(said) == 0:
+		if _, err := b.store.Seen(ctx, goneKey(e)); session.CodeOf(err) != session.NotFound {
+			return session.Wrap("bot.changed", err)
+		}
 		taken, err := b.countsNow(ctx, ch, c, past)
 		if err != nil || !taken {
 			return err
@@ -103,9 +106,12 @@ func (b *Bot) changed(ctx context.Context, ch change) error {
 
 // deleted withdraws the prompt of a message that is gone.
 func (b *Bot) deleted(ctx context.Context, e event, c conversation, known bool) error {
+	if c.id == "" {
+		return b.deletedFirst(ctx, e)
+	}
 	if !known {
 		_, err := b.store.Seen(ctx, e.Channel+":"+e.TS)
-		if c.id == "" || session.CodeOf(err) != session.NotFound || b.passedBy(e, c) != "" {
+		if session.CodeOf(err) != session.NotFound || b.passedBy(e, c) != "" {
 			return session.Wrap("bot.deleted", ignore(err, session.NotFound)) // it led to nothing
 		}
 	}
@@ -116,6 +122,32 @@ func (b *Bot) deleted(ctx context.Context, e event, c conversation, known bool) 
 	}
 	return session.Wrap("bot.deleted", err)
 }
+
+// deletedFirst takes a deletion in a thread without a session. A message that has not come yet is not taken when it does; behind one that waits for
+// its turn the deletion comes once more.
+func (b *Bot) deletedFirst(ctx context.Context, e event) error {
+	identity := e.Channel + ":" + e.TS
+	gone := session.Received{Key: goneKey(e), Also: identity, Kind: eventsAPI, Payload: marshal(payload{})}
+	fresh, err := b.store.Receive(ctx, gone)
+	if err != nil {
+		return session.Wrap("bot.deleted", err)
+	}
+	if fresh {
+		return session.Wrap("bot.deleted", b.store.Handled(ctx, gone.Key))
+	}
+	left, err := b.store.Inbox(ctx)
+	if err != nil {
+		return session.Wrap("bot.deleted", err)
+	}
+	if !slices.ContainsFunc(left, func(r session.Received) bool { return r.Also == identity && r.Key != gone.Key }) {
+		return nil // it led to nothing
+	}
+	again := event{Type: "message", Subtype: "message_deleted", Channel: e.Channel, ChannelType: e.ChannelType, TS: e.TS, DeletedTS: e.TS, Previous: &e}
+	return b.keep(ctx, session.Received{Key: "again/" + identity + "~deleted", Kind: eventsAPI, Payload: marshal(payload{Event: again})}, e.Channel+":"+e.root())
+}
+
+// goneKey is the key of what stands in the inbox for a message that was deleted before it came.
+func goneKey(e event) string { return "gone/" + e.Channel + ":" + e.TS }
 
 func ignore(err error, code session.Code) error {
 	if session.CodeOf(err) == code {

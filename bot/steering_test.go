@@ -319,26 +319,6 @@ func TestDeletions(t *testing.T) {
 	golden(t, "deletions.txt", r.seen(ts, "alice", "bob"))
 }
 
-// Slack sends events in any order: a message that was deleted before it came is not taken.
-func TestDeletedBeforeItCame(t *testing.T) {
-	r := newRig(t)
-	ts := r.mention("alice", "look at acme/web")
-	id := r.id(ts)
-	r.ready(id, ts)
-	message := `"type":"message","user":"U0BOB","text":"and the docs","ts":"1795522999.000100","thread_ts":"` + ts + `"`
-	for _, raw := range []string{
-		`{"event_id":"Ev1","event":{"type":"message","subtype":"message_deleted","channel":"C0GENERAL","ts":"1795522999.000300","deleted_ts":"1795522999.000100","previous_message":{` + message + `}}}`,
-		`{"event_id":"Ev2","event":{"channel":"C0GENERAL",` + message + `}}`,
-	} {
-		if err := r.bot.process(r.ctx, session.Received{Key: "Ev", Kind: eventsAPI, Payload: []byte(raw)}); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if p := r.load(id).Prompts; len(p) != 1 {
-		t.Errorf("a deleted message was taken: %+v", p)
-	}
-}
-
 // reads is a store that tells when a message is read.
 type reads struct {
 	Store
