@@ -333,9 +333,11 @@ func render(v view, d *digest, e session.Event, said told) []session.Message {
 		return []session.Message{v.notice(e.Seq, "", "<@"+said.author.Slack+"> Your queued message was not run. "+prose(said.reason))}
 	case said.approval != nil:
 		switch a := said.approval; a.State {
-		case session.ApprovalRefused, session.ApprovalFailed:
-			return []session.Message{v.private(e.Seq, a.By.Slack, prose(a.Reason))}
-		case session.ApprovalLinking, session.ApprovalAccepted, session.ApprovalDone:
+		case session.ApprovalRefused, session.ApprovalFailed, session.ApprovalDone:
+			if a.Reason != "" {
+				return []session.Message{v.private(e.Seq, a.By.Slack, prose(a.Reason))}
+			}
+		case session.ApprovalLinking, session.ApprovalMerging, session.ApprovalAccepted, session.ApprovalWithdrawn:
 			// The direct message, the card and the pull request tell it.
 		}
 	case said.note != nil:

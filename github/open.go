@@ -181,3 +181,13 @@ func (g *GitHub) pushed(ctx context.Context, quarantine, kept, hash string) erro
 	_, err := g.git.run(ctx, command{repo: quarantine}, "update-ref", kept, hash)
 	return session.Wrap("github.push", err)
 }
+
+// Review is not there yet.
+func (g *GitHub) Review(context.Context, session.ReviewRequest) (session.Review, error) {
+	return session.Review{}, session.Errorf(session.Forbidden, "Reviewing from Slack is not available yet. Please review on GitHub.")
+}
+
+// Merge is not there yet.
+func (g *GitHub) Merge(context.Context, session.MergeRequest) (string, error) {
+	return "", session.Errorf(session.Forbidden, "Merging from Slack is not available yet. Please merge on GitHub.")
+}

@@ -1,6 +1,7 @@
 package session
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"time"
@@ -9,7 +10,7 @@ import (
 // AuditRecord is one line of the audit log, which stores keep beside what it is about, in one transaction.
 type AuditRecord struct {
 	At      time.Time `json:"at"`
-	Action  string    `json:"action"` // approve, raise, stop, retry, mute, unmute, close, link, unlink, channel, route
+	Action  string    `json:"action"` // approve, review, merge, merge_rule, raise, stop, retry, mute, unmute, close, link, unlink, channel, route
 	By      Person    `json:"by"`
 	Session ID        `json:"session,omitempty"`
 	Card    string    `json:"card,omitempty"`
@@ -20,9 +21,9 @@ type AuditRecord struct {
 // Finished reports whether nothing more comes of an approval.
 func (s ApprovalState) Finished() bool {
 	switch s {
-	case ApprovalLinking, ApprovalAccepted:
+	case ApprovalLinking, ApprovalMerging, ApprovalAccepted:
 		return false
-	case ApprovalDone, ApprovalRefused, ApprovalFailed:
+	case ApprovalDone, ApprovalRefused, ApprovalFailed, ApprovalWithdrawn:
 		return true
 	}
 	return true
@@ -35,7 +36,7 @@ func (r Ready) Audit() []AuditRecord {
 		if !a.State.Finished() {
 			continue
 		}
-		line := AuditRecord{At: r.Record.Session.Updated, Action: "approve", By: a.By, Session: r.Record.Session.ID, Card: a.Card, Commit: a.Commit, Result: string(a.State)}
+		line := AuditRecord{At: r.Record.Session.Updated, Action: cmp.Or(string(a.Kind), "approve"), By: a.By, Session: r.Record.Session.ID, Card: a.Card, Commit: a.Commit, Result: string(a.State)}
 		if a.Reason != "" {
 			line.Result += ": " + a.Reason
 		}

@@ -38,51 +38,43 @@ type Card struct {
 	Contributors []Person     `json:"contributors,omitempty"`
 	Outcome      string       `json:"outcome,omitempty"` // one line, once it is not open any more
 	PullRequest  *PullRequest `json:"pull_request,omitempty"`
+	Merging      *Person      `json:"merging,omitempty"` // who merges it: in a moment, unless they take it back
 	At           time.Time    `json:"at"`
 }
+
+// ApprovalKind is what an approval does.
+type ApprovalKind string
+
+const (
+	ApprovalOpen   ApprovalKind = "" // opens the pull request, or pushes to it
+	ApprovalReview ApprovalKind = "review"
+	ApprovalMerge  ApprovalKind = "merge"
+)
 
 // ApprovalState is how far an approval is.
 type ApprovalState string
 
 const (
-	ApprovalLinking  ApprovalState = "linking"  // waits for the person to link a GitHub account
-	ApprovalAccepted ApprovalState = "accepted" // being carried out
-	ApprovalDone     ApprovalState = "done"
-	ApprovalRefused  ApprovalState = "refused"
-	ApprovalFailed   ApprovalState = "failed"
+	ApprovalLinking   ApprovalState = "linking"  // waits for the person to link a GitHub account
+	ApprovalMerging   ApprovalState = "merging"  // can still be taken back
+	ApprovalAccepted  ApprovalState = "accepted" // being carried out
+	ApprovalDone      ApprovalState = "done"
+	ApprovalRefused   ApprovalState = "refused"
+	ApprovalFailed    ApprovalState = "failed"
+	ApprovalWithdrawn ApprovalState = "withdrawn" // taken back in time
 )
 
-// Approval is a participant's ✅ on a card. Reason is a sentence for that person alone, when refused or failed.
+// Approval is a participant's ✅ or 🚢 on a card. Reason is a sentence for that person alone: why it was refused or failed, or what there is to say
+// of one that is done.
 type Approval struct {
 	ID       string        `json:"id"` // a1, a2, …: unique in its session
+	Kind     ApprovalKind  `json:"kind,omitempty"`
 	Card     string        `json:"card"`
 	Commit   string        `json:"commit,omitempty"` // the card's
 	By       Person        `json:"by"`
 	State    ApprovalState `json:"state"`
 	Reason   string        `json:"reason,omitempty"`
 	At       time.Time     `json:"at"`
-	Deadline time.Time     `json:"deadline,omitzero"` // while linking: 15 minutes
-}
-
-// PullRequestState is what GitHub says of a pull request.
-type PullRequestState string
-
-const (
-	PullOpen   PullRequestState = "open"
-	PullMerged PullRequestState = "merged"
-	PullClosed PullRequestState = "closed"
-)
-
-// PullRequest is one that came from a session.
-type PullRequest struct {
-	Number   int              `json:"number"`
-	URL      string           `json:"url"`
-	Title    string           `json:"title"`
-	Repo     Repo             `json:"repo"`
-	Branch   string           `json:"branch"`
-	Base     string           `json:"base"`
-	Commit   string           `json:"commit"` // head
-	State    PullRequestState `json:"state"`
-	OpenedBy Person           `json:"opened_by"`
-	Adopted  bool             `json:"adopted,omitempty"` // it was there already
+	Deadline time.Time     `json:"deadline,omitzero"` // while linking: 15 minutes; while merging: MergeWithin
+	Quorum   int           `json:"quorum,omitempty"`  // of a merge: how many reviews have to approve
 }

@@ -42,6 +42,15 @@ func (r *Redactor) clean(in Input) Input {
 	case OpenFailed:
 		in.Err.Message = r.String(in.Err.Message)
 		return in
+	case ReviewFailed:
+		in.Err.Message = r.String(in.Err.Message)
+		return in
+	case MergeFailed:
+		in.Err.Message = r.String(in.Err.Message)
+		return in
+	case PullRequestSeen:
+		in.PullRequest = r.cleanPull(in.PullRequest)
+		return in
 	case SuspendFailed:
 		in.Err.Message = r.String(in.Err.Message)
 		return in
@@ -73,7 +82,7 @@ func (r *Redactor) clean(in Input) Input {
 		in.Alt, in.File.Name = r.String(in.Alt), r.String(in.File.Name)
 		return in
 	case PullRequestOpened:
-		in.PullRequest.Title = r.String(in.PullRequest.Title)
+		in.PullRequest = r.cleanPull(in.PullRequest)
 		return in
 	}
 	return in
@@ -87,4 +96,14 @@ func (r *Redactor) cleanPrompt(p *Prompt) {
 	for i := range p.Files {
 		r.walk(reflect.ValueOf(&p.Files[i]).Elem())
 	}
+}
+
+func (r *Redactor) cleanPull(p PullRequest) PullRequest {
+	p.Reviews, p.Checks.Failed = slices.Clone(p.Reviews), slices.Clone(p.Checks.Failed)
+	if by := p.OpenedBy.GitHub; by != nil {
+		account := *by
+		p.OpenedBy.GitHub = &account
+	}
+	r.walk(reflect.ValueOf(&p).Elem())
+	return p
 }

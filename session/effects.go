@@ -53,6 +53,14 @@ func (a *actor) perform(ctx context.Context, e Effect) Input {
 		return outcome(ctx, err, PullRequestOpened{Effect: e.ID, PullRequest: pr}, func(f Failure) Input {
 			return OpenFailed{Effect: e.ID, Err: f}
 		})
+	case EffectReview:
+		var v Review
+		err := a.try(ctx, e, startTries, func() (err error) { v, err = a.hub.forge.Review(ctx, *e.Review); return err })
+		return outcome(ctx, err, Reviewed{Effect: e.ID, Review: v}, func(f Failure) Input { return ReviewFailed{Effect: e.ID, Err: f} })
+	case EffectMerge:
+		var commit string
+		err := a.try(ctx, e, startTries, func() (err error) { commit, err = a.hub.forge.Merge(ctx, *e.Merge); return err })
+		return outcome(ctx, err, Merged{Effect: e.ID, Commit: commit}, func(f Failure) Input { return MergeFailed{Effect: e.ID, Err: f} })
 	}
 	a.hub.report(a.id, "effect "+e.ID, Errorf(Internal, "unknown effect %q", e.Kind))
 	return nil

@@ -75,6 +75,24 @@ type (
 		Card string
 	}
 
+	// MergeAsked is a 🚢 on a card, as Approved is a ✅. Allowed: the repository's rule lets people merge from Slack, once Quorum reviews approve.
+	MergeAsked struct {
+		ID      string
+		By      Person
+		Card    string
+		Allowed bool
+		Quorum  int
+	}
+
+	// Unreacted takes a ✅ back, or with Merge a 🚢. Refused with Conflict, and what to do instead, if nothing of it can be taken back any more. ID is of
+	// the removal; one that was taken is not taken again.
+	Unreacted struct {
+		ID    string
+		By    Person
+		Card  string
+		Merge bool
+	}
+
 	// Linked tells that a person now has a GitHub account linked: their waiting approvals go on.
 	Linked struct{ By Person }
 
@@ -227,6 +245,34 @@ type (
 		Err    Failure
 	}
 
+	// Reviewed confirms a review effect.
+	Reviewed struct {
+		Effect string
+		Review Review
+	}
+
+	// ReviewFailed tells that there is no review; the reason is for the person who approved.
+	ReviewFailed struct {
+		Effect string
+		Err    Failure
+	}
+
+	// Merged confirms a merge effect.
+	Merged struct {
+		Effect string
+		Commit string // on the base
+	}
+
+	// MergeFailed tells that nothing was merged; the reason is for the person who asked.
+	MergeFailed struct {
+		Effect string
+		Err    Failure
+	}
+
+	// PullRequestSeen is what GitHub says of a pull request now: number, state, draft, title, head, author, checks, reviews, and how it was merged. One
+	// that the session does not follow, and what is no news, is nothing.
+	PullRequestSeen struct{ PullRequest PullRequest }
+
 	// Suspended confirms a suspend effect: the sandbox has ended. Image brings it back; empty when it was gone already.
 	Suspended struct {
 		Effect string
@@ -282,6 +328,8 @@ func (Retried) input()           {}
 func (Muted) input()             {}
 func (Closed) input()            {}
 func (Approved) input()          {}
+func (MergeAsked) input()        {}
+func (Unreacted) input()         {}
 func (Linked) input()            {}
 func (LinkFailed) input()        {}
 func (Started) input()           {}
@@ -308,6 +356,11 @@ func (CollectFailed) input()     {}
 func (CollectDelayed) input()    {}
 func (PullRequestOpened) input() {}
 func (OpenFailed) input()        {}
+func (Reviewed) input()          {}
+func (ReviewFailed) input()      {}
+func (Merged) input()            {}
+func (MergeFailed) input()       {}
+func (PullRequestSeen) input()   {}
 func (Suspended) input()         {}
 func (SuspendFailed) input()     {}
 func (RoomGranted) input()       {}

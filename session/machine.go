@@ -107,6 +107,10 @@ func (m *Machine) take(in Input) error {
 		return m.closed(in)
 	case Approved:
 		return m.approved(in)
+	case MergeAsked:
+		return m.mergeAsked(in)
+	case Unreacted:
+		return m.unreacted(in)
 	case Linked:
 		m.linked(in.By)
 	case LinkFailed:
@@ -162,6 +166,16 @@ func (m *Machine) take(in Input) error {
 		m.pullRequestOpened(in)
 	case OpenFailed:
 		m.openFailed(in)
+	case Reviewed:
+		m.reviewed(in)
+	case ReviewFailed:
+		m.reviewFailed(in)
+	case Merged:
+		m.merged(in)
+	case MergeFailed:
+		m.mergeFailed(in)
+	case PullRequestSeen:
+		m.pullRequestSeen(in)
 	case Suspended:
 		m.suspended(in)
 	case SuspendFailed:
@@ -264,7 +278,7 @@ func (m *Machine) Deadline() time.Time {
 		}
 	}
 	for _, a := range m.approvals {
-		if a.State == ApprovalLinking {
+		if a.State == ApprovalLinking || a.State == ApprovalMerging {
 			earlier(a.Deadline)
 		}
 	}
@@ -285,6 +299,7 @@ func (m *Machine) tick() {
 			m.finishApproval(a, ApprovalRefused, "Your GitHub account was not linked within 15 minutes, so your approval has lapsed. Link it with `/inspect link`, then react again.")
 		}
 	}
+	m.mergeDue()
 	if m.stopping() && !m.s.Turn.StopAt.After(m.at) {
 		m.stopByForce(m.s.Turn)
 	}

@@ -169,4 +169,5 @@ func (m *Machine) restarted() {
 		m.endPause("The operator has set another limit; the agent goes on.")
 	}
 	m.stopPatiently()
+	m.mergeLater()
 }

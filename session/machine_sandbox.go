@@ -17,6 +17,7 @@ func (m *Machine) start() {
 		b.Name = sandboxName(m.s.ID, b.Starts)
 	}
 	b.Start = fmt.Sprintf("%s-%d", m.s.ID, b.Starts)
+	b.Anew = m.s.Anew
 	switch {
 	case b.Image != "":
 		b.Mode = BootSnapshot
@@ -28,7 +29,8 @@ func (m *Machine) start() {
 	b.State = SandboxSpawning
 	m.tell(Event{Kind: KindSandbox, Sandbox: &SandboxChange{State: SandboxSpawning, Name: b.Name}})
 	m.ask(Effect{Kind: EffectStart, Start: b.Start, Boot: &StartRequest{
-		Session: m.s.ID, Name: b.Name, Start: b.Start, Mode: b.Mode, Image: b.Image, Repo: m.s.Repo, Base: m.s.Base, Model: m.s.Model, Collected: m.s.Collected,
+		Session: m.s.ID, Name: b.Name, Start: b.Start, Mode: b.Mode, Image: b.Image, Repo: m.s.Repo, Base: m.s.Base, Model: m.s.Model,
+		Anew: b.Anew, Collected: m.s.Collected,
 	}})
 }
 
@@ -176,6 +178,9 @@ func (m *Machine) boot(e Event, earlier bool) {
 		m.bootFailed(bootSentence(e.Boot.Phase, reason))
 	case e.Boot.Phase == PhaseReady && e.Boot.State == StepDone:
 		m.s.Sandbox.State = SandboxReady
+		if m.s.Sandbox.Anew {
+			m.s.Anew = false
+		}
 		m.tell(Event{Kind: KindSandbox, Sandbox: &SandboxChange{State: SandboxReady, Name: m.s.Sandbox.Name}})
 		if m.s.Turn != nil && m.s.Turn.State == TurnStarted {
 			m.deliver()

@@ -362,6 +362,9 @@ func (m *Machine) endTurn(outcome PromptState, reason, card string) {
 		m.s.Sandbox.State = SandboxReady
 	}
 	m.s.IdleAt = m.at.Add(IdleAfter)
+	if m.s.Anew {
+		m.leave()
+	}
 	m.giveWay()
 	m.advance()
 	m.leaveLine()

@@ -35,6 +35,8 @@ type StartRequest struct {
 	Repo    Repo     `json:"repo,omitzero"`   // zero: an empty checkout
 	Base    string   `json:"base,omitempty"`
 	Model   string   `json:"model,omitempty"`
+	// Anew: what the session did is merged; the checkout leaves it for the newest commit of Base.
+	Anew bool `json:"anew,omitempty"`
 	// Collected is the newest commit that the bot holds of the session: where a checkout without the session's files goes on from.
 	Collected string `json:"collected,omitempty"`
 }
@@ -72,6 +74,12 @@ type Forge interface {
 	// Open pushes the commit that was collected and opens a pull request as r.By, or adopts the one that is open for the branch.
 	// Forbidden when the person's account may not; Conflict when the branch or base moved; each with a sentence for that person.
 	Open(ctx context.Context, r OpenRequest) (PullRequest, error)
+	// Review submits an approving review as r.By at r.Commit, if that is still the head; one that is there already is as good. Forbidden when their
+	// account may not; Conflict when the pull request has moved on.
+	Review(ctx context.Context, r ReviewRequest) (Review, error)
+	// Merge merges as r.By at r.Commit, if nothing blocks it, and returns the commit on the base; of one that is merged at that commit already, too.
+	// Forbidden when their account may not; Conflict, with what blocks it.
+	Merge(ctx context.Context, r MergeRequest) (commit string, err error)
 }
 
 // Bundler fetches a bundle of what a sandbox has beyond have; nil when there is nothing.

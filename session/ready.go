@@ -29,6 +29,8 @@ const (
 	EffectStop    EffectKind = "stop"    // Sandboxes.Stop, then Confirmed
 	EffectCollect EffectKind = "collect" // Forge.Collect, then Collected or CollectFailed
 	EffectOpen    EffectKind = "open"    // Forge.Open, then PullRequestOpened or OpenFailed
+	EffectReview  EffectKind = "review"  // Forge.Review, then Reviewed or ReviewFailed
+	EffectMerge   EffectKind = "merge"   // Forge.Merge, then Merged or MergeFailed
 	EffectSuspend EffectKind = "suspend" // Sandboxes.Suspend, then Suspended or SuspendFailed
 )
 
@@ -44,6 +46,8 @@ type Effect struct {
 	Prompt   *Delivery       `json:"prompt,omitempty"`
 	Collect  *CollectRequest `json:"collect,omitempty"`
 	Open     *OpenRequest    `json:"open,omitempty"`
+	Review   *ReviewRequest  `json:"review,omitempty"`
+	Merge    *MergeRequest   `json:"merge,omitempty"`
 	Suspend  *Handle         `json:"suspend,omitempty"`
 }
 
@@ -53,6 +57,6 @@ type State struct {
 	Draft     Draft
 	Prompts   []Prompt   // those not finished, in order of arrival
 	Cards     []Card     // all, in order
-	Approvals []Approval // those not finished (linking or accepted)
+	Approvals []Approval // those not finished (linking, merging or accepted)
 	Effects   []Effect   // those not confirmed, in order
 }

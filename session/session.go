@@ -119,6 +119,7 @@ type Sandbox struct {
 	Handle Handle       `json:"handle,omitzero"`
 	Image  string       `json:"image,omitempty"` // the newest snapshot; what the next start begins from
 	Starts int          `json:"starts"`          // how many there were, for names
+	Anew   bool         `json:"anew,omitempty"`  // this start begins at the base
 
 	Asked  time.Time   `json:"asked,omitzero"`    // pending: since when it waits for room
 	Place  int         `json:"place,omitempty"`   // pending: its place in the line, as people were told
@@ -233,11 +234,12 @@ type Session struct {
 	Choice       Choice       `json:"choice,omitzero"`      // the newest question, as its buttons need it
 	Sandbox      Sandbox      `json:"sandbox"`
 	Cursor       Cursor       `json:"cursor,omitzero"`
-	Branch       string       `json:"branch,omitempty"`    // inspect/<session>-<slug>
-	Branches     int          `json:"branches,omitempty"`  // how many there were
-	Collected    string       `json:"collected,omitempty"` // newest commit the bot holds
-	Pushed       string       `json:"pushed,omitempty"`    // newest commit on the remote's Branch
-	PullRequest  *PullRequest `json:"pull_request,omitempty"`
+	Branch       string       `json:"branch,omitempty"`       // inspect/<session>-<slug>
+	Branches     int          `json:"branches,omitempty"`     // how many there were
+	Collected    string       `json:"collected,omitempty"`    // newest commit the bot holds
+	Pushed       string       `json:"pushed,omitempty"`       // newest commit on the remote's Branch
+	PullRequest  *PullRequest `json:"pull_request,omitempty"` // the newest
+	Anew         bool         `json:"anew,omitempty"`         // it was merged: the next boot begins at the base
 	Usage        Usage        `json:"usage,omitzero"`
 	Cost         float64      `json:"cost,omitempty"`  // US dollars
 	Calls        []OpenCall   `json:"calls,omitempty"` // model calls under way

@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -246,6 +247,30 @@ func (d *speaker) input(w []string, line string) (session.Input, error) {
 		return in, nil
 	case "approve":
 		return session.Approved{By: person(w[1]), Card: w[2]}, nil
+	case "ship": // ship PERSON CARD [QUORUM|off]
+		in := session.MergeAsked{By: person(w[1]), Card: w[2], Allowed: true, Quorum: 1}
+		if len(w) > 3 {
+			in.Allowed = w[3] != "off"
+			in.Quorum, _ = strconv.Atoi(w[3])
+		}
+		return in, nil
+	case "unapprove", "unship":
+		return session.Unreacted{By: person(w[1]), Card: w[2], Merge: w[0] == "unship"}, nil
+	case "reviewed":
+		e, _ := effectOf(d.machine, session.EffectReview)
+		in := session.Reviewed{Effect: e.ID}
+		if e.Review != nil {
+			in.Review = session.Review{By: *e.Review.By.GitHub, State: session.ReviewApproved, Commit: e.Review.Commit, Writes: len(w) == 1}
+		}
+		return in, nil
+	case "review-failed":
+		return session.ReviewFailed{Effect: effect(session.EffectReview), Err: session.Failure{Code: session.Conflict, Message: rest(line, 1)}}, nil
+	case "merged":
+		return session.Merged{Effect: effect(session.EffectMerge), Commit: w[1]}, nil
+	case "merge-failed":
+		return session.MergeFailed{Effect: effect(session.EffectMerge), Err: session.Failure{Code: session.Conflict, Message: rest(line, 1)}}, nil
+	case "seen":
+		return session.PullRequestSeen{PullRequest: seen(s, w[1:])}, nil
 	case "linked":
 		p := person(w[1])
 		p.GitHub = &session.Identity{ID: 103, Login: w[1]}
@@ -342,7 +367,7 @@ func (d *speaker) input(w []string, line string) (session.Input, error) {
 	case "opened":
 		e, _ := effectOf(d.machine, session.EffectOpen)
 		number, _ := strconv.Atoi(w[1])
-		pr := session.PullRequest{Number: number, URL: "https://github.test/acme/web/pull/" + w[1], Repo: s.Repo, State: session.PullOpen, Adopted: len(w) > 2}
+		pr := session.PullRequest{Number: number, URL: "https://github.test/acme/web/pull/" + w[1], Repo: s.Repo, Base: s.Base, Branch: s.Branch, State: session.PullOpen, Adopted: len(w) > 2}
 		if e.Open != nil {
 			pr.Title, pr.Commit, pr.OpenedBy = e.Open.Title, e.Open.Commit, e.Open.By
 		}
@@ -392,6 +417,61 @@ func (d *speaker) input(w []string, line string) (session.Input, error) {
 		return session.Tick{}, nil
 	}
 	return nil, fmt.Errorf("no such input")
+}
+
+// seen is what GitHub says of the session's pull request: what was seen last, and then what the words say. "head COMMIT", "draft", "closed", "merged COMMIT
+// LOGIN", "green N", "pending N", "failed NAME", "hidden", "approved LOGIN COMMIT", "wants LOGIN" (changes), "stranger LOGIN COMMIT" (approves, and
+// may not write).
+func seen(s session.Session, w []string) session.PullRequest {
+	var pr session.PullRequest
+	if s.PullRequest != nil {
+		pr = *s.PullRequest
+	}
+	if pr.Head == "" {
+		pr.Head = pr.Commit
+	}
+	pr.Reviews = slices.Clone(pr.Reviews)
+	who := func(login string) session.Identity {
+		for i, name := range []string{"ada-l", "bob", "cyd"} {
+			if login == name {
+				return session.Identity{ID: int64(101 + i), Login: login}
+			}
+		}
+		return session.Identity{ID: 200, Login: login}
+	}
+	for len(w) > 0 {
+		switch word := w[0]; word {
+		case "draft":
+			pr.Draft = true
+		case "ready":
+			pr.Draft = false
+		case "closed":
+			pr.State = session.PullClosed
+		case "hidden":
+			pr.Checks = session.Checks{State: session.ChecksHidden}
+		case "head":
+			pr.Head, w = w[1], w[1:]
+		case "green", "pending":
+			n, _ := strconv.Atoi(w[1])
+			pr.Checks = session.Checks{State: session.ChecksState(word), Total: n}
+			if word == "pending" {
+				pr.Checks.Pending = n
+			}
+			w = w[1:]
+		case "failed":
+			pr.Checks, w = session.Checks{State: session.ChecksFailed, Total: 1, Failed: []session.Check{{Name: w[1]}}}, w[1:]
+		case "merged":
+			pr.State, pr.MergedAs, pr.MergedBy, w = session.PullMerged, w[1], who(w[2]), w[2:]
+		case "approved", "stranger":
+			pr.Reviews, w = append(pr.Reviews, session.Review{By: who(w[1]), State: session.ReviewApproved, Commit: w[2], Writes: word == "approved"}), w[2:]
+		case "wants":
+			pr.Reviews, w = append(pr.Reviews, session.Review{By: who(w[1]), State: session.ReviewChanges, Commit: pr.Commit, Writes: true}), w[1:]
+		default:
+			pr.Number, _ = strconv.Atoi(word)
+		}
+		w = w[1:]
+	}
+	return pr
 }
 
 func effectOf(m *session.Machine, kind session.EffectKind) (session.Effect, bool) {

@@ -18,6 +18,8 @@ type World struct {
 	OnSuspend func(session.Handle) (image string, err error)
 	OnCollect func(session.CollectRequest) (*session.Changes, error)
 	OnOpen    func(session.OpenRequest) (session.PullRequest, error)
+	OnReview  func(session.ReviewRequest) (session.Review, error)
+	OnMerge   func(session.MergeRequest) (commit string, err error)
 
 	mu     sync.Mutex
 	calls  []string
@@ -125,4 +127,20 @@ func (w *World) Open(_ context.Context, r session.OpenRequest) (session.PullRequ
 		return w.OnOpen(r)
 	}
 	return session.PullRequest{Number: 1, Title: r.Title, Repo: r.Repo, Branch: r.Branch, Base: r.Base, Commit: r.Commit, State: session.PullOpen, OpenedBy: r.By}, nil
+}
+
+func (w *World) Review(_ context.Context, r session.ReviewRequest) (session.Review, error) {
+	w.record("review", r.Commit)
+	if w.OnReview != nil {
+		return w.OnReview(r)
+	}
+	return session.Review{By: *r.By.GitHub, State: session.ReviewApproved, Commit: r.Commit, Writes: true}, nil
+}
+
+func (w *World) Merge(_ context.Context, r session.MergeRequest) (string, error) {
+	w.record("merge", r.Commit)
+	if w.OnMerge != nil {
+		return w.OnMerge(r)
+	}
+	return "fedcba9876543210", nil
 }

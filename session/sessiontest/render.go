@@ -16,7 +16,9 @@ func Render(r session.Ready) string {
 		b.WriteString(eventLine(e))
 	}
 	for _, a := range r.Audit() {
-		if a.Action != "approve" {
+		switch a.Action {
+		case "approve", "review", "merge": // told below
+		default:
 			fmt.Fprintf(&b, "  audit    %s by %s%s\n", a.Action, a.By.Name, reason(a.Result))
 		}
 	}
@@ -58,6 +60,10 @@ func effectLine(e session.Effect) string {
 		v = e.Collect
 	case session.EffectOpen:
 		v = e.Open
+	case session.EffectReview:
+		v = e.Review
+	case session.EffectMerge:
+		v = e.Merge
 	case session.EffectSuspend:
 		v = e.Suspend
 	case session.EffectStop:
@@ -103,9 +109,9 @@ func eventLine(e session.Event) string {
 	case e.Card != nil:
 		s += fmt.Sprintf(" %s %s %s %q%s", e.Card.ID, e.Card.Kind, e.Card.State, e.Card.Title, reason(e.Card.Outcome))
 	case e.Approval != nil:
-		s += fmt.Sprintf(" %s by %s on %s: %s%s", e.Approval.ID, e.Approval.By.Name, e.Approval.Card, e.Approval.State, reason(e.Approval.Reason))
+		s += fmt.Sprintf(" %s by %s on %s: %s%s%s", e.Approval.ID, e.Approval.By.Name, e.Approval.Card, kind(e.Approval.Kind), e.Approval.State, reason(e.Approval.Reason))
 	case e.PullRequest != nil:
-		s += fmt.Sprintf(" #%d %s", e.PullRequest.Number, e.PullRequest.State)
+		s += pullLine(e.PullRequest)
 	case e.Model != nil:
 		s += fmt.Sprintf(" %s $%.2f", e.Model.Model, e.Model.Cost)
 	case e.Budget != nil:
@@ -126,4 +132,34 @@ func eventLine(e session.Event) string {
 		s += " " + e.Error.Message
 	}
 	return strings.TrimRight(s, " ") + "\n"
+}
+
+func kind(k session.ApprovalKind) string {
+	if k == session.ApprovalOpen {
+		return ""
+	}
+	return string(k) + " "
+}
+
+func pullLine(p *session.PullRequest) string {
+	s := fmt.Sprintf(" #%d %s", p.Number, p.State)
+	if p.Draft {
+		s += ", draft"
+	}
+	if p.Head != "" {
+		s += ", moved to " + p.Head
+	}
+	if p.Checks.State != session.ChecksNone {
+		s += ", checks " + string(p.Checks.State)
+	}
+	for _, v := range p.Reviews {
+		s += ", " + v.By.Login + " " + string(v.State)
+		if !v.Writes {
+			s += " (does not count yet)"
+		}
+	}
+	if p.MergedAs != "" {
+		s += ", as " + p.MergedAs + " by " + p.MergedBy.Login
+	}
+	return s
 }

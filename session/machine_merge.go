@@ -1,0 +1,154 @@
+package session
+
+import (
+	"fmt"
+	"slices"
+	"time"
+)
+
+// mergeRequest is what a 🚢 asks for.
+func (m *Machine) mergeRequest(a Approval, c *Card) MergeRequest {
+	return MergeRequest{
+		Session: m.s.ID, Approval: a.ID, Repo: c.Repo, Number: c.PullRequest.Number, Commit: c.Commit, By: a.By, Quorum: a.Quorum,
+		Contributors: slices.Clone(m.s.Contributors), Known: slices.Clone(m.s.Participants),
+	}
+}
+
+// mergeRefusal says why a pull request cannot be merged now; "" if it can.
+func (m *Machine) mergeRefusal(a Approval, c *Card) string {
+	if c.Kind != CardPullRequest {
+		if c.State == CardDone && c.PullRequest != nil {
+			return fmt.Sprintf("This card is done. The one of #%d is below it; react there.", c.PullRequest.Number)
+		}
+		return "There is no pull request of these changes yet. A :white_check_mark: on this card opens it; then its own card can be merged."
+	}
+	if reason := m.pullRefusal(c); reason != "" {
+		return reason
+	}
+	if c.Merging != nil && c.Merging.Slack != a.By.Slack {
+		return c.Merging.Name + " is merging it already."
+	}
+	return m.mergeRequest(a, c).Blocked(*c.PullRequest)
+}
+
+// merging gives whoever asked for a merge time to take it back.
+func (m *Machine) merging(a Approval, c *Card) {
+	a.State, a.Deadline = ApprovalMerging, m.at.Add(MergeWithin)
+	m.setApproval(a)
+	by := a.By
+	c.Merging = &by
+	m.tellCard(c)
+}
+
+// mergeDue carries out the merges that nobody took back.
+func (m *Machine) mergeDue() {
+	for _, a := range slices.Clone(m.approvals) {
+		if a.State != ApprovalMerging || a.Deadline.After(m.at) {
+			continue
+		}
+		c := m.card(a.Card)
+		c.Merging = nil // the one under way is the only one that there can be
+		if reason := m.mergeRefusal(a, c); reason != "" {
+			m.finishApproval(a, ApprovalRefused, reason)
+			m.tellCard(c)
+			continue
+		}
+		by := a.By
+		c.Merging = &by
+		a.State, a.Deadline = ApprovalAccepted, time.Time{}
+		m.setApproval(a)
+		r := m.mergeRequest(a, c)
+		m.ask(Effect{Kind: EffectMerge, PromptID: c.PromptID, Merge: &r})
+	}
+}
+
+// mergeLater gives those who can take a merge back their time anew: while the bot was away it heard of nobody's.
+func (m *Machine) mergeLater() {
+	for _, a := range slices.Clone(m.approvals) {
+		if a.State == ApprovalMerging {
+			a.Deadline = m.at.Add(MergeWithin)
+			m.setApproval(a)
+		}
+	}
+}
+
+// unreacted takes back what is not done yet, and else says where it is undone.
+func (m *Machine) unreacted(in Unreacted) error {
+	c := m.card(in.Card)
+	if c == nil {
+		return errNoCard
+	}
+	if m.heard(in.ID) {
+		return nil
+	}
+	for _, a := range slices.Clone(m.approvals) {
+		if a.Card != c.ID || a.By.Slack != in.By.Slack || (a.Kind == ApprovalMerge) != in.Merge {
+			continue
+		}
+		switch a.State {
+		case ApprovalLinking, ApprovalMerging:
+			m.hear(in.ID)
+			m.finishApproval(a, ApprovalWithdrawn, "")
+			if c.Merging != nil {
+				c.Merging = nil
+				m.tellCard(c)
+			}
+			return nil
+		case ApprovalAccepted, ApprovalDone, ApprovalRefused, ApprovalFailed, ApprovalWithdrawn:
+			return Errorf(Conflict, "That was too late: it is being carried out.")
+		}
+	}
+	pr := c.PullRequest
+	if now := m.s.PullRequest; pr != nil && now.Number == pr.Number {
+		pr = now
+	}
+	switch {
+	case pr == nil:
+		return nil // nothing came of it
+	case in.Merge && pr.State == PullMerged:
+		return Errorf(Conflict, "That was too late: #%d is merged. It can be reverted on GitHub: %s", pr.Number, pr.URL)
+	case in.Merge:
+		return nil
+	case c.Kind == CardChanges && c.State == CardDone && pr.State == PullOpen:
+		return Errorf(Conflict, "#%d is open. If it should not be, close it on GitHub: %s", pr.Number, pr.URL)
+	case c.Kind == CardPullRequest && slices.ContainsFunc(pr.Reviews, func(v Review) bool {
+		return in.By.GitHub != nil && v.By.ID == in.By.GitHub.ID && v.State == ReviewApproved
+	}):
+		return Errorf(Conflict, "Your approval of #%d stands. Dismiss it on GitHub, if you take it back: %s", pr.Number, pr.URL)
+	}
+	return nil
+}
+
+func (m *Machine) merged(in Merged) {
+	e, ok := m.confirm(in.Effect)
+	if !ok {
+		return
+	}
+	a, c := m.approval(e.Merge.Approval)
+	if c == nil {
+		return
+	}
+	m.finishApproval(a, ApprovalDone, "")
+	c.Merging = nil
+	if c.State == CardDone { // GitHub's word came first
+		m.tellCard(c)
+		return
+	}
+	pr := *c.PullRequest
+	pr.State, pr.MergedAs, pr.MergedBy = PullMerged, in.Commit, *a.By.GitHub
+	m.saw(pr)
+}
+
+func (m *Machine) mergeFailed(in MergeFailed) {
+	e, ok := m.confirm(in.Effect)
+	if !ok {
+		return
+	}
+	a, c := m.approval(e.Merge.Approval)
+	if c == nil {
+		return
+	}
+	m.finishApproval(a, ApprovalFailed, in.Err.Message)
+	c.Merging = nil
+	m.tellCard(c)
+}

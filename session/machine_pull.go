@@ -1,0 +1,118 @@
+package session
+
+import (
+	"fmt"
+	"reflect"
+	"slices"
+)
+
+// follows is the pull request that what comes next goes to; nil if it opens another.
+func (m *Machine) follows() *PullRequest {
+	if pr := m.s.PullRequest; pr != nil && pr.State == PullOpen {
+		return pr
+	}
+	return nil
+}
+
+// pullRequestSeen takes what GitHub says of the session's pull request.
+func (m *Machine) pullRequestSeen(in PullRequestSeen) {
+	was := m.follows()
+	if was == nil || was.Number != in.PullRequest.Number {
+		return
+	}
+	pr, now := *was, in.PullRequest
+	pr.State, pr.Draft, pr.Author, pr.Checks, pr.MergedBy, pr.MergedAs = now.State, now.Draft, now.Author, now.Checks, now.MergedBy, now.MergedAs
+	pr.Title = OneLine(now.Title, 150)
+	pr.Reviews = append([]Review(nil), now.Reviews[:min(len(now.Reviews), MaxReviews)]...) // nil if there are none, as it is stored
+	pr.Checks.Failed = append([]Check(nil), now.Checks.Failed[:min(len(now.Checks.Failed), MaxChecks)]...)
+	for i, c := range pr.Checks.Failed {
+		pr.Checks.Failed[i].Name = OneLine(c.Name, 100)
+	}
+	pr.Head = ""
+	if now.Head != pr.Commit {
+		pr.Head = now.Head
+	}
+	m.saw(pr)
+}
+
+// saw makes pr what is known of the session's pull request, and tells what is new.
+func (m *Machine) saw(pr PullRequest) {
+	was := m.s.PullRequest
+	if reflect.DeepEqual(*was, pr) {
+		return
+	}
+	m.s.PullRequest = &pr
+	m.tell(Event{Kind: KindPullRequest, PullRequest: &pr})
+	for i := range m.cards {
+		c := &m.cards[i]
+		if c.Kind != CardPullRequest || c.State != CardOpen || c.PullRequest.Number != pr.Number {
+			continue
+		}
+		c.PullRequest = &pr
+		switch {
+		case pr.State == PullMerged:
+			c.State, c.Merging, c.Outcome = CardDone, nil, mergedWords(pr)
+		case pr.State == PullClosed:
+			c.State, c.Merging, c.Outcome = CardDone, nil, fmt.Sprintf("#%d was closed on GitHub without a merge.", pr.Number)
+		case pr.Head != "":
+			c.State, c.Merging, c.Outcome = CardStale, nil, fmt.Sprintf("Somebody pushed %s on GitHub. Go on there: %s", short(pr.Head), pr.URL)
+		}
+		m.tellCard(c)
+	}
+	if pr.State != PullOpen {
+		m.concluded(pr)
+	}
+	m.lapse()
+}
+
+func mergedWords(pr PullRequest) string {
+	return fmt.Sprintf("#%d was merged by %s as %s.", pr.Number, OneLine(pr.MergedBy.Login, 60), short(pr.MergedAs))
+}
+
+// lapse ends the approvals that wait on cards which are closed by now. What is under way has its own end.
+func (m *Machine) lapse() {
+	for _, a := range slices.Clone(m.approvals) {
+		if a.State != ApprovalLinking && a.State != ApprovalMerging {
+			continue
+		}
+		if c := m.card(a.Card); c.State != CardOpen && c.State != CardOpening {
+			m.finishApproval(a, ApprovalRefused, m.refusal(a))
+		}
+	}
+}
+
+// concluded is what follows when a pull request is merged or closed: the thread is told, the sandbox ends, and after a merge what comes next begins
+// anew, on another branch.
+func (m *Machine) concluded(pr PullRequest) {
+	words := fmt.Sprintf("#%d was closed on GitHub without a merge. A message here goes on with its branch, and its card opens another pull request.", pr.Number)
+	if pr.State == PullMerged {
+		words = mergedWords(pr) + fmt.Sprintf(" A message here begins a new branch from `%s`.", OneLine(pr.Base, 100))
+		m.begin(pr)
+	}
+	m.tell(Event{Kind: KindNote, Note: &Note{Kind: NoteNotice, Text: words}})
+	m.leave()
+}
+
+// begin forgets what was merged.
+func (m *Machine) begin(pr PullRequest) {
+	for i := range m.cards {
+		c := &m.cards[i]
+		if c.Kind == CardChanges && c.State == CardOpen {
+			c.State, c.PullRequest, c.Outcome = CardStale, &pr, fmt.Sprintf("#%d was merged without it.", pr.Number)
+			m.tellCard(c)
+		}
+	}
+	m.s.Branch, m.s.Pushed, m.s.Collected, m.s.Anew = "", "", "", true
+	m.s.Contributors, m.draft, m.dirty.draft = nil, Draft{}, true
+	if p := m.turnPrompt(); p != nil && p.Begun {
+		m.s.Contributors = []Person{p.Author}
+		m.draft.Asked = []Asking{{By: p.Author, Text: excerpt(p.Text, maxAskedText)}}
+	}
+}
+
+// leave puts a sandbox away that nothing is to be done in, after its pull request came to an end.
+func (m *Machine) leave() {
+	if m.s.Turn == nil && m.s.Sandbox.State == SandboxReady {
+		m.putAway("the pull request came to an end")
+	}
+}
