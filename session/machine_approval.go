@@ -121,7 +121,7 @@ func superseded(c *Card) string {
 
 // accept carries an approval out, once those before it are.
 func (m *Machine) accept(a Approval, c *Card) {
-	a.State, a.Deadline = ApprovalAccepted, a.Deadline.UTC()
+	a.State = ApprovalAccepted
 	m.setApproval(a)
 	c.State = CardOpening
 	m.tellCard(c)
