@@ -60,7 +60,7 @@ func TestMentionToPullRequest(t *testing.T) {
 	if err := r.slack.As("bob").React("general", pr.TS, "white_check_mark"); err != nil {
 		t.Fatal(err)
 	}
-	r.told("bob", "Reviewing from Slack is not available yet")
+	r.told("bob", "You opened #12, and GitHub lets nobody approve their own pull request")
 	for _, m := range r.slack.Thread("general", ts) {
 		for _, reaction := range m.Reactions {
 			if reaction.Name == "white_check_mark" && strings.Contains(strings.Join(reaction.Users, " "), r.slack.Bot().ID) {
