@@ -213,7 +213,7 @@ var gateCases = []gateCase{
 		f.commit(w, draft{tree: f.tree(treeEntry{"100644", "b", strings.Repeat("0", 40)})})
 	}, want: "are damaged"},
 	{name: "line break in a name", make: adding(file("100644", "a\nb", "x")), look: []string{"a b (its name has control characters)"}},
-	{name: "reversed name", make: adding(file("100644", "a\u202etxt.exe", "x")), look: []string{"a\u202etxt.exe (its name has control characters)"}},
+	{name: "reversed name", make: adding(file("100644", "a\u202etxt.exe", "x")), look: []string{"a txt.exe (its name has control characters)"}},
 	{name: "long path", make: adding(below(strings.Repeat(strings.Repeat("d", 200)+"/", 21)+"x", "x")), want: "a file whose path is"},
 	{name: "a secret in a name", make: adding(file("100644", fakeToken, "x")), want: "The name of a file in commit"},
 
