@@ -128,6 +128,8 @@ var githubChanges = map[string]func(*githubtest.Server) error{
 	"revoked bob":    func(g *githubtest.Server) error { g.RevokeAuthorization("bob-h"); return nil },
 	"expired bob":    func(g *githubtest.Server) error { g.ExpireTokens("bob-h"); return nil },
 	"no device flow": func(g *githubtest.Server) error { g.DisableDeviceFlow(true); return nil },
+	"required check": func(g *githubtest.Server) error { return g.Protect(stageRepo, 0, "test") },
+	"one approval":   func(g *githubtest.Server) error { return g.Protect(stageRepo, 1) },
 	"squash only":    func(g *githubtest.Server) error { return g.SetMergeMethods(stageRepo, "squash") },
 	"rebase only":    func(g *githubtest.Server) error { return g.SetMergeMethods(stageRepo, "rebase") },
 	"archived":       func(g *githubtest.Server) error { return g.SetArchived(stageRepo, true) },

@@ -16,7 +16,7 @@ import (
 // What people do with pull requests on GitHub. N is a pull request's number; LOGIN is somebody's there, or their name in Slack, and cyd's if it is
 // left out.
 //
-// github review LOGIN approve|changes|comment N [TEXT]: a review. github comment LOGIN N TEXT: a remark in the conversation. github dismiss N LOGIN:
+// github review LOGIN approve|changes|comment N [TEXT [PATH:LINE=TEXT …]]: a review, perhaps with comments on lines. github comment LOGIN N TEXT: a remark in the conversation. github dismiss N LOGIN:
 // takes LOGIN's verdicts back. github merge N [LOGIN [merge|squash|rebase]], github close N [LOGIN], github reopen N [LOGIN], github draft N,
 // github ready N. github push-to-branch N [LOGIN], github force-push N [LOGIN]: a commit on its branch, after what is there or in its place. github
 // update-branch N [LOGIN]: merges its base into it. github delete-branch N [LOGIN]. github check NAME success|failure|pending [N [SUMMARY]], github
@@ -26,9 +26,19 @@ var pullVerbs = map[string]func(g *githubtest.Server, ts *testscript.TestScript,
 		event := map[string]string{"approve": "APPROVE", "changes": "REQUEST_CHANGES", "comment": "COMMENT"}[arg(args, 1)]
 		n, err := strconv.Atoi(arg(args, 2))
 		if event == "" || err != nil {
-			return usage("github review LOGIN approve|changes|comment N [TEXT]")
+			return usage("github review LOGIN approve|changes|comment N [TEXT [PATH:LINE=TEXT …]]")
 		}
-		return g.Review(stageRepo, n, login(args[0]), event, text(cmp.Or(arg(args, 3), "By "+args[0]+".")))
+		var lines []githubtest.LineComment
+		for _, a := range args[min(4, len(args)):] {
+			place, said, _ := strings.Cut(a, "=")
+			path, number, _ := strings.Cut(place, ":")
+			line, err := strconv.Atoi(number)
+			if err != nil {
+				return fmt.Errorf("%q is not PATH:LINE=TEXT", a)
+			}
+			lines = append(lines, githubtest.LineComment{Path: path, Line: line, Body: text(said)})
+		}
+		return g.Review(stageRepo, n, login(args[0]), event, text(cmp.Or(arg(args, 3), "By "+args[0]+".")), lines...)
 	},
 	"comment": func(g *githubtest.Server, _ *testscript.TestScript, args []string) error {
 		n, err := strconv.Atoi(arg(args, 1))
@@ -64,6 +74,9 @@ var pullVerbs = map[string]func(g *githubtest.Server, ts *testscript.TestScript,
 			}
 			first, _, _ := strings.Cut(r.Body, "\n")
 			fmt.Fprintf(ts.Stdout(), "%s %s at %s: %s\n", r.Author, r.State, at, first)
+			for _, m := range r.Lines {
+				fmt.Fprintf(ts.Stdout(), "  %s:%d: %s\n", m.Path, m.Line, m.Body)
+			}
 		}
 		return err
 	},

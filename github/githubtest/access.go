@@ -79,6 +79,9 @@ func (s *Server) routes() http.Handler {
 		{pattern: "PUT " + pulls + "/merge", perm: "contents", level: write, refs: true, handle: (*Server).mergePull},
 		{pattern: "GET " + pulls + "/reviews", perm: "pull_requests", level: read, handle: (*Server).listReviews},
 		{pattern: "POST " + pulls + "/reviews", perm: "pull_requests", level: write, user: read, handle: (*Server).createReview},
+		{pattern: "GET " + pulls + "/reviews/{review}/comments", perm: "pull_requests", level: read, handle: (*Server).listReviewLineComments},
+		{pattern: "GET " + pulls + "/comments", perm: "pull_requests", level: read, handle: (*Server).listLineComments},
+		{pattern: "POST " + pulls + "/comments", perm: "pull_requests", level: write, user: read, handle: (*Server).createLineComment},
 		{pattern: "GET " + repo + "/issues/{number}/comments", perm: "pull_requests", level: read, handle: (*Server).listComments},
 		{pattern: "POST " + repo + "/issues/{number}/comments", perm: "pull_requests", level: write, user: read, handle: (*Server).createComment},
 	}

@@ -13,8 +13,10 @@ type User struct {
 	Login string
 	ID    int64  // 0 means the server chooses
 	Name  string // "" means the login
-	// Access is what the person may do, "read", "write" or "admin", by "owner/name"; "*" is every repository.
+	// Access is what the person may do, "read", "triage", "write", "maintain" or "admin", by "owner/name"; "*" is every repository.
 	Access map[string]string
+	// Member are the organizations the person belongs to. Who may write in one of an organization's repositories counts as its member anyhow.
+	Member []string
 }
 
 // account is anybody with a login: a person, an organization or the bot.
@@ -24,6 +26,7 @@ type account struct {
 	name    string
 	kind    string // User, Organization or Bot
 	access  map[string]role
+	member  map[string]bool // by lower-case login
 	created time.Time
 }
 
@@ -33,13 +36,34 @@ type role int
 const (
 	none role = iota
 	read
+	triage
 	write
+	maintain
 	admin
 )
 
-var roles = map[string]role{"none": none, "read": read, "write": write, "admin": admin}
+var roles = map[string]role{"none": none, "read": read, "triage": triage, "write": write, "maintain": maintain, "admin": admin}
 
-func (r role) String() string { return [...]string{"none", "read", "write", "admin"}[r] }
+func (r role) String() string {
+	return [...]string{"none", "read", "triage", "write", "maintain", "admin"}[r]
+}
+
+// legacy is the role in the words of before there were five.
+func (r role) legacy() string {
+	switch r {
+	case triage:
+		return read.String()
+	case maintain:
+		return write.String()
+	case none, read, write, admin:
+	}
+	return r.String()
+}
+
+// rights are GitHub's five of them.
+func (r role) rights() object {
+	return object{"pull": r >= read, "triage": r >= triage, "push": r >= write, "maintain": r >= maintain, "admin": r >= admin}
+}
 
 // role is what a has been given on r; that everybody reads a public repository does not count.
 func (a *account) role(r *repository) role {
@@ -63,10 +87,12 @@ func (s *Server) AddUser(u User) {
 	for repo, access := range u.Access {
 		a.access[lower(repo)] = roles[access]
 	}
+	for _, organization := range u.Member {
+		a.member[lower(organization)] = true
+	}
 }
 
-// SetAccess changes what a person may do with "owner/name", or with everything for "*": "none", "read", "write" or
-// "admin".
+// SetAccess changes what a person may do with "owner/name", or with everything for "*": "none", or a word of User.Access.
 func (s *Server) SetAccess(login, repo, access string) {
 	s.AddUser(User{Login: login, Access: map[string]string{repo: access}})
 }
@@ -85,7 +111,7 @@ func (s *Server) UserID(login string) int64 {
 func (s *Server) account(login, kind string) *account {
 	a := s.accounts[lower(login)]
 	if a == nil {
-		a = &account{id: s.id(), login: login, name: login, kind: kind, access: map[string]role{}, created: s.now()}
+		a = &account{id: s.id(), login: login, name: login, kind: kind, access: map[string]role{}, member: map[string]bool{}, created: s.now()}
 		s.accounts[lower(login)] = a
 	}
 	return a
@@ -146,9 +172,7 @@ func (s *Server) getPermission(c *call) *reply {
 		have = read
 	}
 	user := a.json(s)
-	user["permissions"] = object{
-		"pull": have >= read, "triage": have >= write, "push": have >= write, "maintain": have >= admin, "admin": have >= admin,
-	}
+	user["permissions"] = have.rights()
 	user["role_name"] = have.String()
-	return ok(object{"permission": have.String(), "role_name": have.String(), "user": user})
+	return ok(object{"permission": have.legacy(), "role_name": have.String(), "user": user})
 }

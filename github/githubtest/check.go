@@ -101,10 +101,13 @@ func (s *Server) setStatus(r *repository, sha string, who *account, st Status) *
 	return n
 }
 
+// green are the conclusions of a check run that do not forbid a merge.
+var green = map[string]bool{"success": true, "neutral": true, "skipped": true}
+
 // green reports whether nothing on a commit is pending or has failed.
 func (r *repository) green(sha string) bool {
 	for _, run := range r.runs {
-		if run.sha == sha && !slices.Contains([]string{"success", "neutral", "skipped"}, run.Conclusion) {
+		if run.sha == sha && !green[run.Conclusion] {
 			return false
 		}
 	}

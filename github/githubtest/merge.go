@@ -41,7 +41,39 @@ func (s *Server) blocked(r *repository, p *pull) string {
 		}
 		return fmt.Sprintf("At least %d approving %s required by reviewers with write access.", r.RequiredApprovals, verb)
 	}
+	for _, name := range r.RequiredChecks {
+		if state := r.check(name, p.headSHA); state != "" {
+			return fmt.Sprintf("Required status check %q is %s.", name, state)
+		}
+	}
 	return ""
+}
+
+// check is what keeps a check run or status on a commit from being green, in GitHub's words; "" if nothing does.
+func (r *repository) check(name, sha string) string {
+	for _, run := range r.runs {
+		switch {
+		case run.sha != sha || run.Name != name:
+		case run.Status != "completed":
+			return strings.ReplaceAll(run.Status, "_", " ")
+		case green[run.Conclusion]:
+			return ""
+		default:
+			return "failing"
+		}
+	}
+	for _, st := range r.statuses {
+		switch {
+		case st.sha != sha || st.Context != name:
+		case st.State == "success":
+			return ""
+		case st.State == "pending":
+			return "pending"
+		default:
+			return "failing"
+		}
+	}
+	return "expected"
 }
 
 // mergePull merges in git, by the method asked for.

@@ -33,6 +33,7 @@ type Review struct {
 	State  string // APPROVED, CHANGES_REQUESTED, COMMENTED, DISMISSED or PENDING
 	Commit string // SHA it was given at
 	Body   string
+	Lines  []LineComment
 	At     time.Time
 }
 
@@ -68,7 +69,11 @@ func (s *Server) describe(r *repository, p *pull) Pull {
 		d.MergedBy = p.mergedBy.login
 	}
 	for _, v := range p.reviews {
-		d.Reviews = append(d.Reviews, Review{v.author.login, v.state, v.commit, v.body, v.at})
+		seen := Review{Author: v.author.login, State: v.state, Commit: v.commit, Body: v.body, At: v.at}
+		for _, m := range v.lines {
+			seen.Lines = append(seen.Lines, m.LineComment)
+		}
+		d.Reviews = append(d.Reviews, seen)
 	}
 	for _, m := range p.comments {
 		d.Comments = append(d.Comments, Comment{m.author.login, m.body, m.at})

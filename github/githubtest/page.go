@@ -14,7 +14,7 @@ var pages = template.Must(template.New("").Parse(`
 <p><b>{{.State}}</b> · {{.Pull.Author}} wants to merge <code>{{.Pull.Head}}</code> into <code>{{.Pull.Base}}</code> in {{.Repo}}</p>
 <pre>{{.Pull.Body}}</pre>
 <h2>Commits</h2><ul>{{range .Commits}}<li><code>{{slice .SHA 0 7}}</code> {{.Author.Name}} &lt;{{.Author.Email}}&gt;<pre>{{.Message}}</pre></li>{{end}}</ul>
-{{with .Pull.Reviews}}<h2>Reviews</h2><ul>{{range .}}<li>{{.Author}}: {{.State}} {{.Body}}</li>{{end}}</ul>{{end}}
+{{with .Pull.Reviews}}<h2>Reviews</h2><ul>{{range .}}<li>{{.Author}}: {{.State}} {{.Body}}{{range .Lines}}<br><code>{{.Path}}:{{.Line}}</code> {{.Body}}{{end}}</li>{{end}}</ul>{{end}}
 {{with .Pull.Comments}}<h2>Comments</h2><ul>{{range .}}<li>{{.Author}}: {{.Body}}</li>{{end}}</ul>{{end}}
 <h2>Files</h2>{{range .Files}}<h3>{{.Name}}</h3><pre>{{.Patch}}</pre>{{end}}{{end}}
 {{define "device"}}{{template "head" "Device activation"}}

@@ -11,9 +11,9 @@ import (
 // What people do on GitHub's pages and from their own computers. It is judged as the same REST call in their name would be, but that no App has to be
 // allowed it; a refusal is an error with GitHub's status and words.
 
-// Review submits a review at the pull request's head; event is APPROVE, REQUEST_CHANGES or COMMENT.
-func (s *Server) Review(repo string, number int, login, event, body string) error {
-	return s.act(deed{login, repo, number, read, object{"event": event, "body": body}}, (*Server).createReview)
+// Review submits a review at the pull request's head, perhaps with comments on lines; event is APPROVE, REQUEST_CHANGES or COMMENT.
+func (s *Server) Review(repo string, number int, login, event, body string, lines ...LineComment) error {
+	return s.act(deed{login, repo, number, read, object{"event": event, "body": body, "comments": lines}}, (*Server).createReview)
 }
 
 // Comment adds to the pull request's conversation.

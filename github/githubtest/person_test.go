@@ -122,6 +122,67 @@ func TestPeopleMerge(t *testing.T) {
 	}
 }
 
+// What protects the default branch keeps people from merging, and says what is missing.
+func TestProtection(t *testing.T) {
+	w := newWorld(t)
+	sha := w.branch("topic")
+	w.open(w.as("ada"), "topic")
+	w.done(w.Protect(web, 2, "test", "ci"))
+	check := func(status, conclusion string) {
+		w.done(w.SetCheckRun(web, sha, githubtest.CheckRun{Name: "test", Status: status, Conclusion: conclusion}))
+	}
+	told(t, w.Merge(web, 1, "ada", ""), "405 At least 2 approving reviews are required by reviewers with write access.")
+	w.AddUser(githubtest.User{Login: "cyd", Access: map[string]string{web: "maintain"}})
+	w.AddUser(githubtest.User{Login: "tri", Access: map[string]string{web: "triage"}})
+	for _, who := range []string{"bob", "tri"} {
+		w.done(w.Review(web, 1, who, "APPROVE", ""))
+	}
+	told(t, w.Merge(web, 1, "ada", ""), "405 At least 2 approving reviews")
+	w.done(w.Review(web, 1, "cyd", "REQUEST_CHANGES", "No."))
+	told(t, w.Merge(web, 1, "ada", ""), "405 Changes have been requested by a reviewer with write access.")
+	w.done(w.Review(web, 1, "cyd", "APPROVE", ""))
+	told(t, w.Merge(web, 1, "ada", ""), `405 Required status check "test" is expected.`)
+	check("in_progress", "")
+	told(t, w.Merge(web, 1, "ada", ""), `405 Required status check "test" is in progress.`)
+	check("", "failure")
+	told(t, w.Merge(web, 1, "ada", ""), `405 Required status check "test" is failing.`)
+	check("", "skipped")
+	told(t, w.Merge(web, 1, "ada", ""), `405 Required status check "ci" is expected.`)
+	for _, state := range []string{"pending", "failure"} {
+		w.done(w.SetStatus(web, sha, githubtest.Status{Context: "ci", State: state}))
+		told(t, w.Merge(web, 1, "ada", ""), `405 Required status check "ci" is `+map[string]string{"pending": "pending", "failure": "failing"}[state])
+	}
+	w.done(w.SetStatus(web, sha, githubtest.Status{Context: "ci", State: "success"}))
+	w.done(w.Merge(web, 1, "ada", ""))
+}
+
+// Roles are five, of which what is older than they are knows three.
+func TestRoles(t *testing.T) {
+	w := newWorld(t)
+	for role, want := range map[string]string{"read": "read", "triage": "read", "write": "write", "maintain": "write", "admin": "admin"} {
+		w.AddUser(githubtest.User{Login: "zoe", Access: map[string]string{web: role}})
+		level, _, err := w.as("ada").Repositories.GetPermissionLevel(t.Context(), "acme", "web", "zoe")
+		w.done(err)
+		equal(t, role, level.GetPermission(), want)
+		equal(t, role+": may push", level.GetUser().Permissions["push"], want != "read")
+		equal(t, role+": role", level.GetUser().GetRoleName(), role)
+	}
+	w.AddUser(githubtest.User{Login: "mem", Member: []string{"Acme"}, Access: map[string]string{web: "read"}})
+	w.branch("topic")
+	w.open(w.as("ada"), "topic")
+	for who, want := range map[string]string{"mem": "MEMBER", "ron": "COLLABORATOR", "ada": "MEMBER"} {
+		m, _, err := w.as(who).Issues.CreateComment(t.Context(), "acme", "web", 1, &github.IssueComment{Body: github.String("x")})
+		w.done(err)
+		equal(t, who, m.GetAuthorAssociation(), want)
+	}
+	w.done(w.AddRepository(githubtest.Repository{Name: "acme/new", Private: true}))
+	for name, size := range map[string]int{"new": 0, "web": 1} {
+		repo, _, err := w.as("bob").Repositories.Get(t.Context(), "acme", name)
+		w.done(err)
+		equal(t, name+": size", repo.GetSize(), size)
+	}
+}
+
 func TestPeoplePush(t *testing.T) {
 	w := newWorld(t)
 	first := w.branch("topic")

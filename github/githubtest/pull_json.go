@@ -5,16 +5,16 @@ import (
 	"strconv"
 )
 
-// association is how GitHub names somebody's relation to a repository.
+// association is how GitHub names somebody's relation to a repository. It does not say what they may do there: members and collaborators may be readers.
 func association(a *account, r *repository) string {
 	switch {
 	case a == r.owner:
 		return "OWNER"
 	case a.kind == "Bot":
 		return "NONE"
-	case a.role(r) >= write && r.owner.kind == "Organization":
+	case r.owner.kind == "Organization" && (a.member[lower(r.owner.login)] || a.role(r) >= write):
 		return "MEMBER"
-	case a.role(r) >= write:
+	case a.role(r) >= read:
 		return "COLLABORATOR"
 	}
 	return "NONE"
@@ -79,7 +79,7 @@ func (s *Server) fullPullJSON(r *repository, p *pull, c *call) object {
 	o := s.pullJSON(r, p, c)
 	maps.Copy(o, object{
 		"merged": p.merged, "mergeable": nil, "mergeable_state": "unknown", "rebaseable": nil, "merged_by": nil,
-		"comments": len(p.comments), "review_comments": 0, "maintainer_can_modify": false, "commits": p.size.commits,
+		"comments": len(p.comments), "review_comments": len(p.lineComments(nil)), "maintainer_can_modify": false, "commits": p.size.commits,
 		"additions": p.size.added, "deletions": p.size.deleted, "changed_files": p.size.files,
 	})
 	if p.mergedBy != nil {

@@ -148,7 +148,7 @@ func (s *Server) deleteRef(c *call) *reply {
 
 // protection is whether a branch is protected.
 func (r *repository) protected(branch string) bool {
-	return r.RequiredApprovals > 0 && branch == r.DefaultBranch
+	return r.RequiredApprovals+len(r.RequiredChecks) > 0 && branch == r.DefaultBranch
 }
 
 func (s *Server) listBranches(c *call) *reply {

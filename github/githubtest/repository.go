@@ -33,6 +33,8 @@ type Repository struct {
 
 	// RequiredApprovals protects the default branch: a merge needs so many approvals by people who may write.
 	RequiredApprovals int
+	// RequiredChecks protect it likewise: a merge needs these check runs or statuses to be green.
+	RequiredChecks []string
 	// DismissStale takes approvals back when the head moves.
 	DismissStale bool
 	// MergeMethods that are allowed, of "merge", "squash" and "rebase"; nil means all.
@@ -173,6 +175,18 @@ func (s *Server) SetMergeMethods(repo string, methods ...string) error {
 	return nil
 }
 
+// Protect sets what a merge into a repository's default branch needs: so many approvals by people who may write, and green checks of these names.
+func (s *Server) Protect(repo string, approvals int, checks ...string) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	r, err := s.find(repo)
+	if err != nil {
+		return err
+	}
+	r.RequiredApprovals, r.RequiredChecks = approvals, checks
+	return nil
+}
+
 // Rule is a rule that refuses pushes of the App.
 type Rule struct {
 	Reason string   // what stands behind "[remote rejected]"
@@ -261,6 +275,10 @@ func (s *Server) repoJSON(r *repository, c *call) object {
 	if r.Private {
 		visibility = "private"
 	}
+	size := 1
+	if len(r.refs) == 0 {
+		size = 0
+	}
 	var description any
 	if r.Description != "" {
 		description = r.Description
@@ -271,7 +289,7 @@ func (s *Server) repoJSON(r *repository, c *call) object {
 		"clone_url": page + ".git", "git_url": "git" + strings.TrimPrefix(page, "http") + ".git", "svn_url": page,
 		"ssh_url":    "git@" + strings.TrimPrefix(s.base, "http://") + ":" + r.full() + ".git",
 		"mirror_url": nil, "homepage": nil, "language": nil, "license": nil, "topics": append([]string{}, r.Topics...),
-		"default_branch": r.DefaultBranch, "archived": r.Archived, "disabled": false, "is_template": false, "size": 1,
+		"default_branch": r.DefaultBranch, "archived": r.Archived, "disabled": false, "is_template": false, "size": size,
 		"has_issues": true, "has_projects": true, "has_wiki": false, "has_pages": false, "has_downloads": true,
 		"has_discussions": false, "allow_forking": true, "web_commit_signoff_required": false,
 		"forks": 0, "forks_count": 0, "stargazers_count": 0, "watchers": 0, "watchers_count": 0,
@@ -289,9 +307,7 @@ func (s *Server) repoJSON(r *repository, c *call) object {
 		if !r.Private {
 			can = max(can, read)
 		}
-		o["permissions"] = object{
-			"pull": can >= read, "triage": can >= write, "push": can >= write, "maintain": can >= admin, "admin": can >= admin,
-		}
+		o["permissions"] = can.rights()
 	}
 	return o
 }

@@ -1,6 +1,7 @@
 package githubtest
 
 import (
+	"cmp"
 	"fmt"
 	"net/http"
 	"strconv"
@@ -15,6 +16,7 @@ type review struct {
 	commit string
 	body   string
 	at     time.Time
+	lines  []*lineComment
 }
 
 func (s *Server) reviewJSON(r *repository, p *pull, v *review) object {
@@ -46,6 +48,7 @@ func (s *Server) createReview(c *call) *reply {
 	var in struct {
 		Event, Body string
 		CommitID    string `json:"commit_id"`
+		Comments    []LineComment
 	}
 	if rep := c.decode(&in); rep != nil {
 		return rep
@@ -62,7 +65,7 @@ func (s *Server) createReview(c *call) *reply {
 		return refuse("Can not approve your own pull request")
 	case c.account == p.author && in.Event == "REQUEST_CHANGES":
 		return refuse("Can not request changes on your own pull request")
-	case in.Body == "" && (in.Event == "REQUEST_CHANGES" || in.Event == "COMMENT"):
+	case in.Body == "" && len(in.Comments) == 0 && (in.Event == "REQUEST_CHANGES" || in.Event == "COMMENT"):
 		return refuse("You need to leave a comment indicating the requested changes.")
 	case in.CommitID != "" && !s.inPull(c.repo, p, in.CommitID):
 		return refuse("Commit is not part of the pull request")
@@ -76,10 +79,23 @@ func (s *Server) createReview(c *call) *reply {
 	if v.commit == "" {
 		v.commit = p.headSHA
 	}
-	p.reviews = append(p.reviews, v)
-	p.updated = s.now()
-	s.tell(Event{Kind: Reviewed, Repo: c.repo.full(), Login: c.account.login, Number: p.number, SHA: v.commit})
+	for _, lc := range in.Comments {
+		lc.Side = cmp.Or(lc.Side, "RIGHT")
+		m, what := s.place(c.repo, p, v.commit, lc)
+		if m == nil {
+			return refuse(what)
+		}
+		m.review = v
+		v.lines = append(v.lines, m)
+	}
+	s.addReview(c, v)
 	return ok(s.reviewJSON(c.repo, p, v))
+}
+
+func (s *Server) addReview(c *call, v *review) {
+	c.pull.reviews = append(c.pull.reviews, v)
+	c.pull.updated = s.now()
+	s.tell(Event{Kind: Reviewed, Repo: c.repo.full(), Login: c.account.login, Number: c.pull.number, SHA: v.commit})
 }
 
 // inPull reports whether a commit is one of the pull request's, now or before its head was rewritten.
