@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"openinspect/github/githubtest"
+	"openinspect/github/githubtest/openapi"
 	"openinspect/session"
 	"openinspect/session/boltdb"
 )
@@ -49,7 +50,7 @@ func newWorld(t testing.TB) *world {
 	t.Helper()
 	w := &world{t: t, linked: make(chan linked, 4), dir: filepath.Join(t.TempDir(), "checkout"), branch: "inspect/abcdefghij-fix"}
 	w.server = githubtest.New(githubtest.Config{
-		DeviceInterval: time.Second,
+		DeviceInterval: time.Second, Validate: openapi.Hook(t),
 		Users: []githubtest.User{
 			{Login: "ada", ID: 101, Access: map[string]string{"*": "write"}}, {Login: "bob", ID: 102, Access: map[string]string{"*": "write"}},
 			{Login: "eve", ID: 103},

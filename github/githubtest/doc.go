@@ -24,8 +24,8 @@
 // Tokens are scoped, expire on the server's clock and can be revoked. Permissions, rights and refusals carry
 // GitHub's status codes and words. Merging, comparing and pushing are done by git. Answers have an ETag that
 // belongs to the token that asked, a pull request also a Last-Modified, which is its updated_at, and all have rate limit headers. Response bodies hold the fields that GitHub's published
-// OpenAPI description requires, but for one place where it asks what no account can be: in GET /app/installations
-// each account would be a user and an enterprise at once. Config.Validate is where a checker hangs.
+// OpenAPI description requires: package openapi holds every call of this package's and package github's tests against it, by Config.Validate. Where
+// the description says what cannot be, openapi says so.
 //
 // # What is not there
 //

@@ -19,6 +19,7 @@ import (
 	"github.com/google/go-github/v66/github"
 
 	"openinspect/github/githubtest"
+	"openinspect/github/githubtest/openapi"
 )
 
 // world is a server with two private repositories, and people of every kind.
@@ -51,7 +52,7 @@ func newWorld(t *testing.T, change ...func(*githubtest.Config)) *world {
 	// An hour of real time cannot pass in a test, so clients that compare expiry with their own clock are content.
 	clk := &clock{now: time.Now()}
 	cfg := githubtest.Config{
-		Now: clk.Now,
+		Now: clk.Now, Validate: openapi.Hook(t),
 		Users: []githubtest.User{
 			{Login: "ada", Name: "Ada Lovelace", ID: 101, Access: map[string]string{"acme/web": "write"}},
 			{Login: "bob", Name: "Bob", ID: 102, Access: map[string]string{"*": "write"}},
