@@ -15,9 +15,10 @@ import (
 	"openinspect/github/githubtest"
 )
 
-// github wait N: waits for N pull requests. github pulls, github log, github tokens, github usage: print what there is. github repo NAME [FILE=TEXT]: another
-// repository. github write PATH TEXT: a commit on main. github fail FAULT [TIMES]: GitHub's next calls of a kind go wrong. github mend: no more of
-// them do. github set CHANGE: what people change there. What they do with pull requests is in pullVerbs.
+// github wait N: waits for N pull requests. github pulls, github log, github tokens, github usage: print what there is. github repo NAME [FILE=TEXT]:
+// another repository. github rename NAME NEW: gives one another name. github write PATH TEXT: a commit on main. github fail FAULT [TIMES]: GitHub's next
+// calls of a kind go wrong. github mend: no more of them do. github set CHANGE: what people change there. What they do with pull requests is in
+// pullVerbs.
 func (p *play) cmdGitHub(ctx context.Context, ts *testscript.TestScript, args []string) error {
 	g := p.stage.github
 	if len(args) == 0 {
@@ -59,6 +60,8 @@ func (p *play) cmdGitHub(ctx context.Context, ts *testscript.TestScript, args []
 		return nil
 	case "repo":
 		return g.AddRepository(githubtest.Repository{Name: args[1], Private: true, Files: map[string]string{"README.md": "# " + args[1] + "\n"}})
+	case "rename":
+		return g.Rename(args[1], args[2])
 	case "write":
 		_, err := g.Commit(stageRepo, githubtest.Change{Message: "Write " + args[1], Files: map[string]string{args[1]: text(args[2])}})
 		return err

@@ -134,7 +134,7 @@ func (s *Server) authorize(rt route, c *call) *reply {
 	}
 	c.repo = s.repos[lower(c.r.PathValue("owner")+"/"+c.r.PathValue("repo"))]
 	if c.repo == nil {
-		return notFound()
+		return cmp.Or(s.elsewhere(c), notFound())
 	}
 	if rep := s.allowed(c, rt.perm, rt.level, cmp.Or(rt.user, rt.level)); rep != nil {
 		return rep

@@ -190,7 +190,7 @@ func (s *Server) getInstallation(c *call) *reply {
 func (s *Server) getRepoInstallation(c *call) *reply {
 	r := s.repos[lower(c.r.PathValue("owner")+"/"+c.r.PathValue("repo"))]
 	if r == nil || !r.installed {
-		return notFound()
+		return cmp.Or(s.elsewhere(c), notFound())
 	}
 	return ok(s.installationJSON(s.install(r.owner)))
 }

@@ -125,12 +125,13 @@ func (s *Server) addRepository(d Repository) error {
 		s.install(r.owner)
 	}
 	s.repos[lower(d.Name)] = r
+	delete(s.moved, lower(d.Name))
 	return nil
 }
 
-// find returns the repository called "owner/name".
+// find returns the repository called "owner/name", or once called so.
 func (s *Server) find(name string) (*repository, error) {
-	if r := s.repos[lower(name)]; r != nil {
+	if r := cmp.Or(s.repos[lower(name)], s.moved[lower(name)]); r != nil {
 		return r, nil
 	}
 	return nil, fmt.Errorf("no repository %q", name)

@@ -63,6 +63,7 @@ type Server struct {
 	seq           int64
 	accounts      map[string]*account      // by lower-case login
 	repos         map[string]*repository   // by lower-case owner/name
+	moved         map[string]*repository   // by the lower-case name they had
 	installations map[string]*installation // by lower-case account login
 	tokens        map[string]*token        // by value, dead ones included
 	minted        []*token                 // in order
@@ -100,6 +101,7 @@ func New(cfg Config) *Server {
 		seq:           1000,
 		accounts:      map[string]*account{},
 		repos:         map[string]*repository{},
+		moved:         map[string]*repository{},
 		installations: map[string]*installation{},
 		tokens:        map[string]*token{},
 		refreshes:     map[string]*refresh{},
@@ -195,6 +197,10 @@ func (s *Server) handler() http.Handler {
 	web.HandleFunc("GET /{owner}/{repo}/pull/{number}", s.pullPage)
 	web.HandleFunc("/", s.smart)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if strings.HasPrefix(r.URL.Path, "/api/v3/repositories/") {
+			s.byID(w, r)
+			return
+		}
 		if strings.HasPrefix(r.URL.Path, "/api/v3/") {
 			s.rest.ServeHTTP(w, r)
 			return

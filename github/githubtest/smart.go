@@ -24,6 +24,7 @@ type gitRequest struct {
 	call
 	action  string // info/refs, git-upload-pack or git-receive-pack
 	service string // git-upload-pack or git-receive-pack
+	path    string // below the root of all repositories
 }
 
 // smart serves git, and 404 to whatever else nobody serves.
@@ -146,14 +147,24 @@ func (s *Server) admit(g *gitRequest, repo string) *buffer {
 	case g.repo == nil || g.repo.Private || g.service != "git-upload-pack":
 		return unauthorized("No anonymous write access.")
 	}
+	moved := g.repo == nil
+	if moved {
+		g.repo = s.moved[lower(repo)]
+	}
 	if g.repo == nil {
 		return refusal(http.StatusNotFound, "Repository not found.")
 	}
+	g.path = "/" + lower(g.repo.full()) + ".git/" + g.action
 	if rep := s.allowed(&g.call, "contents", read, read); rep != nil {
 		if rep.status == http.StatusForbidden {
 			return refusal(rep.status, "Write access to repository not granted.")
 		}
 		return refusal(rep.status, "Repository not found.")
+	}
+	if moved {
+		elsewhere := refusal(http.StatusMovedPermanently, "")
+		elsewhere.header.Set("Location", s.CloneURL(g.repo.full())+"/"+g.action+"?"+g.r.URL.RawQuery)
+		return elsewhere
 	}
 	if g.service == "git-upload-pack" {
 		return nil
@@ -178,7 +189,7 @@ func (s *Server) backend(g *gitRequest, env []string) *buffer {
 	}
 	r := g.r.Clone(g.r.Context())
 	r.Header.Del("Authorization") // a CGI child has every header in its environment
-	r.URL.Path = "/" + lower(g.repo.full()) + ".git/" + g.action
+	r.URL.Path = g.path
 	if r.ContentLength < 0 {
 		// Pushes beyond http.postBuffer come chunked, which net/http/cgi refuses: it needs a length.
 		spool, err := os.CreateTemp(s.root, ".body-")
