@@ -98,12 +98,9 @@ func (b *Bot) request(ctx context.Context, e event) error {
 		return err
 	}
 	at := b.placeOf(e)
-	by, refusal, silent, err := b.who(ctx, e.User, e.Channel)
-	switch {
-	case err != nil || silent:
+	by, ok, err := b.mayAct(ctx, e.User, at, e.root())
+	if !ok {
 		return err
-	case refusal != "":
-		return b.refuse(ctx, at, e.root(), e.User, refusal)
 	}
 	if c.gone != nil {
 		if err := b.whisper(ctx, "removed/"+e.key(), at, e.User, c.gone.Error()+anew); err != nil {

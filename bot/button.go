@@ -118,14 +118,15 @@ func (b *Bot) pressed(ctx context.Context, p *press) error {
 	if err != nil && !unknown {
 		return session.Wrap("bot.MessageAt", err)
 	}
-	by, refusal, silent, err := b.who(ctx, p.User.ID, p.Container.Channel)
-	switch {
-	case err != nil || silent:
+	by, ok, err := b.mayAct(ctx, p.User.ID, at, cmp.Or(at.thread, p.Container.TS))
+	if !ok {
 		return err
-	case refusal != "":
-		return b.refuse(ctx, at, at.thread, p.User.ID, refusal)
-	case unknown || m.Session == "" || m.Subject.Question == "" && m.Subject.PromptID == "":
-		return b.whisper(ctx, key, at, p.User.ID, "I do not know that message any more, so nothing happened.")
+	}
+	if unknown || m.Session == "" || m.Subject.Question == "" && m.Subject.PromptID == "" {
+		return b.whisper(ctx, key, at, p.User.ID, "I do not know that message any more, so nothing happened: sessions are not kept for ever. Mention me in its thread to start anew.")
+	}
+	if told, err := b.told(ctx, key); told || err != nil {
+		return err
 	}
 	if picked(p.Actions[0].ID) && m.Subject.Question == aboutRepository {
 		return b.chosenBy(ctx, p, key, by, m)
@@ -139,9 +140,6 @@ func (b *Bot) pressed(ctx context.Context, p *press) error {
 		return b.whisper(ctx, key, at, p.User.ID, "That button does not belong to that message, so nothing happened.")
 	}
 	at.thread = m.Thread
-	if told, err := b.told(ctx, key); told || err != nil {
-		return err
-	}
 	err = b.cfg.Sessions.Send(ctx, m.Session, in)
 	if refused(err) {
 		return b.whisper(ctx, key, at, p.User.ID, escape(session.Sentence(err)))

@@ -61,12 +61,9 @@ func (b *Bot) reaction(ctx context.Context, e event) error {
 		return nil
 	}
 	at := place{channel: m.Channel, thread: m.Thread}
-	by, refusal, silent, err := b.who(ctx, e.User, m.Channel)
-	switch {
-	case err != nil || silent:
+	by, ok, err := b.mayAct(ctx, e.User, at, m.Thread)
+	if !ok {
 		return err
-	case refusal != "":
-		return b.refuse(ctx, at, m.Thread, e.User, refusal)
 	}
 	key := "reaction/" + m.Channel + "/" + e.Item.TS + "/" + e.User + "/" + e.EventTS
 	if told, err := b.told(ctx, key); told || err != nil {
@@ -107,12 +104,8 @@ func (b *Bot) forgotten(ctx context.Context, e event) error {
 		return nil
 	}
 	at := place{channel: e.Item.Channel}
-	_, refusal, silent, err := b.who(ctx, e.User, e.Item.Channel)
-	switch {
-	case err != nil || silent:
+	if _, ok, err := b.mayAct(ctx, e.User, at, e.Item.TS); !ok {
 		return err
-	case refusal != "":
-		return b.refuse(ctx, at, e.Item.TS, e.User, refusal)
 	}
 	return b.whisper(ctx, "forgotten/"+e.Item.Channel+"/"+e.Item.TS+"/"+e.User, at, e.User,
 		"I do not know that message any more, so nothing came of your reaction: sessions are not kept for ever. Mention me in its thread to start anew.")

@@ -22,12 +22,9 @@ func (b *Bot) mayStop(ctx context.Context, e event) (bool, error) {
 // agentStopped stops the turn for which somebody was shown Slack's stop button. The event does not say which that is, but when.
 func (b *Bot) agentStopped(ctx context.Context, e event) error {
 	at := place{channel: e.Channel, thread: e.root()}
-	by, refusal, silent, err := b.who(ctx, e.User, e.Channel)
-	switch {
-	case err != nil || silent:
+	by, ok, err := b.mayAct(ctx, e.User, at, e.root())
+	if !ok {
 		return err
-	case refusal != "":
-		return b.refuse(ctx, at, e.root(), e.User, refusal)
 	}
 	key := "agent/" + e.Channel + "/" + e.root() + "/" + e.User + "/" + e.EventTS
 	if told, err := b.told(ctx, key); told || err != nil {

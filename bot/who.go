@@ -156,6 +156,19 @@ func (b *Bot) who(ctx context.Context, user, channel string) (p session.Person, 
 	return p, "", false, nil
 }
 
+// mayAct returns the person behind a Slack user who did something at a place, in the thread of a root. ok is false if they may not act: then they were
+// told why, as far as they are to be, and that is the outcome of what they did.
+func (b *Bot) mayAct(ctx context.Context, user string, at place, root string) (by session.Person, ok bool, err error) {
+	by, refusal, silent, err := b.who(ctx, user, at.channel)
+	if err != nil || silent {
+		return by, false, err
+	}
+	if refusal != "" {
+		return by, false, b.refuse(ctx, at, root, user, refusal)
+	}
+	return by, true, nil
+}
+
 func (b *Bot) allowed() string {
 	var names []string
 	for _, c := range b.cfg.AllowedChannels {
