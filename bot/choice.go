@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -29,7 +30,9 @@ func (b *Bot) open(ctx context.Context, e event, c *conversation, at place, auth
 	case c.id != "":
 		return "", b.put(ctx, b.question(e, c.id, author, pick)) // it waits for an answer, whatever has become of the rules since
 	case pick.problem != "":
-		opening.Await, opening.Base = session.AwaitRepository, o.branch
+		if opening.Await = session.AwaitRepository; !o.branchInWords { // those are read again, as words
+			opening.Base = o.branch
+		}
 	case pick.repo != (session.Repo{}):
 		branch, said, refusal, err := b.branch(ctx, author, pick.repo, pick.base, o)
 		if err != nil || refusal != "" {
@@ -156,33 +159,56 @@ func (b *Bot) answer(ctx context.Context, e event, c conversation, at place, p s
 		return b.send(ctx, e, c.id, at, p)
 	}
 	short := len(strings.Fields(text)) <= 6
-	alone := short && p.Context == "" && len(e.all()) == 0 // the answer, and nothing for the agent
 	pick, err := b.choose(ctx, text, o, e.Channel, short)
 	if err != nil {
 		return err
 	}
+	alone := p.Context == "" && len(e.all()) == 0 && nothingElse(text, pick) // the answer, and nothing for the agent
 	if pick.problem != "" || !pick.named {
 		if pick.problem == "" {
 			pick.problem = "Which repository is this about?"
 		}
-		again := session.Message{Key: "ask/" + e.Channel + "/" + e.TS, Session: c.id, Op: session.MessagePost, Channel: e.Channel, Thread: e.root(),
+		again := session.Message{Key: askKey(e), Session: c.id, Op: session.MessagePost, Channel: e.Channel, Thread: e.root(),
 			Text: "<@" + requester.Slack + "> " + pick.question(), Subject: session.Subject{Kind: "notice"}, Urgent: true}
 		if err := b.put(ctx, again); err != nil || pick.named && alone {
 			return err
 		}
 		return b.send(ctx, e, c.id, at, p)
 	}
-	refusal, err := b.chooseFor(ctx, c, at, author, pick, o, e.Channel+"/"+e.TS)
+	refusal, err := b.chooseFor(ctx, c, at, author, pick, o, e.TS)
 	switch {
 	case err != nil:
 		return err
 	case refusal != "":
 		return b.put(ctx, b.eyes(e, false), b.private("refused/"+e.Channel+"/"+e.TS, at, e.User, escape(refusal+" Please answer again, with the branch: [repo="+pick.repo.String()+" branch=…]")))
 	}
-	if alone || text == "" {
+	switch {
+	case (alone || text == "") && len(c.state.Prompts) == 0:
+		return b.whisper(ctx, "idle/"+e.Channel+"/"+e.TS, at, e.User, "Good. Nothing waits here, because what you asked for was taken back: reply with what I should do.")
+	case alone || text == "":
 		return nil
 	}
 	return b.send(ctx, e, c.id, at, p)
+}
+
+// askKey is the key of the question that an answer left open.
+func askKey(e event) string { return "ask/" + e.Channel + "/" + e.TS }
+
+// answerID names the answer to our question that a message or a press is, so that it is taken once.
+func answerID(key string) string { return "repository/" + key }
+
+// connectives are words around the name in an answer that are not for the agent.
+var connectives = set("a about actually ah ahead an and ask at be course do for go guess had have i in is it its let lets m mean meant my no none of ok okay on one oops " +
+	"our please pls repo repository right s should sorry sure take task thanks thank that thats the think this to try use was we with without work would yep yes you")
+
+// nothingElse reports whether a text that answers our question is nothing but the answer. What else is said is for the agent.
+func nothingElse(text string, pick choice) bool {
+	text = repoURL.ReplaceAllString(text, "")
+	for _, where := range []*regexp.Regexp{branchWords, wordsBranch} {
+		text = where.ReplaceAllString(text, "")
+	}
+	name := words(pick.repo.Owner + " " + pick.repo.Name + " " + pick.wrote)
+	return !slices.ContainsFunc(words(text), func(w string) bool { return !connectives[w] && !slices.Contains(name, w) })
 }
 
 // chooseFor tells a session that waits for it which repository it is about. A refusal is a sentence about the branch.
@@ -192,17 +218,20 @@ func (b *Bot) chooseFor(ctx context.Context, c conversation, at place, by sessio
 		if o.branch == "" {
 			o.branch = c.state.Session.Base // asked for with the request
 		}
+		if o.branch == "" && len(c.state.Prompts) > 0 {
+			o.readBranch(c.state.Prompts[0].Text)
+		}
 		var said string
 		if branch, said, refusal, err = b.branch(ctx, by, pick.repo, pick.base, o); err != nil || refusal != "" {
 			return refusal, err
 		}
 		if said != "" {
-			if err := b.whisper(ctx, "branch/"+key, at, by.Slack, escape(said)); err != nil {
+			if err := b.whisper(ctx, "branch/"+at.channel+"/"+key, at, by.Slack, escape(said)); err != nil {
 				return "", err
 			}
 		}
 	}
-	err = b.cfg.Sessions.Send(ctx, c.id, session.RepositoryChosen{By: by, Repo: pick.repo, Base: branch})
+	err = b.cfg.Sessions.Send(ctx, c.id, session.RepositoryChosen{ID: answerID(key), By: by, Repo: pick.repo, Base: branch})
 	return "", session.Wrap("bot.choose", ignore(err, session.Conflict)) // chosen before a crash
 }
 
@@ -222,6 +251,8 @@ func (b *Bot) chosenBy(ctx context.Context, p *press, key string, by session.Per
 		return session.Wrap("bot.chosenBy", err)
 	case by.Slack != s.Requester.Slack:
 		return no("Only " + escape(s.Requester.Name) + ", who asked, can choose the repository, so nothing happened.")
+	case s.Await == session.AwaitRepository && len(st.Prompts) == 0:
+		return no("What that question was about was taken back, so nothing happened. Reply with what I should do, and where.")
 	case s.Await == session.AwaitRepository && s.ChooseBy.IsZero():
 		return no("That question has lapsed, so nothing happened. Reply with the repository’s name, and I start.")
 	}
@@ -232,7 +263,7 @@ func (b *Bot) chosenBy(ctx context.Context, p *press, key string, by session.Per
 		info, err := b.cfg.Repositories.Repository(ctx, repo)
 		switch {
 		case session.CodeOf(err) == session.NotFound || err == nil && info.Archived:
-			return no("I cannot work on " + code(value) + " any more, so nothing happened. Please choose another.")
+			return no("I cannot work on " + cmp.Or(code(short(value, 100)), "that") + " any more, so nothing happened. Please choose another.")
 		case err != nil:
 			return session.Wrap("bot.chosenBy", err)
 		}

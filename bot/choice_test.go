@@ -275,3 +275,64 @@ func TestQuestionOfProblems(t *testing.T) {
 		}
 	}
 }
+
+// What the requester says besides the repository's name is for the agent, however short it is (regression).
+func TestAnswerWithMoreInIt(t *testing.T) {
+	for text, more := range map[string]bool{
+		"acme/web": false, "It's the web repo, sorry!": false, "acme/web on branch dev please": false, "<https://github.com/acme/web>": false,
+		"and fix acme/web's cart": true, "acme/web, use vitest": true,
+	} {
+		t.Run(text, func(t *testing.T) {
+			r := newRig(t)
+			ts := r.mention("alice", "fix the flaky test")
+			r.shown(ts, "Which repository is this about?")
+			id := r.id(ts)
+			second := r.reply("alice", ts, text)
+			r.shown(ts, "alice chose `acme/web`")
+			r.handled()
+			var got []string
+			for _, p := range r.load(id).Prompts {
+				got = append(got, p.ID)
+			}
+			if want := []string{ts, second}; !slices.Equal(got, want[:1]) && !more || more && !slices.Equal(got, want) {
+				t.Errorf("the queue is %v", got)
+			}
+			// A bot that died before it noted that takes it again.
+			again := event{Type: "message", User: "U0ALICE", Text: text, TS: second, ThreadTS: ts, Channel: "C0GENERAL"}
+			if err := r.bot.message(r.ctx, again); err != nil {
+				t.Fatal(err)
+			}
+			if n := len(r.load(id).Prompts); n != len(got) {
+				t.Errorf("%d prompts once it was taken again", n)
+			}
+		})
+	}
+}
+
+// A word that is the repository's name is an answer like others when the agent asks (regression: it was dropped).
+func TestTheAgentAsksForAName(t *testing.T) {
+	r := newRig(t)
+	ts := r.mention("alice", "look at acme/web")
+	id := r.id(ts)
+	r.ready(id, ts)
+	if err := r.hub.Send(r.ctx, id, session.Asked{Question: "Which package?", Options: []string{"api", "web"}}); err != nil {
+		t.Fatal(err)
+	}
+	r.answered(id, ts, "")
+	r.shown(ts, "Which package?")
+	reply := r.reply("alice", ts, "web")
+	r.called("prompt " + reply)
+}
+
+// A branch that a request names in words, and that there is not, is no reason to start nothing once the repository is known.
+func TestBranchInWordsOfWhatWaits(t *testing.T) {
+	r := newRig(t)
+	ts := r.mention("alice", "fix the test on the failing branch, it is on branch devel")
+	question := r.ours(ts, "Which repository is this about?")
+	r.press("alice", question, "acme/web")
+	r.shown(ts, "alice chose `acme/web`, branch `main`.")
+	r.told("alice", "acme/web has no branch `devel`.", "I start from `main`")
+	ts = r.mention("alice", "fix the test on branch dev")
+	r.press("alice", r.ours(ts, "Which repository is this about?"), "acme/web")
+	r.shown(ts, "alice chose `acme/web`, branch `dev`.")
+}

@@ -28,28 +28,65 @@ const (
 var controls = []string{"stop", "status", "retry", "mute", "unmute", "close", "help", "why"}
 
 var (
-	whyLink = regexp.MustCompile(`(?i)^!?why\s+<?https?://[^\s<>|]+>?(\|[^<>]*>)?[.!?\s]*$`)
-	shout   = regexp.MustCompile(`^![A-Za-z]+$`)
+	whyLink = regexp.MustCompile(`(?i)^!?\s*why\s+<?https?://[^\s<>|]+>?(\|[^<>]*>)?[.!?\s]*$`)
+	shout   = regexp.MustCompile(`^!\s*([A-Za-z]+)[.!?]*(?:\s|$)`)
+	polite  = regexp.MustCompile(`(?i)^(?:please|pls)[\s,]+|[\s,]+(?:please|pls|now|thanks)$`)
 )
 
-// readControl returns the control that a message is. named: it mentions us. unknown is what looks like one, and is a slip of the pen.
-func readControl(words string, named bool) (c control, unknown string) {
+// asMeant is a message as it was meant by somebody who wrote it as code, in bold, or on another keyboard: what begins with ! there does so here.
+func asMeant(words string) string {
+	words = strings.TrimSpace(words)
+	if inner := strings.Trim(strings.TrimRight(words, ".!? "), "`*_~ \n"); inner != words && !strings.ContainsAny(inner, "`\n") {
+		words = inner
+	}
+	if rest, wide := strings.CutPrefix(strings.TrimLeft(words, "`*_~"), "！"); wide {
+		words = "!" + rest
+	}
+	return words
+}
+
+// readControl returns the control that a message is. named: it mentions us. slip says what looks like one and is none, as it was written, and what
+// to do; such a message is not for the agent either.
+func readControl(words string, named bool) (c control, slip string) {
+	words = asMeant(words)
 	if whyLink.MatchString(words) && (named || strings.HasPrefix(words, "!")) {
 		return controlWhy, ""
 	}
-	word := strings.ToLower(strings.TrimRight(strings.TrimSpace(words), ".!? "))
+	word := strings.TrimRight(strings.ToLower(words), ".!? ")
+	word = strings.TrimRight(polite.ReplaceAllString(word, ""), ".!?, ")
 	name, marked := strings.CutPrefix(word, "!")
+	name = strings.TrimSpace(name)
 	switch {
 	case word == string(controlStop):
 		return controlStop, ""
-	case !marked && !named:
+	case marked && name == "aside", !marked && !named:
 		return controlNone, ""
 	case slices.Contains(controls, name):
 		return control(name), ""
-	case marked && shout.MatchString(word) && len(session.Nearest(name, controls, 1)) > 0:
-		return controlNone, word
 	}
-	return controlNone, ""
+	m := shout.FindStringSubmatch(words)
+	if m == nil {
+		return controlNone, ""
+	}
+	first := strings.ToLower(m[1])
+	near := session.Nearest(first, append([]string{"aside"}, controls...), 1)
+	switch {
+	case len(near) == 0 || first == "aside":
+		return controlNone, ""
+	case first == string(controlWhy):
+		return controlNone, "`!why` is a message of its own, with nothing behind it but a message’s link, so nothing happened."
+	case near[0] == first:
+		return controlNone, code("!"+first) + " is a message of its own, so nothing happened. Send it alone; if your words are for the agent, send them without the `!`."
+	}
+	return controlNone, "I do not know " + code("!"+first) + ", so nothing happened. Did you mean " + code("!"+near[0]) + "? If your words are for the agent, send them without the `!`."
+}
+
+// written is a control as people are told to write it.
+func (c control) written() string {
+	if c == controlStop {
+		return code(string(c))
+	}
+	return code("!" + string(c))
 }
 
 // steering is a control on its way to what it means.
@@ -80,7 +117,7 @@ func (b *Bot) steer(ctx context.Context, what control, s steering) error {
 		if waits, err := b.overtook(ctx, s.e); waits || err != nil {
 			return err
 		}
-		return b.whisper(ctx, s.key(), s.at, s.by.Slack, "There is no session in this thread. Mention me with a task to start one.")
+		return b.whisper(ctx, s.key(), s.at, s.by.Slack, nothingHere(what, s.e))
 	}
 	var in session.Input
 	switch what {
@@ -123,6 +160,17 @@ func (b *Bot) steer(ctx context.Context, what control, s steering) error {
 	return b.put(ctx, b.eyes(s.e, true)) // what comes of it is told by the log
 }
 
+// nothingHere answers a control where there is no session.
+func nothingHere(what control, e event) string {
+	switch {
+	case e.inThread():
+		return "There is no session in this thread. Mention me with a task to start one."
+	case e.direct():
+		return "Nothing happened: each message here that is no reply is a request of its own. Reply " + what.written() + " in the thread of the one that you mean."
+	}
+	return "There is no session here: each has a thread. Reply " + what.written() + " in the thread that you mean, or mention me with a task to start one."
+}
+
 // refuses tells why a control came to nothing.
 func (b *Bot) refuses(ctx context.Context, s steering, err error) error {
 	if refused(err) {
@@ -148,7 +196,10 @@ func (b *Bot) stopAt(ctx context.Context, c conversation, id string, by session.
 // people from when its status message is, by Slack's own clock, or from when its prompt came, if nothing ran before it.
 func (b *Bot) ranAt(ctx context.Context, c conversation, ts string) (prompt string, err error) {
 	st := c.state.Session
-	if c.id == "" || st.Turn == nil {
+	switch {
+	case c.id != "" && st.Turn == nil && st.Await == session.AwaitRepository && len(c.state.Prompts) > 0:
+		return "", session.Errorf(session.NotFound, "Nothing runs yet: I wait for %s to say which repository this is about. Delete a message to take it back, or send `!close` to take back all that waits.", st.Requester.Name)
+	case c.id == "" || st.Turn == nil:
 		return "", session.Errorf(session.NotFound, "Nothing is running here.")
 	}
 	id := st.Turn.PromptID

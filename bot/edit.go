@@ -1,7 +1,9 @@
 package bot
 
 import (
+	"cmp"
 	"context"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -69,7 +71,11 @@ func (b *Bot) mayMatter(ctx context.Context, c change) (bool, error) {
 	}
 	_, err := b.cfg.Sessions.Find(ctx, b.thread(c.now))
 	if session.CodeOf(err) == session.NotFound {
-		return c.now.direct() || mentions(c.now.Text, b.self.user), nil
+		if c.now.direct() || mentions(c.now.Text, b.self.user) {
+			return true, nil
+		}
+		_, err = b.store.Seen(ctx, c.now.Channel+":"+c.now.TS) // then its session may be about to open
+		return err == nil, session.Wrap("bot.Seen", ignore(err, session.NotFound))
 	}
 	return err == nil, session.Wrap("bot.Find", err)
 }
@@ -87,7 +93,7 @@ func (b *Bot) changed(ctx context.Context, ch change) error {
 			return session.Wrap("bot.changed", err)
 		}
 	}
-	said := slices.DeleteFunc(slices.Clone(past), func(p session.Prompt) bool { return p.ID != e.TS && p.Corrects != e.TS })
+	said := slices.DeleteFunc(slices.Clone(past), func(p session.Prompt) bool { return !p.Of(e.TS) })
 	switch {
 	case ch.deleted:
 		return b.deleted(ctx, e, c, len(said) > 0)
@@ -95,13 +101,9 @@ func (b *Bot) changed(ctx context.Context, ch change) error {
 		if _, err := b.store.Seen(ctx, goneKey(e)); session.CodeOf(err) != session.NotFound {
 			return session.Wrap("bot.changed", err)
 		}
-		taken, err := b.countsNow(ctx, ch, c, past)
-		if err != nil || !taken {
-			return err
-		}
-		return b.message(ctx, e)
+		return b.notTaken(ctx, ch, c, past)
 	}
-	return b.edited(ctx, ch, c, said[len(said)-1])
+	return b.edited(ctx, ch, c, said)
 }
 
 // deleted withdraws the prompt of a message that is gone.
@@ -156,13 +158,49 @@ func ignore(err error, code session.Code) error {
 	return err
 }
 
+// notTaken takes an edit of a message that led to no prompt, if it counts now. One that was carried out as it was, because it steered a session or
+// answered our question, is not undone.
+func (b *Bot) notTaken(ctx context.Context, ch change, c conversation, past []session.Prompt) error {
+	e, us := ch.now, b.self.user
+	was, slip := readControl(withoutUs(ch.before, us), mentions(ch.before, us))
+	now, _ := readControl(withoutUs(e.Text, us), mentions(e.Text, us))
+	done := ""
+	switch before := (event{Text: ch.before, TS: e.TS, ThreadTS: e.ThreadTS, Channel: e.Channel, ChannelType: e.ChannelType, User: e.User}); {
+	case b.passedBy(e, c) != "" && (now == controlNone || !b.listens(e, c, now, "")):
+		return nil
+	case slices.Contains(c.state.Session.Seen, answerID(e.TS)):
+		done = "Your answer was taken as it was, so your edit changes nothing: this thread works on " + cmp.Or(code(c.state.Session.Repo.String()), "no repository") +
+			". Send what else is to be done as a new message."
+	case was != controlNone && now != controlNone && slip == "" && b.listens(before, c, was, ""):
+		done = noSteering(now)
+	case was != controlNone && b.listens(before, c, was, ""):
+		return b.message(ctx, e)
+	default:
+		taken, err := b.countsNow(ctx, ch, c, past)
+		if err != nil || !taken {
+			return err
+		}
+		return b.message(ctx, e)
+	}
+	at, key := b.placeOf(e), "edit/"+e.key()
+	if _, ok, err := b.mayAct(ctx, e.User, at, e.root()); !ok {
+		return err
+	}
+	if told, err := b.told(ctx, key); told || err != nil {
+		return err
+	}
+	return b.whisper(ctx, key, at, e.User, done)
+}
+
+// noSteering refuses a control that somebody made of another message.
+func noSteering(word control) string {
+	return "An edit does not steer me, so your message counts as it was. Send " + word.written() + " as a new message."
+}
+
 // countsNow decides whether a message that led to no prompt is to be taken as it reads now: it mentions us since, or is no aside any more, or
 // it was refused before. That somebody mends a slip in what they once said to others is no reason.
 func (b *Bot) countsNow(ctx context.Context, ch change, c conversation, past []session.Prompt) (bool, error) {
 	e, us := ch.now, b.self.user
-	if b.passedBy(e, c) != "" {
-		return false, nil
-	}
 	if mentions(e.Text, us) && !mentions(ch.before, us) {
 		return true, nil
 	}
@@ -170,6 +208,11 @@ func (b *Bot) countsNow(ctx context.Context, ch change, c conversation, past []s
 	was.Text = ch.before
 	if len(past) > 0 && past[0].ID < e.TS && b.passedBy(was, c) != "" {
 		return true, nil
+	}
+	if s := c.state.Session; s.Await == session.AwaitRepository && s.Requester.Slack == e.User {
+		if asked, err := b.told(ctx, askKey(e)); asked || err != nil { // its answer was none
+			return asked, err
+		}
 	}
 	was.edit = ""
 	for range 2 {
@@ -183,28 +226,28 @@ func (b *Bot) countsNow(ctx context.Context, ch change, c conversation, past []s
 	return false, nil
 }
 
-// edited hands on what a prompt's message reads now. last is the newest prompt of that message.
-func (b *Bot) edited(ctx context.Context, ch change, c conversation, last session.Prompt) error {
-	e, us := ch.now, b.self.user
+// edited hands on what a prompt's message reads now. said are the prompts of that message.
+func (b *Bot) edited(ctx context.Context, ch change, c conversation, said []session.Prompt) error {
+	e, us, last := ch.now, b.self.user, said[len(said)-1]
 	text := b.words(ctx, e)
 	was := e
 	was.Text = ch.before
-	if last.Retries != "" || ch.before != "" && b.words(ctx, was) == text {
+	if ch.before != "" && b.words(ctx, was) == text {
 		return nil // only a mention came or went
 	}
 	at := b.placeOf(e)
-	by, refusal, silent, err := b.who(ctx, e.User, e.Channel)
-	switch {
-	case err != nil || silent:
+	by, ok, err := b.mayAct(ctx, e.User, at, e.root())
+	if !ok {
 		return err
-	case refusal != "":
-		return b.refuse(ctx, at, e.root(), e.User, refusal)
 	}
 	key := "edit/" + e.key()
 	if told, err := b.told(ctx, key); told || err != nil {
 		return err
 	}
-	if last.State == session.PromptWithdrawn {
+	if slices.ContainsFunc(said, func(p session.Prompt) bool { return p.ID == e.TS && p.Retries != "" }) {
+		return b.whisper(ctx, key, at, e.User, "That message had another one run again, and an edit does not steer me, so it counts as it was. Send what you want as a new message.")
+	}
+	if last.State == session.PromptWithdrawn && last.Retries == "" {
 		if b.passedBy(e, c) != "" {
 			return nil
 		}
@@ -213,8 +256,11 @@ func (b *Bot) edited(ctx context.Context, ch change, c conversation, last sessio
 	if aside(withoutUs(e.Text, us)) || (e.inThread() || !e.direct()) && toOthers(e.Text, us) {
 		return b.unsaid(ctx, e, c, at, by, key)
 	}
-	if word, _ := readControl(withoutUs(e.Text, us), mentions(e.Text, us)); word != controlNone {
-		return b.whisper(ctx, key, at, e.User, "An edit does not steer me, so your message counts as it was. Send "+code(string(word))+" as a new message.")
+	switch word, slip := readControl(withoutUs(e.Text, us), mentions(e.Text, us)); {
+	case word != controlNone:
+		return b.whisper(ctx, key, at, e.User, noSteering(word))
+	case slip != "":
+		return b.whisper(ctx, key, at, e.User, slip+" Your message counts as it was.")
 	}
 	usual, _, err := b.usual(ctx, by, c)
 	if err != nil {
@@ -231,8 +277,8 @@ func (b *Bot) edited(ctx context.Context, ch change, c conversation, last sessio
 	if p.Model == "" && p.Effort != "" {
 		p.Model = c.state.Session.Model
 	}
-	if p.Text == last.Text && p.Model == last.Model && p.Effort == last.Effort {
-		return nil
+	if p.Text == last.Text && runsWith(p, c) == runsWith(last, c) {
+		return b.nameRepository(ctx, e, c, by, text, o)
 	}
 	err = b.cfg.Sessions.Send(ctx, c.id, session.Edited{ID: e.TS + "~" + e.edit, Prompt: p})
 	switch {
@@ -244,16 +290,30 @@ func (b *Bot) edited(ctx context.Context, ch change, c conversation, last sessio
 	return b.nameRepository(ctx, e, c, by, text, o)
 }
 
+// runsWith is the model and effort that a prompt runs with.
+func runsWith(p session.Prompt, c conversation) [2]string {
+	if p.Model == "" {
+		return [2]string{c.state.Session.Model, cmp.Or(p.Effort, c.state.Session.Effort)}
+	}
+	return [2]string{p.Model, p.Effort}
+}
+
 // nameRepository takes the answer to our question out of an edit, if that is how the requester gives it.
 func (b *Bot) nameRepository(ctx context.Context, e event, c conversation, by session.Person, text string, o options) error {
 	if c.state.Session.Await != session.AwaitRepository || by.Slack != c.state.Session.Requester.Slack {
 		return nil
 	}
 	pick, err := b.choose(ctx, text, o, e.Channel, false)
-	if err != nil || pick.problem != "" || !pick.named {
+	if err != nil {
 		return err
 	}
-	refusal, err := b.chooseFor(ctx, c, b.placeOf(e), by, pick, o, e.key())
+	if pick.problem != "" || !pick.named {
+		if o.branch == "" || o.branchInWords || o.branch == c.state.Session.Base {
+			return nil
+		}
+		return b.whisper(ctx, "branch/"+e.key(), b.placeOf(e), by.Slack, "I take the branch with the repository: reply with both, as in "+code("[repo=owner/name branch="+short(o.branch, 60)+"]")+". The request waits.")
+	}
+	refusal, err := b.chooseFor(ctx, c, b.placeOf(e), by, pick, o, e.TS+"~"+e.edit)
 	if refusal != "" {
 		return b.whisper(ctx, "branch/"+e.key(), b.placeOf(e), by.Slack, escape(refusal))
 	}
@@ -278,4 +338,9 @@ func (b *Bot) words(ctx context.Context, e event) string {
 }
 
 // aside reports whether a message says that it is not for us.
-func aside(words string) bool { return strings.HasPrefix(strings.ToLower(words), "!aside") }
+func aside(words string) bool {
+	words, marked := strings.CutPrefix(strings.TrimLeft(asMeant(words), "`*_~"), "!")
+	return marked && asideWord.MatchString(words)
+}
+
+var asideWord = regexp.MustCompile(`(?i)^\s*aside\b`)

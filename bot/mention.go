@@ -73,24 +73,20 @@ func (b *Bot) message(ctx context.Context, e event) error {
 	}
 	words, named := withoutUs(e.Text, b.self.user), mentions(e.Text, b.self.user)
 	word, slip := readControl(words, named)
-	if !b.listens(e, c, word) {
+	if !b.listens(e, c, word, slip) {
 		return nil
 	}
 	at := b.placeOf(e)
-	author, refusal, silent, err := b.who(ctx, e.User, e.Channel)
-	switch {
-	case err != nil || silent:
+	author, ok, err := b.mayAct(ctx, e.User, at, e.root())
+	if !ok {
 		return err
-	case refusal != "":
-		return b.refuse(ctx, at, e.root(), e.User, refusal)
 	}
 	text := plain(words, func(user string) string { return b.nameOf(ctx, user) })
 	switch {
 	case word == controlNone && e.direct() && c.fresh() && strings.EqualFold(strings.TrimRight(text, ".! "), "help"):
 		word = controlHelp
 	case word == controlNone && slip != "":
-		near := session.Nearest(strings.TrimPrefix(slip, "!"), controls, 1)[0]
-		return b.whisper(ctx, "refused/"+e.key(), at, e.User, "I do not know "+code(slip)+", so nothing happened. Did you mean "+code("!"+near)+"?")
+		return b.whisper(ctx, "refused/"+e.key(), at, e.User, slip)
 	}
 	if word != controlNone {
 		return b.steer(ctx, word, steering{e: e, c: c, at: at, by: author})
@@ -108,11 +104,13 @@ func (b *Bot) message(ctx context.Context, e event) error {
 }
 
 // listens decides whether a message is for us. What steers a session counts wherever there is one, but for a bare stop, which people also say to
-// each other; muting it does not make it deaf to that.
-func (b *Bot) listens(e event, c conversation, word control) bool {
+// each other; muting it does not make it deaf to that. A slip is told where the control would count.
+func (b *Bot) listens(e event, c conversation, word control, slip string) bool {
 	switch word {
 	case controlNone:
-		return b.passedBy(e, c) == ""
+		if slip == "" || aside(withoutUs(e.Text, b.self.user)) || e.inThread() && toOthers(e.Text, b.self.user) {
+			return b.passedBy(e, c) == ""
+		}
 	case controlStop:
 		c.state.Session.Muted, c.state.Session.Closed = false, false
 		return b.passedBy(e, c) == ""
@@ -176,6 +174,9 @@ func (b *Bot) prompt(ctx context.Context, e event, c conversation, at place, aut
 	if told, err := b.told(ctx, "refused/"+key); told || err != nil {
 		return err
 	}
+	if slices.Contains(c.state.Session.Seen, answerID(e.TS)) && forwarded == "" && len(e.all()) == 0 && nothingElse(text, choice{repo: c.state.Session.Repo}) {
+		return nil // it was the answer to our question, and the bot died before it noted that
+	}
 	switch {
 	case refusal != "":
 		return b.whisper(ctx, "refused/"+key, at, e.User, escape(refusal+" Nothing was started; please send your message again."))
@@ -204,8 +205,8 @@ func (b *Bot) prompt(ctx context.Context, e event, c conversation, at place, aut
 	if !c.fresh() && p.Model == "" && p.Effort != "" {
 		p.Model = c.state.Session.Model // an effort belongs to a model
 	}
-	if repo := c.state.Session.Repo; bare && !c.fresh() && repo != (session.Repo{}) && (strings.EqualFold(text, repo.String()) || strings.EqualFold(text, repo.Name)) {
-		return nil // names what this thread is about already: the answer to our question, come twice
+	if bare && !c.fresh() && answeredTwice(c.state.Session, author, text) {
+		return nil
 	}
 	if c.fresh() {
 		if o.model == "" {
@@ -234,6 +235,13 @@ func (b *Bot) prompt(ctx context.Context, e event, c conversation, at place, aut
 		return err
 	}
 	return b.charge(ctx, c)
+}
+
+// answeredTwice reports whether the requester only names what the thread is about, and that is known: they have pressed a button, too. Later on, or
+// where the agent asked something, a name is a word like others.
+func answeredTwice(s session.Session, author session.Person, text string) bool {
+	return s.Repo != (session.Repo{}) && s.Question == "" && s.Ended.PromptID == "" && author.Slack == s.Requester.Slack &&
+		(strings.EqualFold(text, s.Repo.String()) || strings.EqualFold(text, s.Repo.Name))
 }
 
 // about is a prompt with the messages that were forwarded with it, as far as there is room: the request itself comes first.

@@ -16,6 +16,7 @@ type choice struct {
 	base    string       // the repository's default branch
 	why     string       // what decided, if the message does not name it; plain text
 	named   bool         // the message itself names it, says that none is needed, or tries to
+	wrote   string       // the name that is the problem
 	problem string       // a sentence in Slack's markup; empty: it is settled
 	unsaid  bool         // the problem is that nothing was said, so one may guess
 	near    []string     // what was probably meant
@@ -218,10 +219,10 @@ func byName(name string, all []session.RepositoryInfo) choice {
 	case len(same) == 1:
 		return chosen(same[0])
 	case len(same) > 1:
-		return choice{problem: fmt.Sprintf("There are %d repositories named %s.", len(same), code(name)), others: names(same)}
+		return choice{wrote: name, problem: fmt.Sprintf("There are %d repositories named %s.", len(same), code(name)), others: names(same)}
 	}
 	repo, _ := session.ParseRepo(name)
-	return choice{repo: repo, near: meant(name, all), others: names(all),
+	return choice{repo: repo, wrote: name, near: meant(name, all), others: names(all),
 		problem: "I cannot see a repository " + code(name) + ". If it exists, the GitHub App is not installed on it."}
 }
 

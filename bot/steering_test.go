@@ -88,7 +88,7 @@ func TestControls(t *testing.T) {
 	r := newRig(t)
 	us := "<@" + r.slack.Bot().ID + "> "
 	r.mention("alice", "!status")
-	r.told("alice", "There is no session in this thread.")
+	r.told("alice", "There is no session here: each has a thread. Reply `!status` in the thread that you mean")
 	ts := r.mention("alice", "look at acme/web")
 	id := r.id(ts)
 	r.ready(id, ts)

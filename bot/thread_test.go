@@ -258,7 +258,7 @@ func TestBadInput(t *testing.T) {
 	r.mention("bob", "fix acme/web [modle=opus]")
 	r.told("bob", "I do not know the option \"modle\". Did you mean \"model\"?", "Nothing was started")
 	r.mention("bob", "!status")
-	r.told("bob", "There is no session in this thread")
+	r.told("bob", "There is no session here")
 	long := r.mention("alice", "in acme/web "+strings.Repeat("x", 38_000))
 	id := r.id(long)
 	r.ready(id, long)

@@ -100,13 +100,13 @@ func (b *Bot) became(ctx context.Context, asker string, e event) (string, error)
 	if c.gone != nil {
 		return escape(c.gone.Error()), nil
 	}
-	said := slices.DeleteFunc(slices.Clone(past), func(p session.Prompt) bool { return p.ID != e.TS && p.Corrects != e.TS })
+	said := slices.DeleteFunc(slices.Clone(past), func(p session.Prompt) bool { return !p.Of(e.TS) })
 	came, err := b.store.Seen(ctx, e.Channel+":"+e.TS)
 	if err != nil && session.CodeOf(err) != session.NotFound {
 		return "", session.Wrap("bot.became", err)
 	}
 	if len(said) > 0 {
-		return b.becamePrompts(ctx, c, said), nil
+		return b.becamePrompts(ctx, c, e.TS, said), nil
 	}
 	if !e.spoken() {
 		return "A person did not write it, or Slack shows it in another's name, so it was not for me.", nil
@@ -122,8 +122,8 @@ func (b *Bot) became(ctx context.Context, asker string, e event) (string, error)
 	if _, refusal, silent, err := b.who(ctx, e.User, e.Channel); err != nil || silent || refusal != "" {
 		return strings.TrimSpace(reached + cmp.Or(refusal, "Its author is a bot or has left, so it was not taken.")), err
 	}
-	word, _ := readControl(withoutUs(e.Text, b.self.user), mentions(e.Text, b.self.user))
-	if !b.listens(e, c, word) {
+	word, slip := readControl(withoutUs(e.Text, b.self.user), mentions(e.Text, b.self.user))
+	if !b.listens(e, c, word, slip) {
 		return b.passedBy(e, c), nil
 	}
 	away := false
@@ -159,11 +159,13 @@ func (b *Bot) awayFrom(ctx context.Context, channel string) (bool, error) {
 }
 
 // becamePrompts tells of a message that was taken: of each of its prompts, the message itself and what corrected it.
-func (b *Bot) becamePrompts(ctx context.Context, c conversation, said []session.Prompt) string {
+func (b *Bot) becamePrompts(ctx context.Context, c conversation, ts string, said []session.Prompt) string {
 	var lines []string
 	for _, p := range said {
 		subject := "It was taken " + b.when(p.At)
 		switch {
+		case p.Retries != "" && p.ID != ts:
+			subject = "It was run again, as " + escape(p.AskedBy.Name) + " asked " + b.when(p.At)
 		case p.Corrects != "":
 			subject = "Its edit came " + b.when(p.At) + ", when the agent had it, and is a prompt of its own"
 		case p.Retries != "":

@@ -40,12 +40,26 @@ func (o *options) inWords(text string, available func(string) bool) (rest string
 			break
 		}
 	}
+	o.readBranch(text)
+	return strings.TrimSpace(text)
+}
+
+// maxBranch is how long a branch's name may be: GitHub takes 244 bytes.
+const maxBranch = 250
+
+// anyBranch are words before "branch", or after it, that name none.
+var anyBranch = set("a an and another any as base broken by correct current default different existing failing feature following fresh from i is it last latest line my " +
+	"name named new newest next of old or other our own previous relevant release right same separate so target that the their then there these this those to upstream we where which with wrong you your")
+
+// readBranch takes a branch that a text says in words, if o has none yet.
+func (o *options) readBranch(text string) {
 	for _, where := range []*regexp.Regexp{branchWords, wordsBranch} {
-		if m := where.FindStringSubmatch(text); m != nil && o.branch == "" {
-			o.branch, o.branchInWords = m[1], true
+		for _, m := range where.FindAllStringSubmatch(text, -1) {
+			if o.branch == "" && len(m[1]) <= maxBranch && !anyBranch[strings.ToLower(m[1])] {
+				o.branch, o.branchInWords = m[1], true
+			}
 		}
 	}
-	return strings.TrimSpace(text)
 }
 
 // findModel finds a model by its name as people say it: "opus", "claude opus 5", "gpt-5.2".

@@ -11,8 +11,9 @@ type (
 	Prompted struct{ Prompt Prompt }
 
 	// RepositoryChosen answers what a session with AwaitRepository waits for. Refused with Conflict if nothing waits, with Forbidden if By is not the
-	// requester. Repeated, it is nothing.
+	// requester. Repeated, it is nothing. ID is of the message or press; one that was taken is not taken again.
 	RepositoryChosen struct {
+		ID   string
 		By   Person
 		Repo Repo   // zero: none is needed
 		Base string // branch

@@ -8,6 +8,8 @@ const noRepository = "\n\n(This session has no repository: the working directory
 // repositoryChosen takes which repository the session is about, or that it needs none.
 func (m *Machine) repositoryChosen(in RepositoryChosen) error {
 	switch {
+	case m.heard(in.ID):
+		return nil
 	case m.s.Await != AwaitRepository && in.By.Slack == m.s.Requester.Slack && in.Repo == m.s.Repo:
 		return nil // told again
 	case m.s.Await != AwaitRepository && m.s.Repo == (Repo{}):
@@ -17,6 +19,7 @@ func (m *Machine) repositoryChosen(in RepositoryChosen) error {
 	case in.By.Slack != m.s.Requester.Slack:
 		return Errorf(Forbidden, "%s, who asked, has to say which repository this is about.", m.s.Requester.Name)
 	}
+	m.hear(in.ID)
 	m.s.Await, m.s.Repo, m.s.Base, m.s.ChooseBy = AwaitNothing, in.Repo, in.Base, time.Time{}
 	m.tell(Event{Kind: KindRepository, Repository: &RepositoryChange{State: RepositoryPicked, Repo: in.Repo, Base: in.Base, By: in.By}})
 	m.advance()

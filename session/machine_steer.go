@@ -1,6 +1,7 @@
 package session
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"time"
@@ -42,7 +43,7 @@ func (m *Machine) edited(in Edited) error {
 func (m *Machine) undelivered(message string) *Prompt {
 	for i := len(m.prompts) - 1; i >= 0; i-- {
 		p := &m.prompts[i]
-		if p.of(message) && p.State == PromptQueued && (m.waits(p) || m.s.Turn.State == TurnStarted && !m.pending(EffectPrompt) && !m.s.Turn.Stopping) {
+		if p.Of(message) && p.State == PromptQueued && (m.waits(p) || m.s.Turn.State == TurnStarted && !m.pending(EffectPrompt) && !m.s.Turn.Stopping) {
 			return p
 		}
 	}
@@ -54,6 +55,9 @@ func (m *Machine) waits(p *Prompt) bool { return m.s.Turn == nil || m.s.Turn.Pro
 
 // withdrawn takes back a message that was deleted, or that is not for the agent any more.
 func (m *Machine) withdrawn(in Withdrawn) error {
+	if e := &m.s.Ended; !in.Kept && e.PromptID != "" && (e.PromptID == in.PromptID || e.Message == in.PromptID) {
+		e.Deleted = true
+	}
 	known := m.heard(in.PromptID)
 	if !known && !in.Kept {
 		m.hear(in.PromptID) // events come in any order: what is deleted before it came is not taken
@@ -62,7 +66,7 @@ func (m *Machine) withdrawn(in Withdrawn) error {
 	found := false
 	for _, p := range slices.Clone(m.prompts) {
 		switch {
-		case !p.of(in.PromptID):
+		case !p.Of(in.PromptID):
 		case m.waits(&p):
 			found = true
 			m.finish(p, PromptWithdrawn, "Withdrawn by "+in.By.Name+".", "")
@@ -87,6 +91,9 @@ func (m *Machine) withdrawn(in Withdrawn) error {
 // finish ends a prompt that has no turn. with is the prompt whose end tells of this one too, if any.
 func (m *Machine) finish(p Prompt, state PromptState, reason, with string) {
 	p.State, p.Reason, p.Ended = state, reason, m.at
+	if p.Retries != "" {
+		m.s.Ended.Again = false // it can be asked for again
+	}
 	m.tell(Event{Kind: KindPrompt, PromptID: p.ID, Prompt: &PromptChange{Author: p.Author, State: state, Reason: reason, With: with}})
 	m.out.Record.Prompts = append(m.out.Record.Prompts, p)
 	delete(m.dirty.prompts, p.ID)
@@ -102,7 +109,7 @@ func (m *Machine) retried(in Retried) error {
 	switch {
 	case e.PromptID == "":
 		return Errorf(NotFound, "No turn of this thread has ended yet, so there is nothing to run again.")
-	case e.State == PromptWithdrawn:
+	case e.State == PromptWithdrawn || e.Deleted && e.State != PromptDone:
 		return Errorf(NotFound, "The message of the last turn was deleted, so there is nothing to run again. Say what is left to do.")
 	case e.State == PromptDone:
 		return Errorf(NotFound, "The last turn here did not fail and was not stopped, so there is nothing to run again. Say what is left to do.")
@@ -112,7 +119,7 @@ func (m *Machine) retried(in Retried) error {
 		return Errorf(Conflict, "Another turn has ended meanwhile. Look at it, and write `!retry` again if it is that one.")
 	}
 	p := in.Prompt
-	p.ID, p.Retries, p.AskedBy, p.Redacted, p.At = in.ID, in.Prompt.ID, in.By, false, time.Time{}
+	p.ID, p.Retries, p.AskedBy, p.Redacted, p.At = in.ID, cmp.Or(in.Prompt.Retries, in.Prompt.ID), in.By, false, time.Time{}
 	if err := m.prompted(p); err != nil {
 		return err
 	}

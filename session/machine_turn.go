@@ -1,6 +1,7 @@
 package session
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -347,7 +348,7 @@ func (m *Machine) endTurn(outcome PromptState, reason, card string) {
 	m.endPause("The turn has ended.")
 	if p := m.turnPrompt(); p != nil {
 		p.State, p.Reason, p.Ended = outcome, reason, m.at
-		m.s.Ended = Ended{PromptID: p.ID, State: outcome, At: m.at}
+		m.s.Ended = Ended{PromptID: p.ID, State: outcome, At: m.at, Message: cmp.Or(p.Corrects, p.Retries)}
 		if m.s.Turn.Deleted {
 			m.s.Ended.State = PromptWithdrawn
 		}

@@ -47,7 +47,7 @@ type Prompt struct {
 	Redacted bool        `json:"redacted,omitempty"` // something in the text looked like a secret and was taken out
 	Answers  string      `json:"answers,omitempty"`  // the question of the agent that this replies to
 	Corrects string      `json:"corrects,omitempty"` // the message that was edited after the agent had it, and reads like this now
-	Retries  string      `json:"retries,omitempty"`  // the prompt that runs again with this one
+	Retries  string      `json:"retries,omitempty"`  // the prompt that runs again with this one, as it was first asked for
 	AskedBy  Person      `json:"asked_by,omitzero"`  // who had it run again
 	State    PromptState `json:"state"`
 	Reason   string      `json:"reason,omitempty"` // why it failed, was stopped or withdrawn: a sentence
@@ -57,8 +57,10 @@ type Prompt struct {
 	Ended    time.Time   `json:"ended,omitzero"`
 }
 
-// of reports whether a prompt is what a message says: the message itself, or a correction of it.
-func (p *Prompt) of(message string) bool { return p.ID == message || p.Corrects == message }
+// Of reports whether a prompt is what a message says: the message itself, a correction of it, or either of them run again.
+func (p *Prompt) Of(message string) bool {
+	return p.ID == message || p.Corrects == message || p.Retries == message
+}
 
 // fits refuses a prompt that is empty or too long.
 func (p *Prompt) fits() error {

@@ -170,7 +170,9 @@ type Ended struct {
 	PromptID string      `json:"prompt_id"`
 	State    PromptState `json:"state"` // withdrawn: it was stopped because its message was deleted
 	At       time.Time   `json:"at"`
-	Again    bool        `json:"again,omitempty"` // it was asked to run again
+	Again    bool        `json:"again,omitempty"`   // it was asked to run again
+	Message  string      `json:"message,omitempty"` // what it is a correction of, or runs again; empty: nothing else
+	Deleted  bool        `json:"deleted,omitempty"` // its message was deleted since
 }
 
 // Choice is a question of the agent's to which it offered answers.
