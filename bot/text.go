@@ -3,6 +3,7 @@ package bot
 import (
 	"regexp"
 	"strings"
+	"unicode"
 	"unicode/utf8"
 )
 
@@ -63,12 +64,13 @@ func toOthers(text, us string) bool {
 // withoutUs takes our name off the beginning and the end of a text.
 func withoutUs(text, us string) string {
 	run := leading.FindString(text)
-	rest := text[len(run):]
+	rest := ""
 	for _, m := range mention.FindAllString(run, -1) {
 		if !mentions(m, us) {
-			rest = m + " " + rest
+			rest += m + " "
 		}
 	}
+	rest += text[len(run):]
 	if m := trailing.FindStringSubmatchIndex(rest); m != nil && rest[m[2]:m[3]] == us {
 		rest = rest[:m[0]]
 	}
@@ -135,15 +137,53 @@ func neutral(s string) string {
 	s = broadcasts.ReplaceAllString(s, "<\u200b$1")
 	s = atAll.ReplaceAllString(s, "@\u200b$1")
 	var b strings.Builder
-	apart := func(prose string) { b.WriteString(definitions.ReplaceAllString(prose, "] $1")) }
 	at := 0
 	for _, code := range fences(s) {
-		apart(s[at:code[0]])
+		apart(&b, s[at:code[0]])
 		b.WriteString(s[code[0]:code[1]])
 		at = code[1]
 	}
-	apart(s[at:])
+	apart(&b, s[at:])
 	return b.String()
+}
+
+var (
+	spans     = regexp.MustCompile("`[^`\n]+`")
+	ambiguous = regexp.MustCompile("``|[\\\\<|~]")
+)
+
+// apart writes prose with the brackets of links apart, but for code between single backticks.
+func apart(b *strings.Builder, prose string) {
+	sure := true
+	for line := range strings.Lines(prose) {
+		sure = (sure || strings.TrimSpace(line) == "") && plainCode(line)
+		at := 0
+		if sure {
+			for _, code := range spans.FindAllStringIndex(line, -1) {
+				b.WriteString(definitions.ReplaceAllString(line[at:code[0]], "] $1"))
+				b.WriteString(line[code[0]:code[1]])
+				at = code[1]
+			}
+		}
+		b.WriteString(definitions.ReplaceAllString(line[at:], "] $1"))
+	}
+}
+
+// plainCode reports whether every backtick of a line has its partner there, and no reader of markdown can take it for anything else, if none is
+// open from a line before. An empty line ends what is open.
+func plainCode(line string) bool {
+	if strings.Count(line, "`")%2 != 0 || ambiguous.MatchString(line) {
+		return false
+	}
+	inWord := func(r rune) bool { return r == '_' || unicode.IsLetter(r) || unicode.IsDigit(r) }
+	for _, code := range spans.FindAllStringIndex(line, -1) {
+		before, _ := utf8.DecodeLastRuneInString(line[:code[0]])
+		after, _ := utf8.DecodeRuneInString(line[code[1]:])
+		if inWord(before) || inWord(after) {
+			return false
+		}
+	}
+	return true
 }
 
 // fences are where code stands between fences that no reader of markdown takes for anything else: brackets stand side by side in code for
