@@ -20,6 +20,9 @@ type Classifier interface {
 // maxCandidates is how many repositories a classifier is shown: those that most speaks for.
 const maxCandidates = 100
 
+// maxHint is how much of a request is looked through for what speaks for a repository: what somebody pasted behind it says little.
+const maxHint = 4_000
+
 // otherwise is how to correct a guess.
 const otherwise = "; if it is another, stop this and mention me with [repo=…]"
 
@@ -69,7 +72,8 @@ func (b *Bot) guess(ctx context.Context, e event, by session.Person, text string
 
 // hints gathers what may speak for a repository. What cannot be read is left out.
 func (b *Bot) hints(ctx context.Context, e event, by session.Person, text string) hints {
-	h := hints{words: text, context: b.forwarded(ctx, e)}
+	words, _ := cut(text, maxHint)
+	h := hints{words: words, context: b.forwarded(ctx, e)}
 	if e.inThread() {
 		said, err := b.replies(ctx, e)
 		if err == nil {

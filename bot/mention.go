@@ -190,6 +190,11 @@ func (b *Bot) prompt(ctx context.Context, e event, c conversation, at place, aut
 	if err := b.put(ctx, b.eyes(e, true)); err != nil { // what follows may be slow
 		return err
 	}
+	if o.note != "" {
+		if err := b.whisper(ctx, "model/"+key, at, e.User, escape(o.note)); err != nil {
+			return err
+		}
+	}
 	p := session.Prompt{ID: e.TS, Author: author, Text: text, Redacted: e.redacted, Model: o.model, Effort: o.effort}
 	if !c.fresh() && e.About != "" {
 		quoted, files, err := b.pointedAt(ctx, e)

@@ -50,15 +50,23 @@ func (c choice) notice() string {
 }
 
 var (
-	repoURL = regexp.MustCompile(`https?://([\w.-]+(?::\d+)?)/([\w.-]+)/([\w.-]+)`)
-	repoRef = regexp.MustCompile("(?i)(?:\\b(in|on|for|repo|repository)\\s+(?:the\\s+)?)?`?\\b([\\w-][\\w.-]*/[\\w.-]*[\\w-])(/)?`?")
-	bareRef = regexp.MustCompile("(?i)\\b(?:in|on|for|repo|repository)\\s+(?:the\\s+)?`?([\\w-][\\w.-]*)`?")
+	repoURL = regexp.MustCompile(`https?://([\w.-]+(?::\d+)?)/([\w.-]+)/([\w.-]+)(/[^\s<>]*)?`)
+	repoRef = regexp.MustCompile("(?i)(?:\\b(in|for|repo|repository)\\s+(?:the\\s+)?)?`?\\b([\\w-][\\w.-]*/[\\w.-]*[\\w-])(/)?`?")
+	bareRef = regexp.MustCompile("(?i)\\b(in|on|for|repo|repository)\\s+(the\\s+)?`?([\\w-][\\w.-]*)`?(\\s+repo)?")
 	fileExt = regexp.MustCompile(`(?i)\.(go|js|jsx|ts|tsx|py|rb|rs|java|kt|c|h|cc|cpp|cs|php|swift|sh|md|txt|json|ya?ml|toml|html|css|sql|proto|lock|mod|sum)$`)
 )
 
-// folders are first parts of paths that people write about; nobody means an account of that name.
-var folders = []string{"src", "lib", "libs", "cmd", "pkg", "internal", "test", "tests", "doc", "docs", "app", "apps", "packages", "bin",
-	"scripts", "config", "components", "and", "or", "his", "client", "server", "api", "web", "public", "build", "dist", "etc", "usr", "tmp"}
+// folders are first parts of paths, of branches and of pairs of words that people write about; nobody means an account of that name.
+var folders = set("a amd64 and api app apps arm64 assets before bin bugfix build chore ci client cmd common components config controllers core darwin db dev dist doc docs " +
+	"either etc feat feature features fix get greater home hotfix his http i input internal js less lib libs linux macos migrations models modules n node_modules old on opt or origin packages " +
+	"pages pkg prod public read release remotes routes scripts server services src staging start static tcp templates test tests tmp true ui unit upstream user users usr utils var vendor " +
+	"views web windows write x yes")
+
+// reserved are first parts of addresses on GitHub that are no account's.
+var reserved = set("about apps features issues login marketplace notifications orgs pulls search settings sponsors topics users")
+
+// maxDoubtful is how many names that are no repository's are compared with those that are.
+const maxDoubtful = 20
 
 // choose finds the repository a message is about: named in it, else routed by a keyword in it, else the channel's, else the only one. With
 // answer, the whole text may be nothing but a name.
@@ -68,7 +76,8 @@ func (b *Bot) choose(ctx context.Context, text string, o options, channel string
 }
 
 func (b *Bot) settle(ctx context.Context, text string, o options, channel string, answer bool) (choice, error) {
-	if doesWithout(text, o, answer) {
+	without := doesWithout(text, o, answer)
+	if without && (o.repo != "" || !strings.Contains(text, "/")) {
 		return choice{named: true}, nil
 	}
 	all, err := b.cfg.Repositories.Repositories(ctx)
@@ -77,8 +86,16 @@ func (b *Bot) settle(ctx context.Context, text string, o options, channel string
 	}
 	all = slices.DeleteFunc(slices.Clone(all), func(r session.RepositoryInfo) bool { return r.Archived })
 	slices.SortFunc(all, func(x, y session.RepositoryInfo) int { return strings.Compare(x.Repo.String(), y.Repo.String()) })
+	if without { // unless it is about one: “can acme/cli run without a repository?”
+		c, ok := b.explicit(text, o, all, answer)
+		if !ok || c.problem != "" {
+			c = choice{}
+		}
+		c.named = true
+		return c, nil
+	}
 	if len(all) == 0 {
-		return choice{problem: "I cannot see any repository. Install the GitHub App on one."}, nil
+		return choice{problem: "I cannot see any repository. Whoever runs me has to install the GitHub App on one."}, nil
 	}
 	if c, ok := b.explicit(text, o, all, answer); ok {
 		if c.problem != "" && c.repo != (session.Repo{}) {
@@ -89,10 +106,14 @@ func (b *Bot) settle(ctx context.Context, text string, o options, channel string
 		c.named, c.all = true, all
 		return c, nil
 	}
-	routed, err := b.routed(ctx, text, all)
+	routed, dead, err := b.routed(ctx, text, all)
 	switch {
 	case err != nil:
 		return choice{}, err
+	case len(routed) == 0 && dead.Keyword != "":
+		return b.recent(ctx, choice{repo: dead.Repo, why: "“" + dead.Keyword + "” is routed there", others: names(all), all: all,
+			problem: "Which repository is this about? " + code(dead.Keyword) + " is routed to " + code(dead.Repo.String()) + ", which I cannot see any more: " +
+				code("/inspect route \""+dead.Keyword+"\" none") + " forgets that."}, all)
 	case len(routed) == 1:
 		return routed[0], nil
 	case len(routed) > 1:
@@ -112,7 +133,8 @@ func (b *Bot) settle(ctx context.Context, text string, o options, channel string
 			c.why = "it is this channel’s"
 			return c, nil
 		}
-		return choice{problem: "This channel's repository " + code(known.Repo.String()) + " is not one I can see any more.", others: names(all), all: all}, nil
+		return b.recent(ctx, choice{repo: known.Repo, why: "it is this channel’s", others: names(all), all: all,
+			problem: "This channel's repository " + code(known.Repo.String()) + " is not one I can see any more: " + code("/inspect channel repo owner/name") + " sets another."}, all)
 	}
 	if len(all) == 1 {
 		return chosen(all[0]), nil
@@ -125,13 +147,15 @@ func (b *Bot) recent(ctx context.Context, c choice, all []session.RepositoryInfo
 	info, err := b.cfg.Repositories.Repository(ctx, c.repo)
 	switch {
 	case err == nil && info.Archived:
-		return choice{problem: code(info.Repo.String()) + " is archived, so nothing can be changed there.", others: names(all)}, nil
+		return choice{wrote: c.wrote, problem: code(info.Repo.String()) + " is archived, so nothing can be changed there.", others: names(all), all: all}, nil
 	case err == nil:
-		return chosen(info), nil
+		found := chosen(info)
+		found.why = c.why
+		return found, nil
 	case session.CodeOf(err) != session.NotFound:
 		return choice{}, err
 	}
-	c.repo = session.Repo{}
+	c.repo, c.why = session.Repo{}, ""
 	return c, nil
 }
 
@@ -151,35 +175,49 @@ func doesWithout(text string, o options, answer bool) bool {
 // explicit looks for a name in the text. A choice with both a repository and a problem names one that the list does not have.
 func (b *Bot) explicit(text string, o options, all []session.RepositoryInfo, answer bool) (choice, bool) {
 	if o.repo != "" {
-		return byName(strings.TrimSuffix(repoURL.ReplaceAllString(o.repo, "$2/$3"), ".git"), all), true
+		return byName(o.repo, all), true
 	}
+	known := map[string]session.RepositoryInfo{}
+	for _, r := range all {
+		known[strings.ToLower(r.Repo.String())] = r
+	}
+	doubtful := ""
 	for _, m := range repoURL.FindAllStringSubmatch(text, -1) {
 		name := strings.TrimSuffix(m[2]+"/"+strings.TrimRight(m[3], "."), ".git")
-		if r, ok := find(all, name); ok {
+		if r, ok := known[strings.ToLower(name)]; ok {
 			return chosen(r), true
 		}
-		if strings.EqualFold(m[1], "github.com") {
-			return byName(name, all), true
+		// An address in somebody else's repository is something to look at, that of the repository itself one to work on.
+		if doubtful == "" && strings.EqualFold(m[1], "github.com") && !reserved[strings.ToLower(m[2])] && (strings.Trim(m[4], "/") == "" || owned(m[2], all)) {
+			doubtful = name
 		}
 	}
 	text = repoURL.ReplaceAllString(text, "")
-	doubtful := ""
+	looked := 0
 	for _, m := range repoRef.FindAllStringSubmatch(text, -1) {
 		name := strings.TrimRight(m[2], ".")
-		if r, ok := find(all, name); ok {
+		if r, ok := known[strings.ToLower(name)]; ok {
 			return chosen(r), true
 		}
-		if doubtful == "" && m[3] == "" && (answer || meansRepository(name, m[1] != "", all)) {
-			doubtful = name
+		if doubtful == "" && m[3] == "" && looked < maxDoubtful {
+			looked++
+			if answer || meansRepository(name, strings.ToLower(m[1]), all) {
+				doubtful = name
+			}
 		}
 	}
 	if doubtful != "" {
 		return byName(doubtful, all), true
 	}
+	for _, r := range all {
+		known[strings.ToLower(r.Repo.Name)] = r
+	}
 	for _, m := range bareRef.FindAllStringSubmatch(text, -1) {
-		if sameName(all, m[1]) != nil {
-			return byName(m[1], all), true
+		name := strings.ToLower(m[3])
+		if _, ok := known[name]; !ok || everyday[name] && m[2] != "" && m[4] == "" && !strings.HasPrefix(strings.ToLower(m[1]), "repo") {
+			continue // “in the docs” may be anybody's
 		}
+		return byName(m[3], all), true
 	}
 	if answer {
 		word := strings.Trim(strings.TrimSpace(text), "`'\".,!")
@@ -195,19 +233,24 @@ func (b *Bot) explicit(text string, o options, all []session.RepositoryInfo, ans
 	return choice{}, false
 }
 
-// meansRepository guesses whether a/b that is not a repository we know was meant as one, rather than as a path or as alternatives.
-func meansRepository(name string, introduced bool, all []session.RepositoryInfo) bool {
+// meansRepository guesses whether a/b that is not a repository we know was meant as one, rather than as a path, a branch or a pair of words; after is
+// what stands before it, if that is a word that may introduce one.
+func meansRepository(name, after string, all []session.RepositoryInfo) bool {
 	owner, rest, _ := strings.Cut(name, "/")
-	if fileExt.MatchString(rest) {
+	switch {
+	case fileExt.MatchString(rest):
 		return false
-	}
-	if slices.ContainsFunc(all, func(r session.RepositoryInfo) bool { return strings.EqualFold(r.Repo.Owner, owner) }) {
+	case owned(owner, all), strings.HasPrefix(after, "repo"):
 		return true
-	}
-	if slices.Contains(folders, strings.ToLower(owner)) {
+	case folders[strings.ToLower(owner)], name == strings.ToUpper(name): // CI/CD
 		return false
 	}
-	return introduced || session.Nearest(name, names(all), 1) != nil
+	return after != "" || session.Nearest(name, names(all), 1) != nil
+}
+
+// owned reports whether an account has one of the repositories.
+func owned(owner string, all []session.RepositoryInfo) bool {
+	return slices.ContainsFunc(all, func(r session.RepositoryInfo) bool { return strings.EqualFold(r.Repo.Owner, owner) })
 }
 
 // byName is the choice somebody makes by writing name, with or without its owner.
@@ -219,11 +262,11 @@ func byName(name string, all []session.RepositoryInfo) choice {
 	case len(same) == 1:
 		return chosen(same[0])
 	case len(same) > 1:
-		return choice{wrote: name, problem: fmt.Sprintf("There are %d repositories named %s.", len(same), code(name)), others: names(same)}
+		return choice{wrote: name, problem: fmt.Sprintf("There are %d repositories named %s.", len(same), code(short(name, 150))), others: names(same)}
 	}
 	repo, _ := session.ParseRepo(name)
 	return choice{repo: repo, wrote: name, near: meant(name, all), others: names(all),
-		problem: "I cannot see a repository " + code(name) + ". If it exists, the GitHub App is not installed on it."}
+		problem: "I cannot see a repository " + code(short(name, 150)) + ". If it exists, the GitHub App is not installed on it."}
 }
 
 // meant returns the repositories that somebody who wrote name may have meant: of that owner or any, by the name; else by the whole.
@@ -238,7 +281,7 @@ func meant(name string, all []session.RepositoryInfo) []string {
 			near = append(near, r.Repo.String())
 		}
 	}
-	if near == nil && !slices.ContainsFunc(all, func(r session.RepositoryInfo) bool { return strings.EqualFold(owner, r.Repo.Owner) }) {
+	if near == nil && !owned(owner, all) {
 		near = session.Nearest(name, names(all), 3)
 	}
 	return near[:min(3, len(near))]

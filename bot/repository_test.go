@@ -2,6 +2,7 @@ package bot
 
 import (
 	"context"
+	"fmt"
 	"strings"
 	"testing"
 
@@ -64,6 +65,18 @@ func TestChoose(t *testing.T) {
 		{"alternatives", "rename and/or delete it", infos("acme/web"), "", false, "acme/web@main", false},
 		{"the channel's", "fix it", two, "acme/api", false, "acme/api@main", false},
 		{"named in a channel with another", "fix it in acme/web", two, "acme/api", false, "acme/web@main", true},
+		{"words with a stroke", "fix the flaky test in CI/CD", two, "acme/api", false, "acme/api@main", false},
+		{"a platform", "it fails on linux/amd64", two, "acme/api", false, "acme/api@main", false},
+		{"a remote branch", "rebase it on origin/main", two, "acme/api", false, "acme/api@main", false},
+		{"a branch", "rebase it on login/oauth", two, "acme/api", false, "acme/api@main", false},
+		{"repository of another", "fix it, repo other/thing", two, "acme/api", false, "cannot see a repository `other/thing`", true},
+		{"somebody else's issue", "like https://github.com/golang/go/issues/1", two, "acme/api", false, "acme/api@main", false},
+		{"somebody else's issue, and ours", "like https://github.com/golang/go/issues/1, in acme/web", two, "acme/api", false, "acme/web@main", true},
+		{"somebody else's repository", "fix https://github.com/golang/go", two, "acme/api", false, "cannot see a repository `golang/go`", true},
+		{"a board", "see https://github.com/orgs/acme/projects/3", two, "acme/api", false, "acme/api@main", false},
+		{"the docs of anybody", "fix the typo in the docs", infos("acme/docs", "acme/web"), "acme/web", false, "acme/web@main", false},
+		{"the docs of a repository", "fix the typo in the docs repo", infos("acme/docs", "acme/web"), "acme/web", false, "acme/docs@main", true},
+		{"one that runs without one", "can acme/web run without a repository?", two, "", false, "acme/web@main", true},
 		{"the channel's is gone", "fix it", two, "acme/old", false, "This channel's repository `acme/old` is not one I can see any more", false},
 		{"the only one", "fix it", infos("acme/web"), "", false, "acme/web@main", false},
 		{"the only one that is not archived", "fix it", infos("acme/web", "acme/old!"), "", false, "acme/web@main", false},
@@ -76,7 +89,8 @@ func TestChoose(t *testing.T) {
 		{"named beats routed", "payments fail in acme/web", two, "", false, "acme/web@main", true},
 		{"two routes to one", "invoices of payments", two, "", false, "acme/api@main", false},
 		{"two routes", "payments when they check out", two, "", false, "Several routes fit your words. Which repository is this about? Reply with one of `acme/web`, `acme/api`", false},
-		{"routed where there is nothing", "it is gone", two, "", false, "Which repository", false},
+		{"routed where there is nothing", "it is gone", two, "acme/api", false, "`gone` is routed to `acme/gone`, which I cannot see any more: `/inspect route \"gone\" none` forgets that. Reply with one of", false},
+		{"routed where there is nothing, and elsewhere", "payments are gone", two, "", false, "acme/api@main", false},
 		{"without one", "what does TLS do, without a repository?", two, "", false, "none", true},
 		{"without one, first", "no repo: what does TLS do", two, "", false, "none", true},
 		{"without one, as an option", "[repo=none] what does TLS do", two, "acme/api", false, "none", true},
@@ -85,7 +99,7 @@ func TestChoose(t *testing.T) {
 		{"answer none", "None.", two, "", true, "none", true},
 		{"answer without one", "without a repository", two, "", true, "none", true},
 		{"none is a task", "none", two, "", false, "Which repository", false},
-		{"none at all", "fix it", nil, "", false, "I cannot see any repository. Install the GitHub App", false},
+		{"none at all", "fix it", nil, "", false, "I cannot see any repository. Whoever runs me has to install the GitHub App on one.", false},
 		{"answer", "web", two, "", true, "acme/web@main", true},
 		{"answer with quotes", "`acme/api`.", two, "", true, "acme/api@main", true},
 		{"answer in a sentence", "the web one", two, "", true, "acme/web@main", true},
@@ -131,6 +145,19 @@ func TestReadOptions(t *testing.T) {
 		{"fix [model=zzzzzzzz]", "fix", "", "I use anthropic/claude-sonnet-5 unless"},
 		{"fix [model=gpt-5.5]", "fix", "", "There is no key for"},
 		{"fix [effort=huge]", "fix", "", `does not know the effort "huge"`},
+		{"fix it `[repo=acme/web]`", "fix it", "{acme/web   }", ""},
+		{"fix `it` [repo=`acme/web` branch=\"dev\"]", "fix `it`", "{acme/web dev  }", ""},
+		{"[repo: acme/web, model: opus] fix it", "fix it", "{acme/web  opus }", ""},
+		{"[base=dev] fix it", "fix it", "{ dev  }", ""},
+		{"[repo=https://github.com/acme/web/pull/3] fix it", "fix it", "{acme/web   }", ""},
+		{"[repo=github.com/acme/web.git branch=http://release.io] fix it", "fix it", "{acme/web release.io  }", ""},
+		{"[model=opus] fix it [model=OPUS]", "fix it", "{  opus }", ""},
+		{"fix [mode: dark] and [12:30]", "fix [mode: dark] and [12:30]", "{   }", ""},
+		{"[model=opus] fix [model=haiku]", "fix", "", `two values for model, "opus" and "haiku", and only one can be`},
+		{"[repo=acme/web repository=acme/api] fix", "fix", "", `two values for repo, "acme/web" and "acme/api"`},
+		{"fix [branch=" + strings.Repeat("x", 300) + "]", "fix", "", "No branch can have a name as long as"},
+		{"fix [модель=opus]", "fix [модель=opus]", "{   }", ""},
+		{"fix [model=оpus]", "fix", "", "Did you mean anthropic/claude-opus-5-5"}, // a Cyrillic o
 	} {
 		rest, o, refusal := readOptions(c.text, "anthropic/claude-sonnet-5", some)
 		if rest != c.rest || !strings.Contains(refusal, c.refusal) || (refusal == "") != (c.refusal == "") {
@@ -142,6 +169,42 @@ func TestReadOptions(t *testing.T) {
 		want := strings.Split(strings.Trim(c.want, "{}"), " ")
 		if o.repo != want[0] || o.branch != want[1] || !strings.Contains(o.model, want[2]) || o.effort != want[3] {
 			t.Errorf("%q: %+v, want %s", c.text, o, c.want)
+		}
+	}
+}
+
+// ahead is a GitHub whose list does not have everything yet.
+type ahead struct {
+	*forge
+	all *forge
+}
+
+func (h ahead) Repository(ctx context.Context, r session.Repo) (session.RepositoryInfo, error) {
+	return h.all.Repository(ctx, r)
+}
+
+// What a channel or a keyword leads to may be newer than the list of repositories (regression).
+func TestRulesThatAreNewerThanTheList(t *testing.T) {
+	web, fresh := session.Repo{Owner: "acme", Name: "web"}, session.Repo{Owner: "acme", Name: "fresh"}
+	for text, store := range map[string]rules{"fix it": {repo: fresh}, "fix the checkout": {repo: web, routes: []session.Route{{Keyword: "checkout", Repo: fresh}}}} {
+		b := &Bot{cfg: Config{Repositories: ahead{&forge{repos: infos("acme/api", "acme/web")}, &forge{repos: infos("acme/fresh")}}}, store: store}
+		c, err := b.choose(t.Context(), text, options{}, "C1", false)
+		if err != nil || c.repo != fresh || c.problem != "" || c.why == "" {
+			t.Errorf("%q: %+v, %v", text, c, err)
+		}
+	}
+}
+
+// A long text full of what may be names is read in a moment, however many repositories there are.
+func BenchmarkChoose(b *testing.B) {
+	var text strings.Builder
+	for i := 0; text.Len() < 40_000; i++ {
+		fmt.Fprintf(&text, "in x%d/y%d ", i, i)
+	}
+	bot := &Bot{cfg: Config{Repositories: &forge{repos: infos(many(1_000)...)}}, store: rules{}}
+	for b.Loop() {
+		if _, err := bot.choose(b.Context(), text.String(), options{}, "C1", false); err != nil {
+			b.Fatal(err)
 		}
 	}
 }

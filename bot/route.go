@@ -86,23 +86,26 @@ func (b *Bot) listRoutes(ctx context.Context, by session.Person, at place, key s
 // spoken are the words of a text as they were written, but for case: keywords match whole words.
 func spoken(text string) []string { return wordParts.FindAllString(strings.ToLower(text), -1) }
 
-// routed returns where a text is routed, each repository once.
-func (b *Bot) routed(ctx context.Context, text string, all []session.RepositoryInfo) ([]choice, error) {
+// routed returns where a text is routed, each repository once; dead is a route that leads where there is nothing, or nothing yet.
+func (b *Bot) routed(ctx context.Context, text string, all []session.RepositoryInfo) (found []choice, dead session.Route, err error) {
 	routes, err := b.store.Routes(ctx)
 	if err != nil {
-		return nil, err
+		return nil, dead, err
 	}
 	said := " " + strings.Join(spoken(text), " ") + " "
-	var found []choice
 	for _, r := range routes {
-		info, known := find(all, r.Repo.String())
-		if !known || !strings.Contains(said, " "+strings.Join(spoken(r.Keyword), " ")+" ") ||
-			slices.ContainsFunc(found, func(c choice) bool { return c.repo == info.Repo }) {
+		if !strings.Contains(said, " "+strings.Join(spoken(r.Keyword), " ")+" ") {
 			continue
 		}
-		c := chosen(info)
-		c.why = "“" + r.Keyword + "” is routed there"
-		found = append(found, c)
+		info, known := find(all, r.Repo.String())
+		switch {
+		case !known:
+			dead = r
+		case !slices.ContainsFunc(found, func(c choice) bool { return c.repo == info.Repo }):
+			c := chosen(info)
+			c.why = "“" + r.Keyword + "” is routed there"
+			found = append(found, c)
+		}
 	}
-	return found, nil
+	return found, dead, nil
 }

@@ -1,6 +1,7 @@
 package bot
 
 import (
+	"fmt"
 	"regexp"
 	"strings"
 
@@ -18,8 +19,10 @@ var (
 	wordsBranch = regexp.MustCompile("(?i)\\b(?:on|from)\\s+the\\s+`?([\\w][\\w./-]*[\\w])`?\\s+branch\\b")
 )
 
-// inWords takes the options that a text says in words and o does not have yet. A branch stays in the text: the agent may have to know.
-func (o *options) inWords(text string, available func(string) bool) (rest string) {
+// inWords takes the options that a text says in words and o does not have yet. A branch stays in the text, and so does a model at its end: the words may
+// be the task's (“a page that talks with claude”).
+func (o *options) inWords(text, defaultModel string, available func(string) bool) (rest string) {
+	end := ""
 	for {
 		before := text
 		for _, where := range []*regexp.Regexp{finalEffort, firstEffort} {
@@ -30,9 +33,17 @@ func (o *options) inWords(text string, available func(string) bool) (rest string
 		}
 		for _, where := range []*regexp.Regexp{finalModel, firstModel} {
 			if m := where.FindStringSubmatchIndex(text); m != nil && o.model == "" {
-				if named, ok := findModel(text[m[2]:m[3]]); ok && available(named.ID) {
+				named, ok := findModel(text[m[2]:m[3]])
+				switch {
+				case !ok:
+				case !available(named.ID):
+					o.note = instead(named, defaultModel, available)
+				case where == finalModel:
 					o.model = named.ID
-					text = text[:m[0]] + text[m[1]:]
+					text, end = text[:m[0]], text[m[0]:]
+				default:
+					o.model = named.ID
+					text = text[m[1]:]
 				}
 			}
 		}
@@ -40,8 +51,22 @@ func (o *options) inWords(text string, available func(string) bool) (rest string
 			break
 		}
 	}
+	text = strings.TrimSpace(text + end)
 	o.readBranch(text)
-	return strings.TrimSpace(text)
+	return text
+}
+
+// instead says that a model which somebody named in words cannot be used, and which is.
+func instead(named model.Model, usual string, available func(string) bool) string {
+	said := fmt.Sprintf("There is no key for %s here, so I use %s", named.Title, modelTitle(usual))
+	near, ok := nearestUsable(named, available)
+	switch {
+	case ok && near.ID == usual:
+		return said + ", which is the nearest there is."
+	case ok:
+		return said + fmt.Sprintf(". The nearest that can be used is %s: [model=%s].", near.Title, near.Name)
+	}
+	return said + "."
 }
 
 // maxBranch is how long a branch's name may be: GitHub takes 244 bytes.
