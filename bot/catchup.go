@@ -389,10 +389,14 @@ func (b *Bot) offer(ctx context.Context, id string, e event, late string) error 
 		return err
 	}
 	r.Late = late
+	if e.Type == "reaction_added" {
+		r.At = b.web.now() // isNew compares Slack's times
+	}
 	return b.keep(ctx, r, lane)
 }
 
-// isNew reports whether a reaction that Slack sends was not read on a message already. What was taken off and put on again since is new.
+// isNew reports whether a reaction that Slack sends was not read on a message already. What was taken off and put on again since is new: it is
+// later than the reading was, by Slack's clock.
 func (b *Bot) isNew(ctx context.Context, e event) (bool, error) {
 	at, err := b.store.Seen(ctx, e.read())
 	if session.CodeOf(err) == session.NotFound {

@@ -227,10 +227,24 @@ func TestStatusAfterAnAbsence(t *testing.T) {
 	}
 }
 
-// A reaction that was read on a message, and that Slack sends all the same, is one.
+// A reaction that was read on a message, and that Slack sends all the same, is one. When it is taken off and put on again, it is another, whatever
+// the computer's clock shows.
 func TestReactionThatIsSentAfterItWasRead(t *testing.T) {
+	for _, ahead := range []time.Duration{0, 10 * time.Minute, -10 * time.Minute} {
+		t.Run(ahead.String(), func(t *testing.T) { testReactionReadAndSent(t, ahead) })
+	}
+}
+
+func testReactionReadAndSent(t *testing.T, ahead time.Duration) {
 	clock := &sessiontest.Clock{}
-	r := newRig(t, func(r *rig) { r.cfg.Clock = clock })
+	r := newRig(t, func(r *rig) {
+		r.cfg.Clock = clock
+		r.slack.Close()
+		r.slack = slacktest.New(slacktest.Config{
+			Events: Events, Users: []slacktest.User{{Name: "alice"}, {Name: "bob"}}, Now: func() time.Time { return clock.Now().Add(-ahead) },
+		})
+		r.cfg.BotToken, r.cfg.AppToken = r.slack.BotToken(), r.slack.AppToken()
+	})
 	ts := r.mention("alice", "fix acme/web")
 	id := r.id(ts)
 	r.ready(id, ts)
@@ -258,13 +272,23 @@ func TestReactionThatIsSentAfterItWasRead(t *testing.T) {
 	r.slack.SetFaults(slacktest.Faults{})
 	r.reply("bob", ts, "!status")
 	r.told("bob", "replies here are prompts")
-	n := 0
-	for _, m := range r.slack.Snapshot().Ephemerals("bob") {
-		if strings.Contains(m.Text, "Nothing is running here") {
-			n++
+	told := func(s *slacktest.Snapshot) (n int) {
+		for _, m := range s.Ephemerals("bob") {
+			if strings.Contains(m.Text, "Nothing is running here") || strings.Contains(m.Text, "That turn is over already") {
+				n++
+			}
 		}
+		return n
 	}
-	if n != 1 {
+	if n := told(r.slack.Snapshot()); n != 1 {
 		t.Errorf("bob was told %d times", n)
 	}
+	clock.Advance(2 * time.Second)
+	if err := r.slack.As("bob").Unreact("general", result, "octagonal_sign"); err != nil {
+		t.Fatal(err)
+	}
+	if err := r.slack.As("bob").React("general", result, "octagonal_sign"); err != nil {
+		t.Fatal(err)
+	}
+	r.until("an answer to the second", func(s *slacktest.Snapshot) bool { return told(s) == 2 })
 }

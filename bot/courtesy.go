@@ -25,6 +25,31 @@ type courtesy struct {
 	mu    sync.Mutex
 	until map[string]time.Time // by method
 	paces paces
+	date  time.Time // of Slack's newest answer
+}
+
+// now is no earlier than when Slack gave its newest answer, and less than a second later: on its clock, which need not be the computer's.
+func (c *courtesy) now() time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.date.IsZero() { // a proxy left it out
+		return c.clock.Now()
+	}
+	return c.date.Add(time.Second - time.Microsecond)
+}
+
+// send makes a call once.
+func (c *courtesy) send(r *http.Request) (*http.Response, error) {
+	resp, err := c.next.Do(r)
+	if err != nil {
+		return nil, err
+	}
+	if date, err := http.ParseTime(resp.Header.Get("Date")); err == nil {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		c.date = date
+	}
+	return resp, nil
 }
 
 // scheduled reports whether a method is called at its time already.
@@ -39,7 +64,7 @@ func scheduled(method string) bool {
 func (c *courtesy) Do(r *http.Request) (*http.Response, error) {
 	method := path.Base(r.URL.Path)
 	if scheduled(method) || perMinute[method] == 0 || r.GetBody == nil && r.Body != nil {
-		return c.next.Do(r)
+		return c.send(r)
 	}
 	for n := 1; ; n++ {
 		for d := c.delay(method); d > 0; d = c.delay(method) {
@@ -47,7 +72,7 @@ func (c *courtesy) Do(r *http.Request) (*http.Response, error) {
 				return nil, r.Context().Err()
 			}
 		}
-		resp, err := c.next.Do(r)
+		resp, err := c.send(r)
 		if err != nil || resp.StatusCode != http.StatusTooManyRequests {
 			return resp, err
 		}

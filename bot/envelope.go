@@ -75,7 +75,9 @@ func (b *Bot) take(ctx context.Context, c *connection, f frame) error {
 // keep stores an event, and hands it to its lane unless it was stored before.
 func (b *Bot) keep(ctx context.Context, r session.Received, lane string) error {
 	r = b.redact(r)
-	r.At = b.clock.Now()
+	if r.At.IsZero() {
+		r.At = b.clock.Now()
+	}
 	fresh, err := b.store.Receive(ctx, r)
 	if err != nil {
 		return session.Wrap("bot.Receive", err)

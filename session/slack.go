@@ -19,7 +19,7 @@ type Received struct {
 	Late    string          `json:"late,omitempty"`  // it was read after the bot was away, and not received: names the absence
 
 	Redacted bool      `json:"redacted,omitempty"` // the message's text had one
-	At       time.Time `json:"at"`
+	At       time.Time `json:"at"`                 // when it came, or was read: of a Trace by Slack's clock
 	Handled  bool      `json:"handled,omitempty"`
 }
 

@@ -289,6 +289,7 @@ func (s *Server) writeResponse(w http.ResponseWriter, r *http.Request, resp Resp
 		cut(w)
 		return
 	}
+	w.Header().Set("Date", s.cfg.Now().UTC().Format(http.TimeFormat))
 	for k, v := range resp.Header {
 		w.Header()[k] = v
 	}

@@ -58,7 +58,11 @@ func (db *DB) Receive(ctx context.Context, r session.Received) (fresh bool, err 
 			if identity == "" {
 				continue
 			}
-			if err := tx.Bucket(bSeen).Put([]byte(identity), stamp(now, number(n))); err != nil {
+			at := now
+			if strings.HasPrefix(identity, session.ReactionTrace) {
+				at = r.At
+			}
+			if err := tx.Bucket(bSeen).Put([]byte(identity), stamp(at, number(n))); err != nil {
 				return err
 			}
 		}

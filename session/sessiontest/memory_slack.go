@@ -6,12 +6,21 @@ import (
 	"maps"
 	"reflect"
 	"slices"
+	"strings"
 	"time"
 
 	"openinspect/session"
 )
 
 const day = 24 * time.Hour
+
+// known is how long an identity is remembered.
+func known(identity string) time.Duration {
+	if strings.HasPrefix(identity, session.ReactionTrace) {
+		return 7 * day
+	}
+	return day
+}
 
 // Receive implements Inbox.
 func (m *Memory) Receive(ctx context.Context, r session.Received) (bool, error) {
@@ -29,12 +38,18 @@ func (m *Memory) Receive(ctx context.Context, r session.Received) (bool, error) 
 	}
 	identities := slices.DeleteFunc([]string{r.Key, r.Also}, func(s string) bool { return s == "" })
 	for _, i := range identities {
-		if at, ok := m.seen[i]; ok && now.Sub(at) < day {
+		if at, ok := m.seen[i]; ok && now.Sub(at) < known(i) {
 			return false, nil
 		}
 	}
+	if r.Trace != "" {
+		identities = append(identities, r.Trace)
+	}
 	for _, i := range identities {
 		m.seen[i] = now
+		if strings.HasPrefix(i, session.ReactionTrace) {
+			m.seen[i] = r.At
+		}
 	}
 	m.inbox = append(m.inbox, clone(r))
 	return true, nil
@@ -47,7 +62,7 @@ func (m *Memory) Seen(ctx context.Context, identity string) (time.Time, error) {
 		return time.Time{}, err
 	}
 	defer end()
-	if at, ok := m.seen[identity]; ok && m.Clock.Now().Sub(at) < day {
+	if at, ok := m.seen[identity]; ok && m.Clock.Now().Sub(at) < known(identity) {
 		return at, nil
 	}
 	return time.Time{}, session.Errorf(session.NotFound, "no event %q", identity)

@@ -100,6 +100,25 @@ func testInbox(s *suite) {
 	s.is(err, session.NotFound)
 	s.receive("Ev3", "C1:1.1", true)
 	s.receive("Ev3", "", false)
+
+	// A reaction's trace is no reason to take another for a repeat. It has the time it is given.
+	came = s.clock.Now()
+	trace := session.ReactionTrace + "C1/1.1/U1/ship"
+	read := came.Add(-time.Minute)
+	for key, at := range map[string]time.Time{"Ev8": {}, "Ev9": read} {
+		if fresh := must(s.Receive(s.ctx, session.Received{Key: key, Trace: trace + key, Kind: "events_api", Payload: json.RawMessage(`{}`), At: at}))(s); !fresh {
+			s.Errorf("%s is not fresh", key)
+		}
+	}
+	if fresh := must(s.Receive(s.ctx, session.Received{Key: "Ev10", Trace: trace + "Ev8", Kind: "events_api", Payload: json.RawMessage(`{}`)}))(s); !fresh {
+		s.Error("a trace makes a repeat")
+	}
+	s.clock.Advance(6 * day)
+	for key, want := range map[string]time.Time{"Ev8": came, "Ev9": read} {
+		if at := must(s.Seen(s.ctx, trace+key))(s); !at.Equal(want) {
+			s.Errorf("%s was seen at %v, want %v", key, at, want)
+		}
+	}
 }
 
 func testPrune(s *suite) {
