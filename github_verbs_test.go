@@ -17,7 +17,8 @@ import (
 
 // github wait N: waits for N pull requests. github pulls, github log, github tokens, github usage: print what there is. github repo NAME [FILE=TEXT]:
 // another repository. github rename NAME NEW: gives one another name. github write PATH TEXT: a commit on main. github fail FAULT [TIMES]: GitHub's next
-// calls of a kind go wrong. github mend: no more of them do. github set CHANGE: what people change there. What they do with pull requests is in
+// calls of a kind go wrong. github mend: no more of them do. github webhook SECRET: from now on webhooks go to the bot, signed with it; github deliveries:
+// prints them with their answers, once all have one; github redeliver: sends all once more. github set CHANGE: what people change there. What they do with pull requests is in
 // pullVerbs.
 func (p *play) cmdGitHub(ctx context.Context, ts *testscript.TestScript, args []string) error {
 	g := p.stage.github
@@ -60,6 +61,29 @@ func (p *play) cmdGitHub(ctx context.Context, ts *testscript.TestScript, args []
 		return nil
 	case "repo":
 		return g.AddRepository(githubtest.Repository{Name: args[1], Private: true, Files: map[string]string{"README.md": "# " + args[1] + "\n"}})
+	case "webhook":
+		g.SetWebhook("http://"+p.web+"/webhooks/github", args[1])
+		return nil
+	case "redeliver":
+		for _, d := range g.Deliveries() {
+			if err := g.Redeliver(d.ID); err != nil {
+				return err
+			}
+		}
+		return nil
+	case "deliveries":
+		err := g.Wait(ctx, func() bool {
+			for _, d := range g.Deliveries() {
+				if d.Status == 0 && d.Err == nil {
+					return false
+				}
+			}
+			return true
+		})
+		for _, d := range g.Deliveries() {
+			fmt.Fprintln(ts.Stdout(), d.Event, d.Action, d.Status)
+		}
+		return err
 	case "rename":
 		return g.Rename(args[1], args[2])
 	case "write":

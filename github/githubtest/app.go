@@ -53,15 +53,18 @@ type installation struct {
 
 // Suspend suspends the App's installation on an account, or lifts that. Its tokens then are refused, and no new ones made.
 func (s *Server) Suspend(account string, suspended bool) error {
+	defer s.flush()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	i := s.installations[lower(account)]
 	if i == nil {
 		return fmt.Errorf("suspend: no installation on %q", account)
 	}
+	action := "unsuspend"
 	if i.suspended = (time.Time{}); suspended {
-		i.suspended = s.now()
+		i.suspended, action = s.now(), "suspend"
 	}
+	s.send(i, i.account, "installation", action, object{"installation": s.installationJSON(i)})
 	return nil
 }
 

@@ -88,6 +88,11 @@ func (s *Server) setCheckRun(r *repository, sha string, run CheckRun) *checkRun 
 	}
 	r.runs = slices.DeleteFunc(r.runs, func(old *checkRun) bool { return old.sha == sha && old.Name == run.Name })
 	r.runs = append(r.runs, c)
+	action := "created"
+	if run.Status == "completed" {
+		action = "completed"
+	}
+	s.notify(r, nil, "check_run", action, object{"check_run": s.checkRunJSON(r, c)})
 	s.tell(Event{Kind: ChecksChanged, Repo: r.full(), SHA: sha})
 	return c
 }
@@ -97,6 +102,7 @@ func (s *Server) setStatus(r *repository, sha string, who *account, st Status) *
 	n := &status{Status: st, id: s.id(), sha: sha, creator: who, at: s.now()}
 	r.statuses = slices.DeleteFunc(r.statuses, func(old *status) bool { return old.sha == sha && old.Context == st.Context })
 	r.statuses = append(r.statuses, n)
+	s.notify(r, who, "status", "", object{"id": n.id, "sha": sha, "name": r.full(), "state": st.State, "context": st.Context, "description": orNil(st.Description), "target_url": orNil(st.URL)})
 	s.tell(Event{Kind: ChecksChanged, Repo: r.full(), Login: who.login, SHA: sha})
 	return n
 }

@@ -29,12 +29,13 @@
 //
 // # What is not there
 //
-// Forks, teams, GraphQL, webhooks, merge queues, and rules beyond required approvals on the default branch and those of SetRule.
+// Forks, teams, GraphQL, merge queues, and rules beyond required approvals on the default branch and those of SetRule.
 //
 // # Watching and breaking
 //
 // Review, Comment, Dismiss, Merge, ClosePull, ReopenPull, EditPull, SetDraft, Push, ForcePush, UpdateBranch and DeleteBranch are what people do with
 // pull requests. Pulls, Log, Refs, Tokens, Calls and Usage say what happened; Wait sleeps until something does; Config.OnEvent is told.
+// SetWebhook has it told as GitHub tells Apps; Deliveries and Redeliver are its page of them.
 // Config.Fault and Server.Fail answer any call in the server's place, before its work or after it: with an error, with nothing, with half an
 // answer. Busy, Refusal, SSO, PrimaryLimit and SecondaryLimit are GitHub's own words. SetRule, Protect, SetMergeMethods, SetInstalled, Rename, Suspend, SetArchived, ExpireTokens,
 // SpendRefresh, RevokeAuthorization and DisableDeviceFlow change what people change on GitHub.

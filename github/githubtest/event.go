@@ -38,15 +38,17 @@ type Event struct {
 func (s *Server) tell(e Event) {
 	close(s.changed)
 	s.changed = make(chan struct{})
+	s.notifyPull(e)
 	if s.cfg.OnEvent != nil {
 		s.events = append(s.events, e)
 	}
 }
 
-// flush hands noted events to OnEvent. Only one goroutine does so at a time, so that their order holds; another
+// flush hands noted events to OnEvent, and has webhooks sent. Only one goroutine does so at a time, so that their order holds; another
 // one, or OnEvent itself, leaves its events to it.
 func (s *Server) flush() {
 	s.mu.Lock()
+	s.deliver()
 	if s.telling {
 		s.mu.Unlock()
 		return

@@ -73,6 +73,7 @@ func (s *Server) Dismiss(repo string, number int, login, reviewer string) error 
 		for _, v := range c.pull.reviews {
 			if (v.state == "APPROVED" || v.state == "CHANGES_REQUESTED") && lower(v.author.login) == lower(reviewer) {
 				v.state, found = "DISMISSED", true
+				s.notifyReview(c.repo, c.pull, v, c.account, "dismissed")
 			}
 		}
 		if !found {

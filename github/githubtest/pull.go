@@ -252,7 +252,9 @@ func (s *Server) editPull(c *call) *reply {
 		p.body = *in.Body
 	}
 	p.updated = s.now()
-	s.tell(Event{Kind: PullEdited, Repo: r.full(), Login: c.account.login, Number: p.number, SHA: p.headSHA})
+	if in.Title != nil || in.Body != nil || in.Base != nil {
+		s.tell(Event{Kind: PullEdited, Repo: r.full(), Login: c.account.login, Number: p.number, SHA: p.headSHA})
+	}
 	return ok(s.fullPullJSON(r, p, c))
 }
 

@@ -49,6 +49,7 @@ func (s *Server) refsMoved(r *repository, who *account) error {
 	}
 	for _, name := range slices.Sorted(maps.Keys(moved)) {
 		r.pushed = s.now()
+		s.notifyPush(r, who, name, old[name])
 		s.tell(Event{Kind: Pushed, Repo: r.full(), Login: who.login, Ref: name, SHA: r.refs[name]})
 		for _, p := range r.pulls {
 			if err := s.follow(r, p, who, name); err != nil {

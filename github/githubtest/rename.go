@@ -13,6 +13,7 @@ import (
 // Rename gives the repository "owner/name" another name, of the same form; another owner must be known. Under the old name REST answers with where
 // the repository is by its id, and git with where it is by its new name, until something else takes the old name.
 func (s *Server) Rename(repo, to string) error {
+	defer s.flush()
 	s.mu.Lock()
 	r, err := s.find(repo)
 	s.mu.Unlock()
@@ -37,7 +38,9 @@ func (s *Server) Rename(repo, to string) error {
 	s.moved[old] = r
 	delete(s.moved, lower(to))
 	s.repos[lower(to)] = r
+	was := r.name
 	r.Name, r.name, r.owner, r.dir = to, name, account, dir
+	s.notify(r, account, "repository", "renamed", object{"changes": object{"repository": object{"name": object{"from": was}}}})
 	for _, a := range s.accounts {
 		if has, is := a.access[old]; is {
 			delete(a.access, old)

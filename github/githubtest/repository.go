@@ -139,6 +139,7 @@ func (s *Server) find(name string) (*repository, error) {
 
 // SetInstalled adds a repository to the App's installation on its owner, or takes it out.
 func (s *Server) SetInstalled(repo string, installed bool) error {
+	defer s.flush()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	r, err := s.find(repo)
@@ -146,14 +147,22 @@ func (s *Server) SetInstalled(repo string, installed bool) error {
 		return err
 	}
 	r.installed = installed
-	if installed {
-		s.install(r.owner)
+	i := s.installations[lower(r.owner.login)]
+	if i == nil && !installed {
+		return nil
 	}
+	i = s.install(r.owner)
+	moved := []object{{"id": r.id, "name": r.name, "full_name": r.full(), "node_id": node("R", r.id), "private": r.Private}}
+	action := map[bool]string{true: "added", false: "removed"}[installed]
+	payload := object{"installation": s.installationJSON(i), "repository_selection": s.selection(i), "repositories_added": []object{}, "repositories_removed": []object{}}
+	payload["repositories_"+action] = moved
+	s.send(i, r.owner, "installation_repositories", action, payload)
 	return nil
 }
 
 // SetArchived archives a repository, or brings it back.
 func (s *Server) SetArchived(repo string, archived bool) error {
+	defer s.flush()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	r, err := s.find(repo)
@@ -161,6 +170,7 @@ func (s *Server) SetArchived(repo string, archived bool) error {
 		return err
 	}
 	r.Archived = archived
+	s.notify(r, r.owner, "repository", map[bool]string{true: "archived", false: "unarchived"}[archived], object{})
 	return nil
 }
 

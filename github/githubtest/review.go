@@ -96,6 +96,7 @@ func (s *Server) addReview(c *call, v *review) {
 	c.pull.reviews = append(c.pull.reviews, v)
 	c.pull.updated = s.now()
 	s.tell(Event{Kind: Reviewed, Repo: c.repo.full(), Login: c.account.login, Number: c.pull.number, SHA: v.commit})
+	s.notifyReview(c.repo, c.pull, v, c.account, "submitted")
 }
 
 // inPull reports whether a commit is one of the pull request's, now or before its head was rewritten.
@@ -140,6 +141,7 @@ func (s *Server) createComment(c *call) *reply {
 	m := &comment{id: s.id(), author: c.account, body: in.Body, at: s.now()}
 	c.pull.comments = append(c.pull.comments, m)
 	c.pull.updated = s.now()
+	s.notifyComment(c.repo, c.pull, m)
 	s.tell(Event{Kind: Commented, Repo: c.repo.full(), Login: c.account.login, Number: c.pull.number, SHA: c.pull.headSHA})
 	return &reply{status: http.StatusCreated, body: s.commentJSON(c.repo, c.pull, m)}
 }

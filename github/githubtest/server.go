@@ -78,6 +78,11 @@ type Server struct {
 	changed       chan struct{}
 	events        []Event
 	telling       bool
+	hook          webhook
+	deliveries    []*Delivery
+	outgoing      []*Delivery // those of deliveries that are still to be sent
+	delivering    bool
+	senders       sync.WaitGroup
 }
 
 // New returns a Server for cfg. It touches neither disk nor network; Start does.
@@ -184,6 +189,7 @@ func (s *Server) Close() error {
 		err = s.http.Close()
 	}
 	<-s.done
+	s.senders.Wait()
 	err = errors.Join(err, os.RemoveAll(s.root))
 	s.root = ""
 	return err

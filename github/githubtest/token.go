@@ -132,6 +132,9 @@ func (s *Server) RevokeAuthorization(login string) {
 			s.revoke(t)
 		}
 	}
+	if a := s.accounts[lower(login)]; a != nil {
+		s.send(nil, a, "github_app_authorization", "revoked")
+	}
 }
 
 // ExpireTokens lets the access tokens of a person run out; their refresh tokens stay good.
