@@ -18,7 +18,8 @@ import (
 // github wait N: waits for N pull requests. github pulls, github log, github tokens, github usage: print what there is. github repo NAME [FILE=TEXT]:
 // another repository. github rename NAME NEW: gives one another name. github write PATH TEXT: a commit on main. github fail FAULT [TIMES]: GitHub's next
 // calls of a kind go wrong. github mend: no more of them do. github webhook SECRET: from now on webhooks go to the bot, signed with it; github deliveries:
-// prints them with their answers, once all have one; github redeliver: sends all once more. github set CHANGE: what people change there. What they do with pull requests is in
+// prints them with their answers, once all have one; github redeliver: sends all once more. github kill push|pull|review|merge before|after: the bot is killed when it next asks for
+// that, before it is done or after; see crash. github set CHANGE: what people change there. What they do with pull requests is in
 // pullVerbs.
 func (p *play) cmdGitHub(ctx context.Context, ts *testscript.TestScript, args []string) error {
 	g := p.stage.github
@@ -61,6 +62,13 @@ func (p *play) cmdGitHub(ctx context.Context, ts *testscript.TestScript, args []
 		return nil
 	case "repo":
 		return g.AddRepository(githubtest.Repository{Name: args[1], Private: true, Files: map[string]string{"README.md": "# " + args[1] + "\n"}})
+	case "kill":
+		f, ok := githubFaults[arg(args, 1)+"-answer"]
+		if !ok || arg(args, 2) != "before" && arg(args, 2) != "after" {
+			return usage("github kill push|pull|review|merge before|after")
+		}
+		p.killAt(f.route, args[2] == "after")
+		return nil
 	case "webhook":
 		g.SetWebhook("http://"+p.web+"/webhooks/github", args[1])
 		return nil

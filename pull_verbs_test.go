@@ -67,6 +67,7 @@ var pullVerbs = map[string]func(g *githubtest.Server, ts *testscript.TestScript,
 	},
 	"reviews": func(g *githubtest.Server, ts *testscript.TestScript, args []string) error {
 		pull, err := pullAt(g, arg(args, 0))
+		fmt.Fprintln(ts.Stdout(), len(pull.Reviews), "reviews") // else a script would still see what was printed before
 		for _, r := range pull.Reviews {
 			at := r.Commit[:7]
 			if r.Commit == pull.HeadSHA {

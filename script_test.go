@@ -92,7 +92,7 @@ func TestScripts(t *testing.T) {
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"bot": verb((*play).cmdBot), "restart": verb((*play).cmdRestart), "crash": verb((*play).cmdCrash), "clock": verb((*play).cmdClock),
 			"slack": verb((*play).cmdSlack), "view": verb((*play).cmdView), "thread": verb((*play).cmdThread), "private": verb((*play).cmdPrivate), "link": verb((*play).cmdLink),
-			"github": verb((*play).cmdGitHub), "model": verb((*play).cmdModel), "release": verb((*play).cmdRelease), "page": verb((*play).cmdPage), "disk": verb((*play).cmdDisk),
+			"github": verb((*play).cmdGitHub), "crowd": verb((*play).cmdCrowd), "model": verb((*play).cmdModel), "release": verb((*play).cmdRelease), "page": verb((*play).cmdPage), "disk": verb((*play).cmdDisk),
 			"sandbox": verb((*play).cmdSandbox), "operator": verb((*play).cmdOperator), "ended": verb((*play).cmdEnded),
 			"world": verb((*play).cmdWorld), "probe": verb((*play).cmdProbe), "missing": verb((*play).cmdMissing),
 		},
@@ -130,9 +130,11 @@ type play struct {
 	channel, thread string // the newest conversation
 	threads         map[string][2]string
 	bot             *botProcess
-	began           time.Time // on a quick clock
-	settings        []string  // of bot, kept for restart
-	mounted         bool      // the data directory is a small disk
+	began           time.Time     // on a quick clock
+	settings        []string      // of bot, kept for restart
+	mounted         bool          // the data directory is a small disk
+	crowd           []string      // of the verb crowd
+	dying           chan struct{} // closed when the bot was killed by the verb github kill
 }
 
 func (p *play) logTail() string {
@@ -230,8 +232,16 @@ func (p *play) cmdRestart(ctx context.Context, ts *testscript.TestScript, _ []st
 	return p.cmdBot(ctx, ts, nil)
 }
 
-// crash: ends the bot with SIGKILL. The verb bot without arguments starts it again.
-func (p *play) cmdCrash(context.Context, *testscript.TestScript, []string) error {
+// crash: ends the bot with SIGKILL, or waits until "github kill" has done so. The verb bot without arguments starts it again.
+func (p *play) cmdCrash(ctx context.Context, _ *testscript.TestScript, _ []string) error {
+	if p.dying != nil {
+		select {
+		case <-p.dying:
+		case <-ctx.Done():
+			return errors.New("the bot did not come to what it was to be killed at")
+		}
+		p.dying = nil
+	}
 	p.bot.kill()
 	p.bot = nil
 	return nil

@@ -3,6 +3,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"embed"
 	"encoding/base64"
@@ -156,7 +157,7 @@ func (s *stage) enterCode(ctx context.Context, who string) error {
 	if err := s.directly(ctx, who, func(text string) bool { code = userCode.FindString(text); return code != "" }); err != nil {
 		return fmt.Errorf("no code came to %s: %w", who, err)
 	}
-	if err := s.github.Approve(code, cast[who]); err != nil {
+	if err := s.github.Approve(code, cmp.Or(cast[who], who)); err != nil {
 		return err
 	}
 	if err := s.directly(ctx, who, func(text string) bool { return strings.HasPrefix(text, "Linked:") }); err != nil {
