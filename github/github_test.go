@@ -53,7 +53,7 @@ func newWorld(t testing.TB) *world {
 		DeviceInterval: time.Second, Validate: openapi.Hook(t),
 		Users: []githubtest.User{
 			{Login: "ada", ID: 101, Access: map[string]string{"*": "write"}}, {Login: "bob", ID: 102, Access: map[string]string{"*": "write"}},
-			{Login: "eve", ID: 103},
+			{Login: "cyd", ID: 104, Access: map[string]string{"*": "write"}}, {Login: "eve", ID: 103},
 		},
 		Repositories: []githubtest.Repository{
 			{Name: "acme/web", Description: "The shop", Private: true, Files: map[string]string{"README.md": "# web\n", "cart.go": "package cart\n", "lib/a.txt": strings.Repeat("line\n", 400)}},

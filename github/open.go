@@ -2,8 +2,6 @@ package github
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"net/http"
 	"strings"
 	"time"
@@ -17,33 +15,17 @@ import (
 // Doing it again finds what was done before.
 func (g *GitHub) Open(ctx context.Context, r session.OpenRequest) (session.PullRequest, error) {
 	defer g.repos.lock(r.Repo.String())()
-	if r.By.GitHub == nil {
-		return session.PullRequest{}, errUnlinked
-	}
-	stale := ""
-	for {
-		t, err := g.token(ctx, r.By.Slack, stale)
-		if err != nil {
-			return session.PullRequest{}, err
-		}
-		pr, err := g.openAs(ctx, r, t)
-		if !errors.Is(err, errStale) {
-			return pr, err
-		}
-		if stale != "" { // nor the renewed one
-			return pr, g.dead(ctx, r.By.Slack)
-		}
-		stale = t.Access // perhaps only this one is dead; whether the person took all of it back, its renewal tells
-	}
+	var pr session.PullRequest
+	err := g.asPerson(ctx, r.By, func(c *gh.Client, t userToken) (err error) {
+		pr, err = g.openAs(ctx, r, c, t)
+		return err
+	})
+	return pr, err
 }
 
-func (g *GitHub) openAs(ctx context.Context, r session.OpenRequest, t userToken) (none session.PullRequest, err error) {
-	person, err := g.userClient(t.Access)
-	if err != nil {
-		return none, err
-	}
+func (g *GitHub) openAs(ctx context.Context, r session.OpenRequest, person *gh.Client, t userToken) (none session.PullRequest, err error) {
 	if _, _, err := person.Repositories.Get(ctx, r.Repo.Owner, r.Repo.Name); err != nil {
-		return none, personal(r, err, "")
+		return none, opens(r).personal(err, "")
 	}
 	if err := g.push(ctx, r); err != nil {
 		return none, err
@@ -59,7 +41,7 @@ func (g *GitHub) openAs(ctx context.Context, r session.OpenRequest, t userToken)
 	}
 	status, words := answer(err)
 	if status != http.StatusUnprocessableEntity {
-		return none, personal(r, err, "")
+		return none, opens(r).personal(err, "")
 	}
 	switch {
 	case strings.Contains(words, "already exists"):
@@ -76,32 +58,18 @@ func (g *GitHub) openAs(ctx context.Context, r session.OpenRequest, t userToken)
 	case strings.Contains(words, "must be a collaborator"):
 		return none, session.Errorf(session.Forbidden, "Your GitHub account %s may not open pull requests in `%s`. Ask for write access to it, then react again.", t.Identity.Login, r.Repo)
 	}
-	return none, personal(r, err, "")
+	return none, opens(r).personal(err, "")
 }
 
-// personal turns an error of a call made as a person into one of ours; errStale for one that their token is not taken.
-func personal(r session.OpenRequest, err error, sentence string) error {
-	status, words := answer(err)
-	switch {
-	case status == http.StatusUnauthorized:
-		return fmt.Errorf("%w: %w", errStale, err)
-	case status == http.StatusForbidden && strings.Contains(words, "SAML"):
-		sentence = "GitHub wants you to sign in to " + r.Repo.Owner + " first. Start a single sign-on session for it on GitHub, then react again."
-	case status == http.StatusForbidden && strings.Contains(words, "not accessible by integration"):
-		sentence = "The GitHub App may not open pull requests in `" + r.Repo.String() + "`. Whoever runs the bot has to give it “Pull requests: read and write”, and an owner of " + r.Repo.Owner + " has to accept that; then react again."
-	case status == http.StatusForbidden && strings.Contains(words, "archived"):
-		sentence = "`" + r.Repo.String() + "` is archived, so no pull request can be opened in it."
-	case status == http.StatusNotFound && r.By.GitHub != nil:
-		sentence = "Your GitHub account " + r.By.GitHub.Login + " cannot see " + r.Repo.String() + ". Ask for access to it, then react again."
-	}
-	return problem("github.Open", err, sentence)
+func opens(r session.OpenRequest) act {
+	return act{op: "github.Open", repo: r.Repo, by: r.By, what: "no pull request can be opened in it", may: "open pull requests"}
 }
 
 // find returns the open pull request of the branch, if there is one.
 func find(ctx context.Context, c *gh.Client, r session.OpenRequest) (*gh.PullRequest, error) {
 	list, _, err := c.PullRequests.List(ctx, r.Repo.Owner, r.Repo.Name, &gh.PullRequestListOptions{State: "open", Head: r.Repo.Owner + ":" + r.Branch})
 	if err != nil {
-		return nil, personal(r, err, "")
+		return nil, opens(r).personal(err, "")
 	}
 	for _, pr := range list {
 		if pr.GetHead().GetRef() == r.Branch { // GitHub ignores a filter it does not understand
@@ -124,7 +92,7 @@ func (g *GitHub) found(r session.OpenRequest, t userToken, pr *gh.PullRequest) s
 func (g *GitHub) pullRequest(r session.OpenRequest, pr *gh.PullRequest, adopted bool) session.PullRequest {
 	return session.PullRequest{
 		Number: pr.GetNumber(), URL: pr.GetHTMLURL(), Title: session.OneLine(pr.GetTitle(), 150), Repo: r.Repo, Branch: r.Branch, Base: r.Base,
-		Commit: r.Commit, State: session.PullOpen, OpenedBy: r.By, Adopted: adopted,
+		Commit: r.Commit, State: session.PullOpen, Draft: pr.GetDraft(), Author: account(pr.GetUser()), OpenedBy: r.By, Adopted: adopted,
 	}
 }
 
@@ -180,14 +148,4 @@ func (g *GitHub) at(ctx context.Context, c command, ref string) (string, error) 
 func (g *GitHub) pushed(ctx context.Context, quarantine, kept, hash string) error {
 	_, err := g.git.run(ctx, command{repo: quarantine}, "update-ref", kept, hash)
 	return session.Wrap("github.push", err)
-}
-
-// Review is not there yet.
-func (g *GitHub) Review(context.Context, session.ReviewRequest) (session.Review, error) {
-	return session.Review{}, session.Errorf(session.Forbidden, "Reviewing from Slack is not available yet. Please review on GitHub.")
-}
-
-// Merge is not there yet.
-func (g *GitHub) Merge(context.Context, session.MergeRequest) (string, error) {
-	return "", session.Errorf(session.Forbidden, "Merging from Slack is not available yet. Please merge on GitHub.")
 }

@@ -1,0 +1,230 @@
+package github
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"strings"
+	"testing"
+
+	"openinspect/github/githubtest"
+	"openinspect/session"
+)
+
+var cyd = session.Person{Slack: "UCYD", Name: "Cyd", GitHub: &session.Identity{ID: 104, Login: "cyd"}}
+
+const (
+	routePull    = "GET /repos/{owner}/{repo}/pulls/{number}"
+	routeReview  = "POST /repos/{owner}/{repo}/pulls/{number}/reviews"
+	routeReviews = "GET /repos/{owner}/{repo}/pulls/{number}/reviews"
+	routeMerge   = "PUT /repos/{owner}/{repo}/pulls/{number}/merge"
+)
+
+// pulled is a world in which Bob opened #1 of Ada's commit, and Bob and Cyd are linked.
+func pulled(t *testing.T) (w *world, commit string) {
+	t.Helper()
+	w = newWorld(t)
+	w.link(bob)
+	w.link(cyd)
+	w.clone()
+	w.commit(ada, "cart.go", "package cart\n\nvar fixed = true\n", "Fix the cart")
+	c, err := w.collect()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.open(c.Head, bob); err != nil {
+		t.Fatal(err)
+	}
+	return w, c.Head
+}
+
+func (w *world) review(commit string, by session.Person) (session.Review, error) {
+	return w.github.Review(context.Background(), session.ReviewRequest{Session: id, Approval: "a2", Repo: web, Number: 1, Commit: commit, By: by})
+}
+
+func (w *world) merge(commit string, by session.Person) (string, error) {
+	return w.github.Merge(context.Background(), session.MergeRequest{
+		Session: id, Approval: "a3", Repo: web, Number: 1, Commit: commit, By: by, Quorum: 1, Contributors: []session.Person{ada, bob}, Known: []session.Person{ada, bob, cyd},
+	})
+}
+
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// refusedWith checks an error's code and its sentence.
+func refusedWith(t *testing.T, err error, code session.Code, words string) {
+	t.Helper()
+	if session.CodeOf(err) != code || !strings.Contains(session.Sentence(err), words) {
+		t.Errorf("got %s: %q, want %s: %q", session.CodeOf(err), session.Sentence(err), code, words)
+	}
+}
+
+func TestReviewAndMerge(t *testing.T) {
+	w, commit := pulled(t)
+	for range 2 { // the second time is a crash before the first was recorded
+		v, err := w.review(commit, cyd)
+		must(t, err)
+		if v != (session.Review{By: *cyd.GitHub, State: session.ReviewApproved, Commit: commit, Writes: true}) {
+			t.Errorf("the review is %+v", v)
+		}
+	}
+	reviews := w.server.Pulls("acme/web")[0].Reviews
+	if len(reviews) != 1 || reviews[0].Author != "cyd" || reviews[0].State != "APPROVED" || reviews[0].Commit != commit || !strings.Contains(reviews[0].Body, "Approved by Cyd (@cyd) from Slack.") {
+		t.Fatalf("recorded is %+v", reviews)
+	}
+	must(t, w.server.SetCheckRun("acme/web", commit, githubtest.CheckRun{Name: "test", Status: "completed", Conclusion: "success"}))
+	must(t, w.server.SetStatus("acme/web", commit, githubtest.Status{Context: "lint", State: "pending"}))
+	_, err := w.merge(commit, bob)
+	refusedWith(t, err, session.Conflict, "1 of 2 checks are still running")
+	must(t, w.server.SetStatus("acme/web", commit, githubtest.Status{Context: "lint", State: "failure"}))
+	_, err = w.merge(commit, bob)
+	refusedWith(t, err, session.Conflict, "while checks fail: `lint`")
+	must(t, w.server.SetStatus("acme/web", commit, githubtest.Status{Context: "lint", State: "success"}))
+	must(t, w.server.Review("acme/web", 1, "ada", "REQUEST_CHANGES", "no"))
+	_, err = w.merge(commit, bob)
+	refusedWith(t, err, session.Conflict, "ada asks for changes")
+	must(t, w.server.Dismiss("acme/web", 1, "bob", "ada"))
+
+	w.server.Fail(routeMerge, 1, true, cut()) // merged, and the answer is lost
+	_, err = w.merge(commit, bob)
+	refusedWith(t, err, session.Unavailable, "")
+	merged, err := w.merge(commit, bob)
+	must(t, err)
+	pull := w.server.Pulls("acme/web")[0]
+	if !pull.Merged || pull.MergedBy != "bob" || merged == "" || w.server.CommitSHA("acme/web", "main") != merged {
+		t.Errorf("merged as %s: %+v", merged, pull)
+	}
+	if n := w.server.Calls()[routeMerge]; n != 1 {
+		t.Errorf("%d calls to merge, want 1", n)
+	}
+}
+
+func TestReviewRefused(t *testing.T) {
+	answers := func(route string, r *githubtest.Response) func(*world) {
+		return func(w *world) { w.server.Fail(route, 1, false, r) }
+	}
+	for _, tt := range []struct {
+		name  string
+		by    session.Person
+		do    func(w *world)
+		code  session.Code
+		words string
+	}{
+		{"own", bob, nil, session.Forbidden, "You opened #1, and GitHub lets nobody approve their own"},
+		{"own, by GitHub", cyd, answers(routeReview, githubtest.Refusal(422, "Unprocessable Entity", "Can not approve your own pull request")), session.Forbidden, "You opened #1"},
+		{"begun there", cyd, answers(routeReview, githubtest.Refusal(422, "Unprocessable Entity", "User can only have one pending review per pull request")), session.Conflict, "You have begun a review of #1 on GitHub"},
+		{"single sign-on", cyd, answers(routeRepo, githubtest.SSO("acme")), session.Forbidden, "sign in to acme first"},
+		{"app may not", cyd, answers(routeReview, githubtest.Refusal(403, "Resource not accessible by integration")), session.Forbidden, "The GitHub App may not review pull requests"},
+		{"blocked", cyd, answers(routePull, githubtest.Refusal(403, "Repository access blocked")), session.Forbidden, "GitHub has blocked `acme/web`"},
+		{"does not work", cyd, answers(routeReview, githubtest.Busy(502)), session.Unavailable, "it answered 502"},
+		{"unlinked", session.Person{Slack: "UDAN", Name: "Dan"}, nil, session.Forbidden, "not linked any more"},
+		{"another account", session.Person{Slack: "UCYD", Name: "Cyd", GitHub: &session.Identity{ID: 999, Login: "old"}}, nil, session.Conflict, "linked another GitHub account"},
+		{"revoked", cyd, func(w *world) { w.server.RevokeAuthorization("cyd") }, session.Forbidden, "not linked any more"},
+		{"draft", cyd, func(w *world) { must(w.t.(*testing.T), w.server.SetDraft("acme/web", 1, "bob", true)) }, session.Conflict, "#1 is a draft"},
+		{"closed", cyd, func(w *world) { must(w.t.(*testing.T), w.server.ClosePull("acme/web", 1, "bob")) }, session.Conflict, "#1 is closed"},
+		{"merged", cyd, func(w *world) { must(w.t.(*testing.T), w.server.Merge("acme/web", 1, "bob", "")) }, session.Conflict, "#1 is merged already"},
+		{"moved", cyd, func(w *world) {
+			_, err := w.server.Push("acme/web", 1, "bob", map[string]string{"b.txt": "b"})
+			must(w.t.(*testing.T), err)
+		}, session.Conflict, "has newer commits"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			w, commit := pulled(t)
+			if tt.do != nil {
+				tt.do(w)
+			}
+			_, err := w.review(commit, tt.by)
+			refusedWith(t, err, tt.code, tt.words)
+			if n := len(w.server.Pulls("acme/web")[0].Reviews); n != 0 {
+				t.Errorf("%d reviews", n)
+			}
+		})
+	}
+}
+
+// TestReviewWithoutWriteAccess: GitHub takes it; it does not count.
+func TestReviewWithoutWriteAccess(t *testing.T) {
+	w, commit := pulled(t)
+	w.server.SetAccess("cyd", "acme/web", "read")
+	v, err := w.review(commit, cyd)
+	if err != nil || v.Writes {
+		t.Errorf("the review is %+v, %v", v, err)
+	}
+	_, err = w.merge(commit, bob)
+	refusedWith(t, err, session.Conflict, "It needs one approving review")
+	must(t, w.server.Review("acme/web", 1, "ada", "APPROVE", "")) // who contributed
+	_, err = w.merge(commit, bob)
+	refusedWith(t, err, session.Conflict, "and has 0")
+}
+
+func TestMergeRefused(t *testing.T) {
+	moved := githubtest.Refusal(http.StatusMethodNotAllowed, "Base branch was modified. Review and try the merge again.")
+	for _, tt := range []struct {
+		name  string
+		do    func(w *world)
+		code  session.Code
+		words string
+	}{
+		{"required by GitHub", func(w *world) { must(w.t.(*testing.T), w.server.Protect("acme/web", 2)) }, session.Conflict, "GitHub does not merge it: At least 2 approving reviews"},
+		{"head moved at last", func(w *world) {
+			w.server.Fail(routeMerge, 1, false, githubtest.Refusal(409, "Head branch was modified. Review and try the merge again."))
+		}, session.Conflict, "has newer commits"},
+		{"no right", func(w *world) { w.server.Fail(routeMerge, 1, false, githubtest.Refusal(404, "Not Found")) }, session.Forbidden, "Your GitHub account bob may not merge"},
+		{"no method", func(w *world) { must(w.t.(*testing.T), w.server.SetMergeMethods("acme/web", "rebase")) }, "", ""},
+		{"base moves once", func(w *world) { w.server.Fail(routeMerge, 1, false, moved) }, "", ""},
+		{"closed", func(w *world) { must(w.t.(*testing.T), w.server.ClosePull("acme/web", 1, "bob")) }, session.Conflict, "#1 is closed"},
+		{"moved", func(w *world) {
+			_, err := w.server.ForcePush("acme/web", 1, "bob", map[string]string{"b.txt": "b"})
+			must(w.t.(*testing.T), err)
+		}, session.Conflict, "Somebody pushed"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			w, commit := pulled(t)
+			_, err := w.review(commit, cyd)
+			must(t, err)
+			tt.do(w)
+			_, err = w.merge(commit, bob)
+			if tt.code != "" {
+				refusedWith(t, err, tt.code, tt.words)
+			} else if err != nil {
+				t.Error(err)
+			}
+			if merged := w.server.Pulls("acme/web")[0].Merged; merged != (tt.code == "") {
+				t.Errorf("merged: %v", merged)
+			}
+		})
+	}
+}
+
+// TestLook: everything that people are shown of a pull request, page by page.
+func TestLook(t *testing.T) {
+	w, commit := pulled(t)
+	for i := range 130 {
+		must(t, w.server.SetCheckRun("acme/web", commit, githubtest.CheckRun{Name: fmt.Sprintf("run %03d", i), Status: "completed", Conclusion: "failure"}))
+	}
+	must(t, w.server.Review("acme/web", 1, "cyd", "REQUEST_CHANGES", "no"))
+	must(t, w.server.Review("acme/web", 1, "cyd", "COMMENT", "a remark changes nothing"))
+	must(t, w.server.Review("acme/web", 1, "ada", "APPROVE", ""))
+	must(t, w.server.Dismiss("acme/web", 1, "bob", "ada"))
+	token, err := w.github.token(t.Context(), "UBOB", "")
+	must(t, err)
+	c, err := w.github.userClient(token.Access)
+	must(t, err)
+	pr, err := w.github.look(t.Context(), c, web, 1)
+	must(t, err)
+	if pr.Head != commit || pr.State != session.PullOpen || pr.Author.Login != "bob" || pr.Checks.State != session.ChecksFailed || pr.Checks.Total != 130 || len(pr.Checks.Failed) != session.MaxChecks || pr.Checks.Failed[0].Name != "run 000" {
+		t.Errorf("%+v", pr)
+	}
+	if len(pr.Reviews) != 1 || pr.Reviews[0] != (session.Review{By: *cyd.GitHub, State: session.ReviewChanges, Commit: commit, Writes: true}) {
+		t.Errorf("the reviews are %+v", pr.Reviews)
+	}
+	must(t, w.server.Review("acme/web", 1, "cyd", "APPROVE", ""))
+	must(t, w.server.Merge("acme/web", 1, "cyd", "merge"))
+	if pr, err = w.github.look(t.Context(), c, web, 1); err != nil || pr.State != session.PullMerged || pr.MergedBy != *cyd.GitHub || pr.MergedAs != w.server.CommitSHA("acme/web", "main") {
+		t.Errorf("%+v, %v", pr, err)
+	}
+}
