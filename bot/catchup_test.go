@@ -292,3 +292,33 @@ func testReactionReadAndSent(t *testing.T, ahead time.Duration) {
 	}
 	r.until("an answer to the second", func(s *slacktest.Snapshot) bool { return told(s) == 2 })
 }
+
+// A reaction that is read in the very moment in which Slack sends it is in the inbox twice, and is one all the same.
+func TestReactionReadWhileItIsSentRegression(t *testing.T) {
+	r := newRig(t)
+	ts := r.mention("alice", "fix acme/web")
+	id := r.id(ts)
+	r.ready(id, ts)
+	r.answered(id, ts, "Fixed.")
+	r.handled()
+	e := event{Type: "reaction_added", User: "U0BOB", Reaction: "octagonal_sign", ItemUser: r.slack.Bot().ID}
+	e.Item.Type, e.Item.Channel, e.Item.TS = "message", "C0GENERAL", r.ours(ts, "Fixed.").TS
+	sent := e
+	sent.EventTS = slackTime(r.cfg.Clock.Now())
+	for key, e := range map[string]event{e.read(): e, "Ev1": sent} {
+		if _, err := r.db.Receive(r.ctx, session.Received{Key: key, Kind: eventsAPI, Payload: marshal(payload{ID: key, Event: e}), At: r.cfg.Clock.Now().Add(time.Second)}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	left, err := r.db.Inbox(r.ctx)
+	if err != nil || len(left) != 2 {
+		t.Fatalf("%d events, %v", len(left), err)
+	}
+	for _, received := range left {
+		r.bot.handle(r.ctx, received)
+	}
+	r.handled()
+	if said := r.slack.Ephemerals("bob"); len(said) != 1 {
+		t.Errorf("bob was told %d times: %+v", len(said), said)
+	}
+}

@@ -66,6 +66,11 @@ func (b *Bot) reaction(ctx context.Context, e event) error {
 		return err
 	}
 	key := "reaction/" + m.Channel + "/" + e.Item.TS + "/" + e.User + "/" + e.EventTS
+	if e.EventTS != "" { // it may have been read while it was being stored
+		if fresh, err := b.isNew(ctx, e); err != nil || !fresh {
+			return err
+		}
+	}
 	if told, err := b.told(ctx, key); told || err != nil {
 		return err
 	}

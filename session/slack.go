@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"encoding/json"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -23,8 +24,21 @@ type Received struct {
 	Handled  bool      `json:"handled,omitempty"`
 }
 
-// ReactionTrace begins the traces of reactions, which are remembered for a week.
+// ReactionTrace begins the traces of reactions, which are remembered for a week, and the keys of those that were read on their message.
 const ReactionTrace = "reacted/"
+
+// Identities are those by which an event is known again. A reaction that was read on its message may have been sent in the same moment: its Trace
+// tells.
+func (r Received) Identities() []string {
+	all := []string{r.Key}
+	if r.Also != "" {
+		all = append(all, r.Also)
+	}
+	if strings.HasPrefix(r.Key, ReactionTrace) && r.Trace != "" {
+		all = append(all, r.Trace)
+	}
+	return all
+}
 
 // MessageOp is how a message reaches people.
 type MessageOp string

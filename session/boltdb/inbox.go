@@ -22,7 +22,7 @@ func known(identity string) time.Duration {
 	return day
 }
 
-// Receive stores a Slack event unless its Key or its Also, as the one or the other, was seen within a day. It reports whether the
+// Receive stores a Slack event unless one of its identities, as whichever of them, was seen within a day. It reports whether the
 // event is fresh. A zero At becomes now.
 func (db *DB) Receive(ctx context.Context, r session.Received) (fresh bool, err error) {
 	const op = "boltdb.Receive"
@@ -72,10 +72,7 @@ func (db *DB) Receive(ctx context.Context, r session.Received) (fresh bool, err 
 }
 
 func seen(tx *bbolt.Tx, r session.Received, now time.Time) bool {
-	for _, identity := range []string{r.Key, r.Also} {
-		if identity == "" {
-			continue
-		}
+	for _, identity := range r.Identities() {
 		if v := tx.Bucket(bSeen).Get([]byte(identity)); v != nil && now.Sub(stamped(v)) < known(identity) {
 			return true
 		}

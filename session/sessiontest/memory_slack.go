@@ -36,7 +36,7 @@ func (m *Memory) Receive(ctx context.Context, r session.Received) (bool, error) 
 	if r.At.IsZero() {
 		r.At = now
 	}
-	identities := slices.DeleteFunc([]string{r.Key, r.Also}, func(s string) bool { return s == "" })
+	identities := r.Identities()
 	for _, i := range identities {
 		if at, ok := m.seen[i]; ok && now.Sub(at) < known(i) {
 			return false, nil

@@ -110,6 +110,9 @@ func testInbox(s *suite) {
 			s.Errorf("%s is not fresh", key)
 		}
 	}
+	if fresh := must(s.Receive(s.ctx, session.Received{Key: session.ReactionTrace + "read/1", Trace: trace + "Ev8", Kind: "events_api", Payload: json.RawMessage(`{}`)}))(s); fresh {
+		s.Error("a reaction that was sent, and read at the same time, counts twice")
+	}
 	if fresh := must(s.Receive(s.ctx, session.Received{Key: "Ev10", Trace: trace + "Ev8", Kind: "events_api", Payload: json.RawMessage(`{}`)}))(s); !fresh {
 		s.Error("a trace makes a repeat")
 	}
