@@ -203,7 +203,7 @@ func TestLargeStoreGrowsBesideABackup(t *testing.T) {
 		t.Fatal(err)
 	}
 	db = open(t, path, nil)
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	_, err = db.Backup(ctx, func(string, int64, func(io.Writer) error) error {
 		stored := make(chan error, 1)
