@@ -1,6 +1,7 @@
 package bot
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"slices"
@@ -58,7 +59,9 @@ func (b *Bot) catchUp(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	slices.SortStableFunc(rooms, func(a, c string) int { return len(threads[c]) - len(threads[a]) }) // where somebody waits comes first
+	slices.SortStableFunc(rooms, func(a, c string) int { // where somebody waits comes first, then where somebody spoke last
+		return cmp.Or(len(threads[c])-len(threads[a]), strings.Compare(b.hearing.last(c), b.hearing.last(a)))
+	})
 	now := b.clock.Now()
 	for _, channel := range rooms {
 		since, missed := b.hearing.since(channel)
@@ -265,6 +268,17 @@ func (a *absence) thread(ctx context.Context, root string) error {
 	said, whole, err := a.bot.repliesSince(ctx, a.channel, root, from)
 	if err != nil && refusalOf(err) != "thread_not_found" { // deleted, and with it what it asked for
 		return err
+	}
+	read := whole
+	if !whole && from < a.from { // what waits is older: what is new comes after more than is read
+		newer, all, err := a.bot.repliesSince(ctx, a.channel, root, a.from)
+		if err != nil {
+			return err
+		}
+		said, read = append(said, newer...), all
+	}
+	if !read {
+		a.bot.logger.Warn("more was said in a thread while the bot was away than is read again", "channel", a.channel, "thread", root, "read", len(said))
 	}
 	there := map[string]bool{}
 	for _, m := range said {

@@ -143,6 +143,13 @@ func (h *hearing) since(channel string) (ts string, missed bool) {
 	return h.floor, !h.caught[channel]
 }
 
+// last returns when somebody was last heard in a channel; empty if nobody was.
+func (h *hearing) last(channel string) string {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.at[channel]
+}
+
 // absence names what is to be caught up with, and returns the threads where something went on lately, each with when.
 func (h *hearing) absence() (gen int, active map[string]string) {
 	h.mu.Lock()

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/slack-go/slack"
 
@@ -124,23 +125,45 @@ func (b *Bot) whole(ctx context.Context, e event) (event, error) {
 	return e, nil
 }
 
+// replies reads a thread: all of it, or of a long one its beginning, what came before e and since, and what e is about.
 func (b *Bot) replies(ctx context.Context, e event) ([]slack.Message, error) {
-	var all []slack.Message
-	params := slack.GetConversationRepliesParameters{ChannelID: e.Channel, Timestamp: e.root(), Limit: 200, Inclusive: true}
-	for {
-		page, more, cursor, err := b.api.GetConversationRepliesContext(ctx, &params)
-		if err != nil {
-			return nil, b.outside("conversations.replies", err)
-		}
-		all = append(all, page...)
-		if !more || cursor == "" || len(all) >= maxRead {
-			return all, nil
-		}
-		params.Cursor = cursor
+	all, whole, err := b.repliesSince(ctx, e.Channel, e.root(), "")
+	if err != nil || whole {
+		return all, err
 	}
+	head := all[len(all)-1].Timestamp
+	newer := func(m slack.Message) bool { return m.Timestamp > head }
+	about := func(m slack.Message) bool { return m.Timestamp == e.About }
+	for _, back := range []string{slackTime(timeOf(e.TS).Add(-time.Hour)), slackTime(timeOf(e.TS).AddDate(0, 0, -1)), head} {
+		newest, whole, err := b.repliesSince(ctx, e.Channel, e.root(), max(head, back))
+		if err != nil {
+			return nil, err
+		}
+		newest = slices.DeleteFunc(newest, func(m slack.Message) bool { return !newer(m) })
+		before := slices.IndexFunc(newest, func(m slack.Message) bool { return m.Timestamp >= e.TS })
+		if back > head && whole && 0 <= before && before < maxQuoted {
+			continue // it takes more than that
+		}
+		all = append(all, newest...)
+		break
+	}
+	if e.About == "" || slices.ContainsFunc(all, about) {
+		return all, nil
+	}
+	said, _, _, err := b.api.GetConversationRepliesContext(ctx,
+		&slack.GetConversationRepliesParameters{ChannelID: e.Channel, Timestamp: e.root(), Oldest: e.About, Latest: e.About, Inclusive: true, Limit: 10})
+	if err != nil {
+		return nil, b.outside("conversations.replies", err)
+	}
+	if i := slices.IndexFunc(said, about); i >= 0 {
+		at, _ := slices.BinarySearchFunc(all, said[i], func(m, n slack.Message) int { return strings.Compare(m.Timestamp, n.Timestamp) })
+		all = slices.Insert(all, at, said[i])
+	}
+	return all, nil
 }
 
-// repliesSince reads a thread's opening message and what was said from a time on. whole is false if that is more than is read.
+// repliesSince reads a thread's opening message and what was said from a time on, or all if that is empty. whole is false if it is more than is
+// read.
 func (b *Bot) repliesSince(ctx context.Context, channel, root, from string) (all []slack.Message, whole bool, err error) {
 	ask := slack.GetConversationRepliesParameters{ChannelID: channel, Timestamp: root, Limit: 200, Inclusive: true, Oldest: from}
 	for {
@@ -152,7 +175,7 @@ func (b *Bot) repliesSince(ctx context.Context, channel, root, from string) (all
 		if !more || cursor == "" {
 			return all, true, nil
 		}
-		if len(all) >= maxRead {
+		if len(all) >= b.maxRead {
 			return all, false, nil
 		}
 		ask.Cursor = cursor

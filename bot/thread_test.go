@@ -2,11 +2,14 @@ package bot
 
 import (
 	"encoding/json"
+	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"openinspect/bot/slacktest"
 	"openinspect/session"
+	"openinspect/session/sessiontest"
 )
 
 func TestRepositoryIsAskedFor(t *testing.T) {
@@ -300,5 +303,59 @@ func TestInboxIsReplayed(t *testing.T) {
 	r.kept("an empty inbox", func() bool {
 		left, err := r.db.Inbox(r.ctx)
 		return err == nil && len(left) == 0
+	})
+}
+
+// Of a long thread the agent gets the beginning, what was said last, and what the request is about, wherever that is; and after an absence what was
+// said last is found behind more than is read at once.
+func TestLongThreadRegression(t *testing.T) {
+	clock := &sessiontest.Clock{}
+	const maxRead = 200
+	r := newRig(t, func(r *rig) {
+		r.cfg.Clock = clock
+		r.tune = func(b *Bot) { b.maxRead = maxRead }
+	})
+	root, err := r.slack.As("alice").Post("general", "who has an opinion?")
+	if err != nil {
+		t.Fatal(err)
+	}
+	const many = maxRead + 50
+	talk := func(n int) { r.reply("bob", root.TS, fmt.Sprintf("!aside opinion %d.", n)) }
+	for n := range many {
+		talk(n)
+	}
+	asked := r.reply("alice", root.TS, "<@"+r.slack.Bot().ID+"> fix acme/web")
+	id := r.id(root.TS)
+	r.kept("the prompt", func() bool { return len(r.load(id).Prompts) == 1 })
+	quoted := r.load(id).Prompts[0].Context
+	for part, want := range map[string]bool{"who has an opinion?": true, fmt.Sprintf("opinion %d.", many-1): true, fmt.Sprintf("opinion %d.", many-20): true,
+		fmt.Sprintf("opinion %d.", many-30): false, fmt.Sprintf("opinion %d.", maxRead-2): false} {
+		if strings.Contains(quoted, part) != want {
+			t.Errorf("%q is quoted: %v", part, !want)
+		}
+	}
+	all := r.slack.Thread("general", root.TS)
+	about := all[many-100]
+	clock.Advance(2 * time.Minute) // the calls have a pace
+	said, err := r.bot.replies(r.ctx, event{Channel: root.Channel, TS: asked, ThreadTS: root.TS, About: about.TS})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if quoted, err = r.bot.quote(r.ctx, about.TS, said); err != nil || !strings.Contains(quoted, "(The request is about this message:) bob: "+about.Text) {
+		t.Errorf("what it is about is not in it: %v\n%s", err, quoted)
+	}
+	for n := range many { // while the prompt waits
+		talk(many + n)
+	}
+	clock.Advance(20 * time.Minute)
+	r.mention("alice", "") // is heard then
+	r.told("alice", "no task")
+	r.away(clock, 20*time.Minute, func() {
+		r.reply("alice", root.TS, "and the docs")
+	})
+	r.caughtUp(1)
+	r.kept("the reply", func() bool {
+		prompts := r.load(id).Prompts
+		return len(prompts) == 2 && prompts[1].Text == "and the docs"
 	})
 }
