@@ -113,6 +113,10 @@ type Messages interface {
 	Message(ctx context.Context, key string) (session.Message, error)
 	// MessageAt returns the message Slack has at a place; NotFound if it is not one of ours.
 	MessageAt(ctx context.Context, channel, ts string) (session.Message, error)
+	// Refused returns the messages whose newest version Slack refused for good, in order.
+	Refused(ctx context.Context) ([]session.Message, error)
+	// TryAgain has refused messages tried again.
+	TryAgain(ctx context.Context, keys ...string) error
 }
 
 // Users remembers people and channels. Unknown ones are NotFound.
@@ -251,6 +255,9 @@ func (b *Bot) Run(ctx context.Context) error {
 			return nil
 		}
 		return session.Wrap("bot.Run", err)
+	}
+	if err := b.recall(ctx); err != nil {
+		cancel(err)
 	}
 	var wg sync.WaitGroup
 	wg.Go(func() { b.sender.run(ctx) })

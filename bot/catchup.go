@@ -73,6 +73,7 @@ func (b *Bot) catchUp(ctx context.Context) error {
 		err := a.read(ctx)
 		switch {
 		case err == nil:
+			b.alive(channel)
 		case ctx.Err() != nil, session.CodeOf(err) == session.Unavailable, errors.Is(err, session.ErrStorage):
 			return err
 		default:

@@ -31,7 +31,7 @@
 // The presenter (presenter.go) follows each session's log and turns events into messages: the digest (digest.go, steps.go, status.go)
 // condenses a turn into one status message that is edited in place, cards.go renders the answer and its card. What should be in Slack
 // is committed to the outbox together with the number of the event it came from; the sender (outbox.go, send.go) makes it so, at the
-// pace Slack allows, and posts nothing twice; what cannot be said in a channel any more takes a detour (detour.go),
-// and what somebody deleted is left alone (loss.go). refusal.go knows what
+// pace Slack allows, and posts nothing twice; what cannot be said in a channel any more takes a detour (detour.go) and is said
+// there when it can be (reopened.go), and what somebody deleted is left alone (loss.go). refusal.go knows what
 // Slack's errors mean, courtesy.go waits where Slack limits what is read. manifest.go lists the events and scopes that all this needs.
 package bot

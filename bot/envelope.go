@@ -105,6 +105,9 @@ func (b *Bot) noticed(f frame, ours bool) {
 			}
 		}
 		b.hearing.heard(e.Channel, root, e.TS)
+		if e.Subtype != "channel_archive" && e.Subtype != "group_archive" {
+			b.alive(e.Channel)
+		}
 	case "reaction_added":
 		b.hearing.heard(e.Item.Channel, "", e.EventTS)
 	}

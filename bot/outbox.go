@@ -38,6 +38,7 @@ type sender struct {
 	retries map[string]retry         // by key of message
 	doubt   map[string]string        // by key: the lane of a post that may be in Slack already
 	direct  map[string]string        // by user: the channel of the direct conversation
+	closed  map[string]bool          // channels in which Slack refused something because they are
 	gone    map[string]bool          // by key: messages that Slack has not any more, or not for us to edit
 	pulses  pulses
 	started bool
@@ -52,7 +53,7 @@ type retry struct {
 func (s *sender) init(b *Bot) {
 	*s = sender{
 		bot: b, awake: make(chan struct{}, 1), busy: map[string]chan struct{}{}, paces: paces{}, edited: map[string]time.Time{}, blocked: map[string]time.Time{},
-		retries: map[string]retry{}, doubt: map[string]string{}, direct: map[string]string{}, gone: map[string]bool{}, changed: make(chan struct{}),
+		retries: map[string]retry{}, doubt: map[string]string{}, direct: map[string]string{}, closed: map[string]bool{}, gone: map[string]bool{}, changed: make(chan struct{}),
 	}
 }
 

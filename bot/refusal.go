@@ -53,8 +53,11 @@ func mendable(err error) bool {
 }
 
 // closed reports whether nothing can be said in a channel any more: it is archived or locked, or the bot was removed from it.
-func closed(err error) bool {
-	switch refusalOf(err) {
+func closed(err error) bool { return shuts(refusalOf(err)) }
+
+// shuts is closed by the code.
+func shuts(code string) bool {
+	switch code {
 	case "is_archived", "is_inactive", "channel_not_found", "not_in_channel", "restricted_action", "restricted_action_read_only_channel",
 		"restricted_action_thread_only_channel", "restricted_action_non_threadable_channel", "restricted_action_thread_locked":
 		return true

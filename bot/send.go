@@ -64,6 +64,9 @@ func (s *sender) send(ctx context.Context, m session.Message, doubt bool) bool {
 		return false
 	}
 	s.recorded(m)
+	if shuts(failed) {
+		s.shut(m.Channel) // from now on: what comes from it later opens it
+	}
 	return failed == ""
 }
 

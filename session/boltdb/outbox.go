@@ -2,8 +2,10 @@ package boltdb
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"reflect"
+	"slices"
 	"time"
 
 	"go.etcd.io/bbolt"
@@ -133,6 +135,53 @@ func (db *DB) Sent(ctx context.Context, key string, version int64, ts, failed st
 			m.TS = ts
 		}
 		return store(tx, db.clock.Now(), old, m)
+	}))
+}
+
+// Refused returns the messages whose newest version Slack refused for good, in order. It looks through the whole outbox.
+func (db *DB) Refused(ctx context.Context) ([]session.Message, error) {
+	const op = "boltdb.Refused"
+	var bodies [][]byte
+	err := db.view(ctx, func(tx *bbolt.Tx) error {
+		return tx.Bucket(bOutbox).ForEach(func(_, v []byte) error {
+			if bytes.Contains(v, []byte(`"failed":"`)) {
+				bodies = append(bodies, bytes.Clone(v[8:]))
+			}
+			return nil
+		})
+	})
+	if err != nil {
+		return nil, wrap(op, err)
+	}
+	var all []session.Message
+	for _, body := range bodies {
+		m, err := decode[session.Message](body)
+		if err != nil {
+			return nil, wrap(op, err)
+		}
+		if m.Failed != "" {
+			all = append(all, m)
+		}
+	}
+	slices.SortFunc(all, func(a, b session.Message) int { return cmp.Compare(a.Order, b.Order) })
+	return all, nil
+}
+
+// TryAgain has messages that Slack refused tried again, at their place. NotFound if there is no such message; one that was not refused stays as it is.
+func (db *DB) TryAgain(ctx context.Context, keys ...string) error {
+	return wrap("boltdb.TryAgain", db.update(ctx, func(tx *bbolt.Tx) error {
+		for _, key := range keys {
+			old, err := message(tx, key)
+			if err != nil {
+				return err
+			}
+			m := old
+			m.Failed = ""
+			if err := store(tx, db.clock.Now(), old, m); err != nil {
+				return err
+			}
+		}
+		return nil
 	}))
 }
 

@@ -230,6 +230,43 @@ func (m *Memory) Sent(ctx context.Context, key string, version int64, ts, failed
 	return nil
 }
 
+// Refused implements Outbox.
+func (m *Memory) Refused(ctx context.Context) ([]session.Message, error) {
+	end, err := m.begin(ctx, "Refused")
+	if err != nil {
+		return nil, err
+	}
+	defer end()
+	var all []session.Message
+	for _, msg := range m.outbox {
+		if msg.Failed != "" {
+			all = append(all, clone(msg))
+		}
+	}
+	slices.SortFunc(all, func(a, b session.Message) int { return cmp.Compare(a.Order, b.Order) })
+	return all, nil
+}
+
+// TryAgain implements Outbox.
+func (m *Memory) TryAgain(ctx context.Context, keys ...string) error {
+	end, err := m.begin(ctx, "TryAgain")
+	if err != nil {
+		return err
+	}
+	defer end()
+	for _, key := range keys {
+		if _, err := m.message(key); err != nil {
+			return err
+		}
+	}
+	for _, key := range keys {
+		msg := m.outbox[key]
+		msg.Failed = ""
+		m.outbox[key], m.stamps[key] = msg, m.Clock.Now()
+	}
+	return nil
+}
+
 func (m *Memory) message(key string) (session.Message, error) {
 	msg, ok := m.outbox[key]
 	if !ok {

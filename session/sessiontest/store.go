@@ -64,6 +64,10 @@ type Outbox interface {
 	Pending(ctx context.Context) ([]session.Message, error)
 	// Sent records that Slack has a version, at ts unless empty, or refused it for good.
 	Sent(ctx context.Context, key string, version int64, ts, failed string) error
+	// Refused returns what Slack refused for good, in order.
+	Refused(ctx context.Context) ([]session.Message, error)
+	// TryAgain has refused messages tried again.
+	TryAgain(ctx context.Context, keys ...string) error
 	// Message returns a message by its key.
 	Message(ctx context.Context, key string) (session.Message, error)
 	// MessageAt returns the message posted in a channel at ts.

@@ -215,6 +215,18 @@ func testDeliveries(s *suite) {
 	}
 	s.ok(s.Put(s.ctx, session.Message{Key: "n", Op: session.MessagePost, Channel: "C1"}))
 	s.pending()
+	if all := must(s.Refused(s.ctx))(s); len(all) != 1 || all[0].Key != "n" {
+		s.Errorf("refused are %+v", all)
+	}
+	s.ok(s.TryAgain(s.ctx, "n", "m")) // m was not refused
+	s.pending("n")
+	s.message("n", 1, 0, "")
+	if all := must(s.Refused(s.ctx))(s); len(all) != 0 {
+		s.Errorf("refused are %+v", all)
+	}
+	s.is(s.TryAgain(s.ctx, "n", "unknown"), session.NotFound)
+	s.ok(s.Sent(s.ctx, "n", 1, "", "is_archived"))
+	s.pending()
 	s.ok(s.Put(s.ctx, session.Message{Key: "n", Op: session.MessagePost, Channel: "C1", Text: "other"}))
 	s.pending("n")
 	s.ok(s.Sent(s.ctx, "n", 1, "", "too late to matter"))
