@@ -18,6 +18,9 @@ type request struct {
 	redacted bool
 }
 
+// shownRequest begins the keys of the messages that show requests.
+const shownRequest = "asked/"
+
 // maxShown is how much of a request its message shows; the log has all of it.
 const maxShown = 3_000
 
@@ -28,7 +31,7 @@ const requested = "inspect_request"
 // that message: it is the prompt, replies to it are follow-ups. It waits for Slack to take the message, so it must not be called in the lane of
 // a thread: a stop that somebody calls there does not wait.
 func (b *Bot) onBehalf(ctx context.Context, r request) error {
-	key := "asked/" + r.key
+	key := shownRequest + r.key
 	if _, err := b.store.Message(ctx, key); session.CodeOf(err) == session.NotFound { // else it was found to be in order before a crash
 		wrong, err := b.wrong(ctx, r)
 		switch {

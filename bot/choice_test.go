@@ -336,3 +336,28 @@ func TestBranchInWordsOfWhatWaits(t *testing.T) {
 	r.press("alice", r.ours(ts, "Which repository is this about?"), "acme/web")
 	r.shown(ts, "alice chose `acme/web`, branch `dev`.")
 }
+
+// What a press was answered stays true when it is taken again after a crash, though it would be possible by then.
+func TestPressThatWasAnswered(t *testing.T) {
+	r := newRig(t)
+	ts := r.mention("alice", "fix the flaky test")
+	question := r.ours(ts, "Which repository is this about?")
+	id := r.id(ts)
+	r.kept("the prompt", func() bool { return len(r.load(id).Prompts) == 1 })
+	press := func(repo string) {
+		t.Helper()
+		raw := fmt.Sprintf(`{"type":"block_actions","user":{"id":"U0ALICE"},"container":{"channel_id":"C0GENERAL","message_ts":%q,"thread_ts":%q},"actions":[{"action_id":"repo_1","value":%q,"action_ts":"9.1"}]}`, question.TS, ts, repo)
+		if err := r.bot.process(r.ctx, session.Received{Key: "press", Kind: interactive, Payload: []byte(raw)}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	press("acme/new")
+	r.told("alice", "I cannot work on `acme/new` any more, so nothing happened.")
+	r.forge.mu.Lock()
+	r.forge.repos = append(r.forge.repos, infos("acme/new")...)
+	r.forge.mu.Unlock()
+	press("acme/new")
+	if got := r.worksOn(id); got != "not known" {
+		t.Errorf("works on %s", got)
+	}
+}

@@ -66,6 +66,9 @@ func (b *Bot) command(ctx context.Context, c command) error {
 	case word(0) == "" || word(0) == "help":
 		return b.whisper(ctx, key, at, c.User, commandHelp+b.help())
 	}
+	if control(word(0)) != controlHelp && len(words) == 1 && slices.Contains(controls, word(0)) {
+		return b.whisper(ctx, key, at, c.User, "Nothing happened: a command is in no thread. Reply "+control(word(0)).written()+" in the thread that you mean.")
+	}
 	if meant := c.slip(); meant != "" {
 		return b.whisper(ctx, key, at, c.User, "I do not know "+code("/inspect "+session.OneLine(c.said(), 100))+", so nothing happened. Did you mean "+code(meant)+"?")
 	}

@@ -164,3 +164,46 @@ func TestWhatRunsAgainRegression(t *testing.T) {
 	r.stopped(id, more)
 	r.shown(ts, "Stopped: bob deleted the message")
 }
+
+// What somebody asked for by a command is shown in a message of ours: 🛑 on it ends its turn, or takes it back while it waits.
+func TestStopOnARequest(t *testing.T) {
+	r := newRig(t)
+	ask := func(text string) slacktest.Message {
+		t.Helper()
+		if _, err := r.slack.As("alice").Command("general", text); err != nil {
+			t.Fatal(err)
+		}
+		var m slacktest.Message
+		r.until("the request", func(s *slacktest.Snapshot) bool {
+			for _, m = range s.Messages("general") {
+				if strings.Contains(m.Text, "> "+text) {
+					return true
+				}
+			}
+			return false
+		})
+		return m
+	}
+	react := func(user, ts string) {
+		t.Helper()
+		if err := r.slack.As(user).React("general", ts, "octagonal_sign"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	m := ask("look at acme/web")
+	id := r.id(m.TS)
+	r.ready(id, m.TS)
+	react("bob", m.TS)
+	r.stopped(id, m.TS)
+	r.shown(m.TS, "Stopped by bob")
+	m = ask("fix the flaky test")
+	r.shown(m.TS, "Which repository is this about?")
+	react("bob", m.TS)
+	r.told("bob", "That request has not begun, and only alice can take it back.")
+	react("alice", m.TS)
+	r.shown(m.TS, "What this question was about was taken back.")
+	if _, err := r.slack.As("bob").Command("general", "stop"); err != nil {
+		t.Fatal(err)
+	}
+	r.told("bob", "Reply `stop` in the thread that you mean.")
+}

@@ -1,7 +1,9 @@
 package bot
 
 import (
+	"cmp"
 	"context"
+	"slices"
 	"strings"
 
 	"openinspect/session"
@@ -20,12 +22,49 @@ func (b *Bot) mayMean(ctx context.Context, e event) (lane string, ours bool, err
 	case err != nil:
 		return "", false, session.Wrap("bot.MessageAt", err)
 	}
+	if m, err = b.ofRequest(ctx, m); err != nil {
+		return "", false, err
+	}
 	return m.Channel + ":" + m.Thread, b.means(e, m), nil
 }
 
 // means reports whether a reaction means something on one of our messages.
 func (b *Bot) means(e event, m session.Message) bool {
 	return m.Session != "" && (emojiName(e.Reaction) == b.cfg.StopEmoji || m.Subject.Card != "")
+}
+
+// ofRequest completes a message of ours that shows what somebody asked for by a command or a form: their request is its prompt.
+func (b *Bot) ofRequest(ctx context.Context, m session.Message) (session.Message, error) {
+	if m.Session != "" || m.User != "" || m.TS == "" || !strings.HasPrefix(m.Key, shownRequest) {
+		return m, nil
+	}
+	m.Thread = cmp.Or(m.Thread, m.TS)
+	id, err := b.cfg.Sessions.Find(ctx, session.Thread{Team: b.self.team, Channel: m.Channel, TS: m.Thread})
+	if session.CodeOf(err) == session.NotFound {
+		return m, nil
+	}
+	m.Session, m.Subject.PromptID = id, m.TS
+	return m, session.Wrap("bot.ofRequest", err)
+}
+
+// takenBack takes back a request that waits, which is shown in a message of ours, so that its author cannot delete it. done is false if it does not wait.
+func (b *Bot) takenBack(ctx context.Context, m session.Message, key string, at place, by session.Person) (done bool, err error) {
+	st, err := b.cfg.Sessions.Load(ctx, m.Session)
+	if err != nil {
+		return false, session.Wrap("bot.takenBack", err)
+	}
+	i := slices.IndexFunc(st.Prompts, func(p session.Prompt) bool { return p.ID == m.Subject.PromptID })
+	if i < 0 || st.Session.Turn != nil && st.Session.Turn.PromptID == m.Subject.PromptID {
+		return false, nil
+	}
+	if author := st.Prompts[i].Author; author.Slack != by.Slack {
+		return true, b.whisper(ctx, key, at, by.Slack, "That request has not begun, and only "+escape(author.Name)+" can take it back. `!close` in its thread takes back all that waits.")
+	}
+	err = b.cfg.Sessions.Send(ctx, m.Session, session.Withdrawn{By: by, PromptID: m.Subject.PromptID, Kept: true})
+	if refused(err) {
+		return true, b.whisper(ctx, key, at, by.Slack, escape(session.Sentence(err)))
+	}
+	return true, session.Wrap("bot.takenBack", err)
 }
 
 // emojiName is a reaction without its skin tone.
@@ -57,8 +96,9 @@ func (b *Bot) reaction(ctx context.Context, e event) error {
 		return b.forgotten(ctx, e)
 	case err != nil:
 		return session.Wrap("bot.MessageAt", err)
-	case !b.means(e, m):
-		return nil
+	}
+	if m, err = b.ofRequest(ctx, m); err != nil || !b.means(e, m) {
+		return err
 	}
 	at := place{channel: m.Channel, thread: m.Thread}
 	by, ok, err := b.mayAct(ctx, e.User, at, m.Thread)
@@ -73,6 +113,11 @@ func (b *Bot) reaction(ctx context.Context, e event) error {
 	}
 	if told, err := b.told(ctx, key); told || err != nil {
 		return err
+	}
+	if strings.HasPrefix(m.Key, shownRequest) {
+		if done, err := b.takenBack(ctx, m, key, at, by); done || err != nil {
+			return err
+		}
 	}
 	var in session.Input
 	switch {

@@ -131,9 +131,9 @@ func (m *Machine) chosen(in Answered) error {
 	case c.ID == in.Question && m.s.Question == "" && c.By.Slack != "":
 		return Errorf(Conflict, "%s has answered that already.", c.By.Name)
 	case c.ID != in.Question || m.s.Question == "":
-		return Errorf(Conflict, "The agent does not wait for an answer to that any more.")
+		return Errorf(Conflict, "The agent does not wait for an answer to that any more. Reply in the thread if you have more to say.")
 	case in.Option < 0 || in.Option >= len(c.Options):
-		return Errorf(Invalid, "That is none of the answers that the agent offered.")
+		return Errorf(Invalid, "That is none of the answers that the agent offered. Reply in the thread to answer in your own words.")
 	}
 	return m.prompted(Prompt{ID: in.ID, Author: in.By, Text: c.Options[in.Option]})
 }
