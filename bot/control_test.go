@@ -154,7 +154,7 @@ func TestWhatRunsAgainRegression(t *testing.T) {
 	r.delete("alice", ts)
 	r.kept("it is taken back, too", func() bool { return len(r.load(id).Prompts) == 1 })
 	r.reply("bob", ts, "!retry")
-	r.told("bob", "The message of the last turn was deleted, so there is nothing to run again.")
+	r.told("bob", "The message of the last turn was deleted or taken back, so there is nothing to run again.")
 	fail(id, second)
 	last := r.reply("alice", ts, "!retry")
 	fail(id, last)

@@ -86,3 +86,21 @@ func TestChangedBeforeItsSessionOpens(t *testing.T) {
 		t.Errorf("the agent had it: %v", n)
 	}
 }
+
+// The same message is not for the agent any more: it does not get it, also where its sandbox is on the way already (regression).
+func TestTakenBackBeforeItsSessionOpens(t *testing.T) {
+	slow := slowForge{asked: make(chan struct{}, 1), gate: make(chan struct{})}
+	r := newRig(t, func(r *rig) {
+		slow.forge = r.forge
+		r.cfg.Repositories = slow
+	})
+	ts := r.mention("alice", "look at acme/web")
+	r.shown(ts, ":eyes:")
+	<-slow.asked
+	r.edit("alice", ts, "!aside look at acme/web")
+	r.acknowledged()
+	close(slow.gate)
+	r.shown(ts, "Stopped: alice took the message back")
+	r.reply("bob", ts, "!retry")
+	r.told("bob", "The message of the last turn was deleted or taken back, so there is nothing to run again.")
+}

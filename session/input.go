@@ -38,7 +38,7 @@ type (
 	}
 
 	// Withdrawn takes a prompt back, with what corrects it: its message was deleted. Queued it ends; running it is stopped. Kept: the message is still
-	// there, but not for the agent any more; then only what is queued ends, and it is refused with Conflict if nothing is.
+	// there, but not for the agent any more; then only what the agent does not have yet ends, and it is refused with Conflict if nothing does.
 	Withdrawn struct {
 		By       Person
 		PromptID string

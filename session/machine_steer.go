@@ -70,6 +70,13 @@ func (m *Machine) withdrawn(in Withdrawn) error {
 		case m.waits(&p):
 			found = true
 			m.finish(p, PromptWithdrawn, "Withdrawn by "+in.By.Name+".", "")
+		case in.Kept && m.s.Turn.State == TurnStarted && !m.pending(EffectPrompt) && !m.s.Turn.Stopping: // the agent does not have it yet
+			found = true
+			m.s.Participants = addPerson(m.s.Participants, in.By)
+			t := *m.s.Turn
+			t.Deleted = true
+			m.s.Turn = &t
+			m.stopTurn(in.By, "Stopped: "+in.By.Name+" took the message back.")
 		case in.Kept:
 		case m.s.Turn.State != TurnAnswered && !m.s.Turn.Stopping:
 			m.s.Participants = addPerson(m.s.Participants, in.By)
@@ -110,7 +117,7 @@ func (m *Machine) retried(in Retried) error {
 	case e.PromptID == "":
 		return Errorf(NotFound, "No turn of this thread has ended yet, so there is nothing to run again.")
 	case e.State == PromptWithdrawn || e.Deleted && e.State != PromptDone:
-		return Errorf(NotFound, "The message of the last turn was deleted, so there is nothing to run again. Say what is left to do.")
+		return Errorf(NotFound, "The message of the last turn was deleted or taken back, so there is nothing to run again. Say what is left to do.")
 	case e.State == PromptDone:
 		return Errorf(NotFound, "The last turn here did not fail and was not stopped, so there is nothing to run again. Say what is left to do.")
 	case e.Again:
