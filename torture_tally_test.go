@@ -52,10 +52,13 @@ func (c *crowd) tally(now *slacktest.Snapshot, hub *githubtest.Server, crew *cre
 	for kind := range answers {
 		private[kind] = map[string]int{}
 	}
+	words := map[string][]string{} // of those, with their times
 	sort := func(m slacktest.Message, user string) bool {
-		for kind, words := range answers {
-			if slices.ContainsFunc(strings.Split(words, "|"), func(s string) bool { return strings.Contains(m.Text, s) }) && (kind != "command" || !strings.Contains(m.Text, answers["empty"])) {
-				private[kind][whereFor(user, m.Channel, m.ThreadTS)]++
+		for kind, phrases := range answers {
+			if slices.ContainsFunc(strings.Split(phrases, "|"), func(s string) bool { return strings.Contains(m.Text, s) }) && (kind != "command" || !strings.Contains(m.Text, answers["empty"])) {
+				at := whereFor(user, m.Channel, m.ThreadTS)
+				private[kind][at]++
+				words[kind+at] = append(words[kind+at], m.TS+" "+m.Text)
 				return true
 			}
 		}
@@ -254,7 +257,7 @@ func (c *crowd) tally(now *slacktest.Snapshot, hub *githubtest.Server, crew *cre
 				w.lostAnswers[at] -= again
 				t.again += again
 				if over > again {
-					t.bad(&t.doubled, over-again, "%d answers of the kind %q too many for %s", over-again, kind, at)
+					t.bad(&t.doubled, over-again, "%d answers of the kind %q too many for %s: %q", over-again, kind, at, words[kind+at])
 				}
 			}
 		}
