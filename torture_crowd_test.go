@@ -33,7 +33,7 @@ var answers = map[string]string{
 	"full":    "prompts wait in this thread already",
 	"empty":   "Your message has no task in it.",
 	"long":    "characters with what it quotes",
-	"control": "There is no session in this thread.",
+	"control": "There is no session here: each has a thread.|There is no session in this thread.",
 	"guest":   "full members of this workspace only",
 	"command": "`/inspect channel repo owner/name`",
 	"stop":    "Nothing is running here|That turn is over already|The agent is done already",
