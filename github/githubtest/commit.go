@@ -64,7 +64,14 @@ func (s *Server) resolve(r *repository, ref string) string {
 
 // contains reports whether tip has sha in its history.
 func (s *Server) contains(r *repository, tip, sha string) bool {
+	key := tip + " " + sha // of two commits it stays true
+	if known, is := r.history[key]; is {
+		return known
+	}
 	_, err := s.git(r, "merge-base", "--is-ancestor", sha, tip)
+	if code := exitCode(err); code == 0 || code == 1 { // else one is not there, which it may be later
+		r.history[key] = err == nil
+	}
 	return err == nil
 }
 

@@ -33,7 +33,7 @@
 //
 // # Watching and breaking
 //
-// Review, Comment, Dismiss, Merge, ClosePull, ReopenPull, EditPull, SetDraft, Push, ForcePush, UpdateBranch and DeleteBranch are what people do with
+// CreateBranch, Open, Review, Comment, Dismiss, Merge, ClosePull, ReopenPull, EditPull, SetDraft, Push, ForcePush, UpdateBranch and DeleteBranch are what people do with
 // pull requests. Pulls, Log, Refs, Tokens, Calls and Usage say what happened; Wait sleeps until something does; Config.OnEvent is told.
 // SetWebhook has it told as GitHub tells Apps; Deliveries and Redeliver are its page of them.
 // Config.Fault and Server.Fail answer any call in the server's place, before its work or after it: with an error, with nothing, with half an

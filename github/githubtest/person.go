@@ -11,6 +11,32 @@ import (
 // What people do on GitHub's pages and from their own computers. It is judged as the same REST call in their name would be, but that no App has to be
 // allowed it; a refusal is an error with GitHub's status and words.
 
+// Open opens a pull request of a branch for the default branch, and returns its number. Of many branches at one commit each can have one, which is the
+// cheap way to many.
+func (s *Server) Open(repo, login, branch, title string) (int, error) {
+	number := 0
+	in := object{"title": title, "head": branch}
+	err := s.act(deed{login, repo, 0, read, in}, func(s *Server, c *call) *reply {
+		in["base"] = c.repo.DefaultBranch
+		c.body = marshal(in)
+		rep := s.createPull(c)
+		if rep.status < 300 {
+			number = len(c.repo.pulls)
+		}
+		return rep
+	})
+	return number, err
+}
+
+// CreateBranch makes a branch at a commit, given by SHA, branch or tag.
+func (s *Server) CreateBranch(repo, branch, at, login string) error {
+	return s.act(deed{login, repo, 0, write, nil}, func(s *Server, c *call) *reply {
+		in := object{"ref": "refs/heads/" + branch, "sha": s.resolve(c.repo, at)}
+		c.body = marshal(in)
+		return s.createRef(c)
+	})
+}
+
 // Review submits a review at the pull request's head, perhaps with comments on lines; event is APPROVE, REQUEST_CHANGES or COMMENT.
 func (s *Server) Review(repo string, number int, login, event, body string, lines ...LineComment) error {
 	return s.act(deed{login, repo, number, read, object{"event": event, "body": body, "comments": lines}}, (*Server).createReview)

@@ -60,6 +60,26 @@ func TestPeopleReview(t *testing.T) {
 	told(t, w.Dismiss(web, 1, "ron", "ron"), "404")
 }
 
+func TestPeopleOpen(t *testing.T) {
+	w := newWorld(t)
+	sha := w.branch("topic")
+	told(t, w.CreateBranch(web, "one", sha, "ron"), "404")
+	told(t, w.CreateBranch(web, "topic", sha, "ada"), "422 Reference already exists")
+	for n, branch := range []string{"one", "two"} {
+		w.done(w.CreateBranch(web, branch, "topic", "ada"))
+		number, err := w.Open(web, "ada", branch, "Title")
+		w.done(err)
+		equal(t, "number", number, n+1)
+		if p := w.Pulls(web)[n]; p.HeadSHA != sha || p.Author != "ada" || p.Head != branch || p.Base != "main" {
+			t.Errorf("pull request is %+v", p)
+		}
+	}
+	_, err := w.Open(web, "ada", "one", "Title")
+	told(t, err, "A pull request already exists for acme:one.")
+	_, err = w.Open(web, "ron", "topic", "Title")
+	told(t, err, "must be a collaborator")
+}
+
 func TestPeopleClose(t *testing.T) {
 	w := newWorld(t)
 	w.branch("topic")
@@ -74,6 +94,7 @@ func TestPeopleClose(t *testing.T) {
 	if p = w.pull(); p.GetState() != "open" || p.ClosedAt != nil {
 		t.Errorf("opened again it is %+v", p)
 	}
+	equal(t, "mergeable", w.pull().GetMergeable(), true)
 	w.done(w.EditPull(web, 1, "ada", "New", ""))
 	w.done(w.SetDraft(web, 1, "ada", true))
 	if p = w.pull(); p.GetTitle() != "New" || p.GetBody() != "b" || !p.GetDraft() {

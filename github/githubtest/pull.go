@@ -107,17 +107,24 @@ func (s *Server) measure(r *repository, p *pull) {
 	if p.sizeOf == key {
 		return
 	}
-	p.size, p.sizeOf = size{}, key
-	if p.state == "open" {
-		_, err := s.git(r, "merge-tree", "--write-tree", p.baseSHA, p.headSHA)
-		p.size.mergeable = err == nil
+	var known bool
+	if p.size, known = r.sizes[key]; !known {
+		p.size = s.sizeOf(r, p)
+		r.sizes[key] = p.size
 	}
+	p.sizeOf = key
+}
+
+func (s *Server) sizeOf(r *repository, p *pull) (z size) {
+	_, err := s.git(r, "merge-tree", "--write-tree", p.baseSHA, p.headSHA)
+	z.mergeable = err == nil
 	if n, err := s.git(r, "rev-list", "--count", p.baseSHA+".."+p.headSHA); err == nil {
-		p.size.commits, _ = strconv.Atoi(n) // git prints a number
+		z.commits, _ = strconv.Atoi(n) // git prints a number
 	}
 	for _, f := range s.pullFiles(r, p) {
-		p.size.files, p.size.added, p.size.deleted = p.size.files+1, p.size.added+f.added, p.size.deleted+f.deleted
+		z.files, z.added, z.deleted = z.files+1, z.added+f.added, z.deleted+f.deleted
 	}
+	return z
 }
 
 // pullFiles compares the head with where it left the base; nothing if they share no history.

@@ -57,6 +57,8 @@ type repository struct {
 	refsMu sync.Mutex
 
 	refs     map[string]string // heads and tags by full name, as of the last look
+	sizes    map[string]size   // of pull requests, by head and base
+	history  map[string]bool   // what contains found out
 	pulls    []*pull           // pulls[i] has number i+1
 	runs     []*checkRun
 	statuses []*status
@@ -91,7 +93,7 @@ func (s *Server) addRepository(d Repository) error {
 	d.DefaultBranch = cmp.Or(d.DefaultBranch, "main")
 	r := &repository{
 		Repository: d, id: s.id(), owner: s.account(owner, "Organization"), name: name, installed: !d.Uninstalled,
-		created: s.now(), pushed: s.now(), refs: map[string]string{},
+		created: s.now(), pushed: s.now(), refs: map[string]string{}, sizes: map[string]size{}, history: map[string]bool{},
 		dir: filepath.Join(s.root, lower(owner), lower(name)+".git"),
 	}
 	if err := os.MkdirAll(r.dir, 0o755); err != nil {

@@ -2,6 +2,7 @@ package githubtest_test
 
 import (
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -164,7 +165,10 @@ func TestWebhookDelivery(t *testing.T) {
 		t.Errorf("delivery to nobody: %d, %v", last.Status, last.Err)
 	}
 	// One that never answers does not hold up what happens, nor the end.
-	stalled := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }))
+	stalled := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body) // a server only notices that its client is gone once it has read what came
+		<-r.Context().Done()
+	}))
 	t.Cleanup(stalled.Close)
 	w.SetWebhook(stalled.URL, "hush")
 	w.branch("four")
