@@ -167,6 +167,8 @@ var githubChanges = map[string]func(*githubtest.Server) error{
 	"one approval":   func(g *githubtest.Server) error { return g.Protect(stageRepo, 1) },
 	"squash only":    func(g *githubtest.Server) error { return g.SetMergeMethods(stageRepo, "squash") },
 	"rebase only":    func(g *githubtest.Server) error { return g.SetMergeMethods(stageRepo, "rebase") },
+	"blocked":        func(g *githubtest.Server) error { return g.SetBlocked(stageRepo, true) },
+	"not blocked":    func(g *githubtest.Server) error { return g.SetBlocked(stageRepo, false) },
 	"archived":       func(g *githubtest.Server) error { return g.SetArchived(stageRepo, true) },
 	"bob reads":      func(g *githubtest.Server) error { g.SetAccess("bob-h", stageRepo, "read"); return nil },
 	"device flow":    func(g *githubtest.Server) error { g.DisableDeviceFlow(false); return nil },

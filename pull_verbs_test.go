@@ -18,7 +18,7 @@ import (
 //
 // github review LOGIN approve|changes|comment N [TEXT [PATH:LINE=TEXT …]]: a review, perhaps with comments on lines. github comment LOGIN N TEXT: a remark in the conversation. github dismiss N LOGIN:
 // takes LOGIN's verdicts back. github merge N [LOGIN [merge|squash|rebase]], github close N [LOGIN], github reopen N [LOGIN], github draft N,
-// github ready N. github push-to-branch N [LOGIN], github force-push N [LOGIN]: a commit on its branch, after what is there or in its place. github
+// github ready N, github lock N. github push-to-branch N [LOGIN], github force-push N [LOGIN]: a commit on its branch, after what is there or in its place. github
 // update-branch N [LOGIN]: merges its base into it. github delete-branch N [LOGIN]. github check NAME success|failure|pending [N [SUMMARY]], github
 // status NAME success|failure|pending [N]: at its head, the newest pull request's if N is left out. github reviews N, github pull N: print.
 var pullVerbs = map[string]func(g *githubtest.Server, ts *testscript.TestScript, args []string) error{
@@ -105,6 +105,9 @@ var pullVerbs = map[string]func(g *githubtest.Server, ts *testscript.TestScript,
 	}),
 	"reopen": onPull(func(g *githubtest.Server, pull githubtest.Pull, who string, _ []string) error {
 		return g.ReopenPull(stageRepo, pull.Number, who)
+	}),
+	"lock": onPull(func(g *githubtest.Server, pull githubtest.Pull, who string, _ []string) error {
+		return g.Lock(stageRepo, pull.Number, who, true)
 	}),
 	"draft": onPull(func(g *githubtest.Server, pull githubtest.Pull, who string, _ []string) error {
 		return g.SetDraft(stageRepo, pull.Number, who, true)

@@ -139,6 +139,11 @@ func (s *Server) authorize(rt route, c *call) *reply {
 	if rep := s.allowed(c, rt.perm, rt.level, cmp.Or(rt.user, rt.level)); rep != nil {
 		return rep
 	}
+	if c.repo.blocked {
+		rep := fail(http.StatusForbidden, "Repository access blocked")
+		rep.body.(object)["block"] = object{"reason": "tos", "created_at": stamp(epoch), "html_url": nil}
+		return rep
+	}
 	if c.repo.Archived && c.r.Method != http.MethodGet && c.r.Method != http.MethodHead {
 		return archived()
 	}

@@ -33,10 +33,10 @@
 //
 // # Watching and breaking
 //
-// CreateBranch, Open, Review, Comment, Dismiss, Merge, ClosePull, ReopenPull, EditPull, SetDraft, Push, ForcePush, UpdateBranch and DeleteBranch are what people do with
+// CreateBranch, Open, Review, Comment, Dismiss, Merge, ClosePull, ReopenPull, EditPull, SetDraft, Lock, Push, ForcePush, UpdateBranch and DeleteBranch are what people do with
 // pull requests. Pulls, Log, Refs, Tokens, Calls and Usage say what happened; Wait sleeps until something does; Config.OnEvent is told.
 // SetWebhook has it told as GitHub tells Apps; Deliveries and Redeliver are its page of them.
 // Config.Fault and Server.Fail answer any call in the server's place, before its work or after it: with an error, with nothing, with half an
-// answer. Busy, Refusal, SSO, PrimaryLimit and SecondaryLimit are GitHub's own words. SetRule, Protect, SetMergeMethods, SetInstalled, Rename, Suspend, SetArchived, ExpireTokens,
+// answer. Busy, Refusal, SSO, PrimaryLimit and SecondaryLimit are GitHub's own words. SetRule, Protect, SetMergeMethods, SetInstalled, Rename, Suspend, SetArchived, SetBlocked, ExpireTokens,
 // SpendRefresh, RevokeAuthorization and DisableDeviceFlow change what people change on GitHub.
 package githubtest

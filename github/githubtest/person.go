@@ -92,6 +92,14 @@ func (s *Server) SetDraft(repo string, number int, login string, draft bool) err
 	})
 }
 
+// Lock locks the conversation, in which only people who may write can go on, or unlocks it.
+func (s *Server) Lock(repo string, number int, login string, locked bool) error {
+	return s.act(deed{login, repo, number, write, nil}, func(s *Server, c *call) *reply {
+		c.pull.locked, c.pull.updated = locked, s.now()
+		return ok(nil)
+	})
+}
+
 // Dismiss takes back the verdicts that somebody's reviews gave.
 func (s *Server) Dismiss(repo string, number int, login, reviewer string) error {
 	return s.act(deed{login, repo, number, write, nil}, func(s *Server, c *call) *reply {

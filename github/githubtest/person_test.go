@@ -113,6 +113,33 @@ func TestPeopleClose(t *testing.T) {
 	told(t, w.Comment(web, 1, "ada", "x"), "403 Repository was archived so is read-only.")
 }
 
+func TestLockedAndBlocked(t *testing.T) {
+	w := newWorld(t)
+	w.branch("topic")
+	token := must(w.Authorize("ada")).AccessToken
+	ada := w.with(token)
+	w.open(ada, "topic")
+	told(t, w.Lock(web, 1, "ron", true), "404")
+	w.done(w.Lock(web, 1, "ada", true))
+	equal(t, "locked", w.pull().GetLocked(), true)
+	told(t, w.Comment(web, 1, "ron", "x"), "403 Unable to create comment because issue is locked.")
+	w.done(w.Comment(web, 1, "bob", "x"))
+	w.done(w.Lock(web, 1, "ada", false))
+	w.done(w.Comment(web, 1, "ron", "x"))
+
+	dir := w.clone(token, "mine", "mine.txt", "mine\n")
+	w.done(w.SetBlocked(web, true))
+	_, _, err := ada.PullRequests.Get(t.Context(), "acme", "web", 1)
+	refused(t, err, 403, "Repository access blocked")
+	_, _, err = w.as("eve").PullRequests.Get(t.Context(), "acme", "web", 1)
+	refused(t, err, 404, "Not Found")
+	if out, err := w.git(dir, token, "push", "origin", "mine"); err == nil || !strings.Contains(out, "remote: Repository 'acme/web' is disabled.") {
+		t.Errorf("git says %q, %v", out, err)
+	}
+	w.done(w.SetBlocked(web, false))
+	w.mustGit(dir, token, "push", "--quiet", "origin", "mine")
+}
+
 func TestPeopleMerge(t *testing.T) {
 	for method, parents := range map[string]int{"merge": 2, "squash": 1, "rebase": 1} {
 		w := newWorld(t)

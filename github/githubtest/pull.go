@@ -16,7 +16,7 @@ type pull struct {
 	title, body     string
 	author          *account
 	state           string // open or closed
-	draft           bool
+	draft, locked   bool
 	head, base      string // branches
 	headSHA         string // follows the branch while open
 	baseSHA         string

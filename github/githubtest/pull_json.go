@@ -55,7 +55,7 @@ func (s *Server) pullJSON(r *repository, p *pull, c *call) object {
 		hrefs[name] = object{"href": link}
 	}
 	o := object{
-		"id": p.id, "node_id": node("PR", p.id), "number": p.number, "state": p.state, "locked": false,
+		"id": p.id, "node_id": node("PR", p.id), "number": p.number, "state": p.state, "locked": p.locked,
 		"title": p.title, "body": orNil(p.body), "user": p.author.json(s), "draft": p.draft,
 		"author_association": association(p.author, r), "head": end(p.head, p.headSHA), "base": end(p.base, p.baseSHA),
 		"url": api, "html_url": page, "diff_url": page + ".diff", "patch_url": page + ".patch", "issue_url": issue,

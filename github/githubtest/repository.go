@@ -49,6 +49,7 @@ type repository struct {
 	name      string
 	dir       string
 	installed bool
+	blocked   bool
 	rule      *Rule
 	created   time.Time
 	pushed    time.Time
@@ -159,6 +160,18 @@ func (s *Server) SetInstalled(repo string, installed bool) error {
 	payload := object{"installation": s.installationJSON(i), "repository_selection": s.selection(i), "repositories_added": []object{}, "repositories_removed": []object{}}
 	payload["repositories_"+action] = moved
 	s.send(i, r.owner, "installation_repositories", action, payload)
+	return nil
+}
+
+// SetBlocked has GitHub's staff block a repository, as for a breach of its terms, or lift that. Nobody gets at it meanwhile.
+func (s *Server) SetBlocked(repo string, blocked bool) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	r, err := s.find(repo)
+	if err != nil {
+		return err
+	}
+	r.blocked = blocked
 	return nil
 }
 

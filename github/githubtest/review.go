@@ -138,6 +138,9 @@ func (s *Server) createComment(c *call) *reply {
 	if in.Body == "" {
 		return validation(missing("IssueComment", "body"))
 	}
+	if c.pull.locked && c.account.role(c.repo) < write {
+		return fail(http.StatusForbidden, "Unable to create comment because issue is locked.")
+	}
 	m := &comment{id: s.id(), author: c.account, body: in.Body, at: s.now()}
 	c.pull.comments = append(c.pull.comments, m)
 	c.pull.updated = s.now()

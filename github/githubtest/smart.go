@@ -161,6 +161,9 @@ func (s *Server) admit(g *gitRequest, repo string) *buffer {
 		}
 		return refusal(rep.status, "Repository not found.")
 	}
+	if g.repo.blocked {
+		return refusal(http.StatusForbidden, "Repository '"+g.repo.full()+"' is disabled.\nPlease ask the owner to check their account.")
+	}
 	if moved {
 		elsewhere := refusal(http.StatusMovedPermanently, "")
 		elsewhere.header.Set("Location", s.CloneURL(g.repo.full())+"/"+g.action+"?"+g.r.URL.RawQuery)
