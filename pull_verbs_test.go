@@ -4,6 +4,7 @@ package main
 
 import (
 	"cmp"
+	"context"
 	"fmt"
 	"strconv"
 	"strings"
@@ -21,6 +22,7 @@ import (
 // github ready N, github lock N. github push-to-branch N [LOGIN], github force-push N [LOGIN]: a commit on its branch, after what is there or in its place. github
 // update-branch N [LOGIN]: merges its base into it. github delete-branch N [LOGIN]. github check NAME success|failure|pending [N [SUMMARY]], github
 // status NAME success|failure|pending [N]: at its head, the newest pull request's if N is left out. github reviews N, github pull N: print.
+// github await N merged|closed|open|reviews=COUNT: waits for that.
 var pullVerbs = map[string]func(g *githubtest.Server, ts *testscript.TestScript, args []string) error{
 	"review": func(g *githubtest.Server, _ *testscript.TestScript, args []string) error {
 		event := map[string]string{"approve": "APPROVE", "changes": "REQUEST_CHANGES", "comment": "COMMENT"}[arg(args, 1)]
@@ -95,6 +97,29 @@ var pullVerbs = map[string]func(g *githubtest.Server, ts *testscript.TestScript,
 		}
 		fmt.Fprintf(ts.Stdout(), "#%d %s: %s <- %s at %.7s, %d reviews, %d comments\n", pull.Number, state, pull.Base, pull.Head, pull.HeadSHA,
 			len(pull.Reviews), len(pull.Comments))
+		return nil
+	},
+	"await": func(g *githubtest.Server, _ *testscript.TestScript, args []string) error {
+		ctx, cancel := context.WithTimeout(context.Background(), waitLimit)
+		defer cancel()
+		var pull githubtest.Pull
+		err := g.Wait(ctx, func() (there bool) {
+			var err error
+			if pull, err = pullAt(g, arg(args, 0)); err != nil {
+				return false
+			}
+			switch want := arg(args, 1); want {
+			case "merged":
+				return pull.Merged
+			case "closed", "open":
+				return !pull.Merged && pull.State == want
+			default:
+				return want == fmt.Sprintf("reviews=%d", len(pull.Reviews))
+			}
+		})
+		if err != nil {
+			return fmt.Errorf("it is %s, merged=%v, with %d reviews: %w", pull.State, pull.Merged, len(pull.Reviews), err)
+		}
 		return nil
 	},
 	"merge": onPull(func(g *githubtest.Server, pull githubtest.Pull, who string, rest []string) error {
