@@ -74,6 +74,15 @@ func TestFilesHoldNothingUpRegression(t *testing.T) {
 	}
 }
 
+// An upload that Slack lost between its steps is made anew.
+func TestLostUploadRegression(t *testing.T) {
+	r := newRig(t)
+	r.slack.Inject(slacktest.Fault{Method: "files.completeUploadExternal", Times: 1, Answer: slacktest.Refusal("file_not_found")})
+	r.world.OnCollect = changes("a")
+	ts, _ := r.turn("Fixed.") // with a diff as a file
+	r.shown(ts, "aaaaaaa.diff")
+}
+
 // A thread of which Slack shows no status is one thread: the channel's others have theirs.
 func TestNoPulseInOneThreadRegression(t *testing.T) {
 	r := newRig(t)

@@ -106,6 +106,7 @@ func (s *sender) later(m session.Message, err error) bool {
 		s.unsaid(s.bot.running, m, err)
 		s.again(m, maxRetryPause, false)
 		return true
+	case m.Op == session.MessageFile && code == "file_not_found": // the upload was lost on the way; each try makes a new one
 	case code != "" && !passing(code), session.CodeOf(err) == session.NotFound: // a file of ours that is gone
 		return false
 	}
