@@ -162,28 +162,6 @@ func pullLink(pr *session.PullRequest) string {
 	return fmt.Sprintf("<%s|#%d>", escape(pr.URL), pr.Number)
 }
 
-// pullRequest is the card of a pull request.
-func (v view) pullRequest(c *session.Card) session.Message {
-	m := v.message("card/"+c.ID, session.MessagePost, "card", c.PromptID)
-	m.Subject.Card, m.Urgent = c.ID, true
-	pr := c.PullRequest
-	heading := fmt.Sprintf("*Pull request %s*, opened by %s", pullLink(pr), escape(pr.OpenedBy.Name))
-	switch {
-	case c.State == session.CardStale:
-		heading = fmt.Sprintf("*Pull request %s* at an older commit. %s", pullLink(pr), escape(c.Outcome))
-	case pr.Adopted:
-		heading = fmt.Sprintf("*Pull request %s*, with the newest commit", pullLink(pr))
-	}
-	where := fmt.Sprintf("%s: %s ← %s at %s", code(pr.Repo.String()), code(pr.Base), code(pr.Branch), code(sevenDigits(c.Commit)))
-	facts := []string{"Review it on GitHub; reviewing from Slack is not available yet"}
-	if len(c.Contributors) > 0 {
-		facts = append([]string{"Contributors: " + people(c.Contributors)}, facts...)
-	}
-	m.Text = heading + " " + where
-	m.Blocks = blocks(section(heading+"\n"+where), plainSection("Title, by the agent: "+c.Title), note(strings.Join(facts, " · ")))
-	return m
-}
-
 // notice is a message of ours in the thread; text is Slack's markup.
 func (v view) notice(seq int64, promptID, text string) session.Message {
 	m := v.message(fmt.Sprintf("note/%d", seq), session.MessagePost, "notice", promptID)
