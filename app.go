@@ -194,6 +194,10 @@ func (a *App) build(ctx context.Context) (err error) {
 	if a.github, err = github.New(github.Config{
 		URL: a.c.GitHubURL, AppID: appID, ClientID: a.c.GitHubClientID, PrivateKey: a.c.Secrets.GitHubPrivateKey,
 		Dir: a.c.DataDir, Store: a.db, Clock: a.o.Clock, Linked: a.linked,
+		Followed: a.db.Followed,
+		Seen: func(ctx context.Context, id session.ID, pr session.PullRequest) error {
+			return a.hub.Send(ctx, id, session.PullRequestSeen{PullRequest: pr})
+		},
 		LogURL: func(id session.ID) string { return a.web.Unsigned(id) },
 		Report: func(op string, err error) { a.log.Warn("github", "op", op, "error", err) },
 	}); err != nil {

@@ -40,6 +40,9 @@ type Config struct {
 	// Linked is told how a person's linking ended: with an identity, or with an error whose sentence is for them. It is told again, with the
 	// same flow, until it returns nil: also by the next start.
 	Linked func(ctx context.Context, slack, flow string, id *session.Identity, err error) error
+	// Followed returns the pull requests that are open; nil: none is followed. Seen is told what is new of one; NotFound for a session that is not there.
+	Followed func(ctx context.Context) ([]session.Followed, error)
+	Seen     func(ctx context.Context, id session.ID, pr session.PullRequest) error
 	// LogURL is the unsigned address of a session's page, for pull requests' bodies; "" leaves it out.
 	LogURL func(session.ID) string
 	// Report takes errors nobody else hears of, such as a token that could not be revoked.
@@ -70,8 +73,9 @@ type GitHub struct {
 	minted        map[string]bool   // keys of installation tokens that this run made and has not revoked
 	handed        map[string]func() // by key: revokes what a sandbox holds
 	revoking      sync.WaitGroup    // of what an earlier run left
-	repos         keyed             // one git operation per repository at a time
-	users         keyed             // one refresh per person at a time
+	watch         *watch
+	repos         keyed // one git operation per repository at a time
+	users         keyed // one refresh per person at a time
 }
 
 var _ session.Forge = (*GitHub)(nil)
@@ -96,6 +100,7 @@ func New(c Config) (*GitHub, error) {
 		installations: map[session.Repo]int64{}, flows: map[string]*flow{}, minted: map[string]bool{}, handed: map[string]func(){},
 		limits: limits{clock: c.Clock, until: map[string]time.Time{}}, most: allowance{maxFile, maxTotal}, room: room{one: maxHeld, all: maxHeldAll},
 	}
+	g.watch = newWatch(g)
 	g.http = &http.Client{Timeout: g.timeout, Transport: g.guarded("oauth")}
 	app, err := ghinstallation.NewAppsTransport(g.guarded("app"), c.AppID, c.PrivateKey)
 	if err != nil {
@@ -125,6 +130,9 @@ func (g *GitHub) Run(ctx context.Context) error {
 	}
 	if err := g.revokeLeft(ctx); err != nil {
 		g.c.Report("github.Run", err)
+	}
+	if g.c.Followed != nil {
+		g.watch.run(ctx)
 	}
 	<-ctx.Done()
 	g.revokeHanded()

@@ -5,6 +5,7 @@ import (
 	"context"
 	"net/http"
 	"slices"
+	"time"
 
 	gh "github.com/google/go-github/v66/github"
 
@@ -19,7 +20,12 @@ const (
 
 // look returns what GitHub says of a pull request: all that a session.PullRequestSeen has.
 func (g *GitHub) look(ctx context.Context, c *gh.Client, r session.Repo, number int) (session.PullRequest, error) {
-	pr, _, err := c.PullRequests.Get(ctx, r.Owner, r.Name, number)
+	return g.lookAgain(ctx, c, r, number, &session.PullRequest{})
+}
+
+// lookAgain is look by a client that knows what has not changed: a review changes its pull request, so they are as they were then.
+func (g *GitHub) lookAgain(ctx context.Context, c *gh.Client, r session.Repo, number int, was *session.PullRequest) (session.PullRequest, error) {
+	pr, resp, err := c.PullRequests.Get(ctx, r.Owner, r.Name, number)
 	if err != nil {
 		return session.PullRequest{}, err
 	}
@@ -39,6 +45,10 @@ func (g *GitHub) look(ctx context.Context, c *gh.Client, r session.Repo, number 
 	if seen.Checks, err = checks(ctx, c, r, seen.Head); err != nil {
 		return seen, err
 	}
+	if was.Number == number && settled(pr, resp) {
+		seen.Reviews = was.Reviews
+		return seen, nil
+	}
 	reviews, err := allReviews(ctx, c, r, number)
 	if err != nil {
 		return seen, err
@@ -54,6 +64,13 @@ func (g *GitHub) look(ctx context.Context, c *gh.Client, r session.Repo, number 
 		seen.Reviews = append(seen.Reviews, review)
 	}
 	return seen, nil
+}
+
+// settled reports whether a pull request is what it was at the last look, and will tell of what comes: it is dated by the second, and a second change in
+// the same one does not show.
+func settled(pr *gh.PullRequest, resp *gh.Response) bool {
+	now, err := http.ParseTime(resp.Header.Get("Date"))
+	return err == nil && resp.Header.Get(headerUnchanged) != "" && now.Sub(pr.GetUpdatedAt().Time) > time.Minute
 }
 
 func allReviews(ctx context.Context, c *gh.Client, r session.Repo, number int) (all []*gh.PullRequestReview, err error) {

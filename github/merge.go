@@ -41,6 +41,7 @@ func (g *GitHub) Merge(ctx context.Context, r session.MergeRequest) (commit stri
 		commit, err = g.mergeAs(ctx, c, a, r, methods(repo))
 		return err
 	})
+	g.watch.Follow(session.Followed{Session: r.Session, Repo: r.Repo, Number: r.Number}) // whatever came of it
 	return commit, err
 }
 

@@ -20,6 +20,9 @@ func (g *GitHub) Open(ctx context.Context, r session.OpenRequest) (session.PullR
 		pr, err = g.openAs(ctx, r, c, t)
 		return err
 	})
+	if err == nil {
+		g.watch.Follow(session.Followed{Session: r.Session, Repo: r.Repo, Number: pr.Number})
+	}
 	return pr, err
 }
 

@@ -51,6 +51,7 @@ func (g *GitHub) Review(ctx context.Context, r session.ReviewRequest) (v session
 		_, err = current(ctx, c, a, r.Number, r.Commit)
 		return err
 	})
+	g.watch.Follow(session.Followed{Session: r.Session, Repo: r.Repo, Number: r.Number}) // whatever came of it
 	return v, err
 }
 

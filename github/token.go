@@ -31,7 +31,16 @@ const mintedPrefix = "github/minted/"
 // mint makes an installation token for one repository with the least that is needed. until is as minted has it. revoke ends it; it may be
 // called more than once.
 func (g *GitHub) mint(ctx context.Context, r session.Repo, p *gh.InstallationPermissions, until time.Time) (token string, revoke func(), err error) {
-	t, err := g.create(ctx, r, p)
+	return g.mintFor(ctx, r, []string{r.Name}, p, until)
+}
+
+// mintAll is mint for all repositories of the installation that has r.
+func (g *GitHub) mintAll(ctx context.Context, r session.Repo, p *gh.InstallationPermissions, until time.Time) (token string, revoke func(), err error) {
+	return g.mintFor(ctx, r, nil, p, until)
+}
+
+func (g *GitHub) mintFor(ctx context.Context, r session.Repo, names []string, p *gh.InstallationPermissions, until time.Time) (token string, revoke func(), err error) {
+	t, err := g.create(ctx, r, names, p)
 	if err != nil {
 		return "", nil, err
 	}
@@ -52,7 +61,7 @@ func (g *GitHub) mint(ctx context.Context, r session.Repo, p *gh.InstallationPer
 }
 
 // create asks GitHub for the token.
-func (g *GitHub) create(ctx context.Context, r session.Repo, p *gh.InstallationPermissions) (token string, err error) {
+func (g *GitHub) create(ctx context.Context, r session.Repo, names []string, p *gh.InstallationPermissions) (token string, err error) {
 	for range 2 {
 		var id int64
 		if id, err = g.installation(ctx, r); err != nil {
@@ -62,7 +71,7 @@ func (g *GitHub) create(ctx context.Context, r session.Repo, p *gh.InstallationP
 		if e != nil {
 			return "", e
 		}
-		t, _, e := app.Apps.CreateInstallationToken(ctx, id, &gh.InstallationTokenOptions{Repositories: []string{r.Name}, Permissions: p})
+		t, _, e := app.Apps.CreateInstallationToken(ctx, id, &gh.InstallationTokenOptions{Repositories: names, Permissions: p})
 		if e == nil {
 			return t.GetToken(), nil
 		}

@@ -271,7 +271,7 @@ type (
 	}
 
 	// PullRequestSeen is what GitHub says of a pull request now: number, state, draft, title, head, author, checks, reviews, and how it was merged. One
-	// that the session does not follow, and what is no news, is nothing.
+	// that the session does not follow, and what is no news, is nothing. Refused with ErrBusy while something is pushed to it.
 	PullRequestSeen struct{ PullRequest PullRequest }
 
 	// Suspended confirms a suspend effect: the sandbox has ended. Image brings it back; empty when it was gone already.

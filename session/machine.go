@@ -175,7 +175,7 @@ func (m *Machine) take(in Input) error {
 	case MergeFailed:
 		m.mergeFailed(in)
 	case PullRequestSeen:
-		m.pullRequestSeen(in)
+		return m.pullRequestSeen(in)
 	case Suspended:
 		m.suspended(in)
 	case SuspendFailed:

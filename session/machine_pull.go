@@ -15,10 +15,13 @@ func (m *Machine) follows() *PullRequest {
 }
 
 // pullRequestSeen takes what GitHub says of the session's pull request.
-func (m *Machine) pullRequestSeen(in PullRequestSeen) {
+func (m *Machine) pullRequestSeen(in PullRequestSeen) error {
 	was := m.follows()
 	if was == nil || was.Number != in.PullRequest.Number {
-		return
+		return nil
+	}
+	if m.pending(EffectOpen) {
+		return ErrBusy // its head may be what we are pushing
 	}
 	pr, now := *was, in.PullRequest
 	pr.State, pr.Draft, pr.Author, pr.Checks, pr.MergedBy, pr.MergedAs = now.State, now.Draft, now.Author, now.Checks, now.MergedBy, now.MergedAs
@@ -29,11 +32,16 @@ func (m *Machine) pullRequestSeen(in PullRequestSeen) {
 		pr.Checks.Failed[i].Name = OneLine(c.Name, 100)
 	}
 	pr.Head = ""
-	if now.Head != pr.Commit {
+	ours := func(c Card) bool { return c.Kind == CardPullRequest && c.Commit == now.Head } // GitHub may tell what was a moment ago
+	if now.Head != pr.Commit && !slices.ContainsFunc(m.cards, ours) {
 		pr.Head = now.Head
 	}
 	m.saw(pr)
+	return nil
 }
+
+// ErrBusy refuses what is seen of a pull request while something is pushed to it. It has to be looked at again.
+var ErrBusy = Errorf(Unavailable, "Something is being pushed to that pull request.")
 
 // saw makes pr what is known of the session's pull request, and tells what is new.
 func (m *Machine) saw(pr PullRequest) {

@@ -90,10 +90,18 @@ type Review struct {
 
 // Followed is a pull request that is open, as far as is known.
 type Followed struct {
-	Session ID
-	Repo    Repo
-	Number  int
-	Commit  string
+	Session ID   `json:"session"`
+	Repo    Repo `json:"repo"`
+	Number  int  `json:"number"`
+}
+
+// Follows returns the session's open pull request; false if it has none.
+func (s Session) Follows() (Followed, bool) {
+	pr := s.PullRequest
+	if pr == nil || pr.State != PullOpen {
+		return Followed{}, false
+	}
+	return Followed{Session: s.ID, Repo: pr.Repo, Number: pr.Number}, true
 }
 
 // ReviewRequest asks for an approving review at a commit, as a person.

@@ -47,6 +47,11 @@ func (s *Server) Comment(repo string, number int, login, body string) error {
 	return s.act(deed{login, repo, number, read, object{"body": body}}, (*Server).createComment)
 }
 
+// OpenPull opens a pull request.
+func (s *Server) OpenPull(repo, login, head, base, title string) error {
+	return s.act(deed{login, repo, 0, read, object{"title": title, "head": head, "base": base}}, (*Server).createPull)
+}
+
 // Merge presses the merge button; an empty method is the first one that the repository allows.
 func (s *Server) Merge(repo string, number int, login, method string) error {
 	in := object{"merge_method": method}

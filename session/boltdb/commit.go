@@ -41,7 +41,8 @@ type commit struct {
 	done      []string
 	audit     []session.AuditRecord
 	lived     []session.Lived
-	busy      bool // the session itself says that it is not at rest
+	followed  []byte // as JSON, if its pull request is open
+	busy      bool   // the session itself says that it is not at rest
 }
 
 // texts are for events on their way to the disk.
@@ -85,6 +86,11 @@ func newCommit(r session.Ready) (*commit, error) {
 	body, err := encode(s)
 	if err != nil {
 		return nil, err
+	}
+	if f, ok := s.Follows(); ok {
+		if c.followed, err = encode(f); err != nil {
+			return nil, err
+		}
 	}
 	c.record = append(number(uint64(s.Updated.UnixMicro())), body...)
 	c.events = make([]entry, 0, len(r.Events))
@@ -174,6 +180,9 @@ func (c *commit) store(tx *bbolt.Tx, k keys) error {
 		}
 	}
 	if err := s.Put(kRecord, c.record); err != nil {
+		return err
+	}
+	if err := follow(tx, c.id, c.followed); err != nil {
 		return err
 	}
 	if c.draft != nil {

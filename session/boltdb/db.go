@@ -53,6 +53,7 @@ var (
 	bDrafts      = []byte("drafts")
 	bOpen        = []byte("open")
 	bThreads     = []byte("threads")
+	bFollowed    = []byte("followed") // sessions with an open pull request: a Followed
 	bUnpresented = []byte("unpresented")
 	bInbox       = []byte("inbox")
 	bSeen        = []byte("seen")
@@ -73,7 +74,7 @@ var (
 )
 
 var buckets = [][]byte{
-	bSessions, bDrafts, bOpen, bThreads, bUnpresented, bInbox, bSeen, bOutbox, bPending, bPosted,
+	bSessions, bDrafts, bOpen, bThreads, bFollowed, bUnpresented, bInbox, bSeen, bOutbox, bPending, bPosted,
 	bUsers, bIdentities, bChannels, bPreferences, bRoutes, bSecrets, bBlobs, bRemoved, bWatermarks,
 	bAudit, bMeta,
 }

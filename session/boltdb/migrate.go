@@ -15,6 +15,7 @@ var migrations = []func(db *DB, tx *bbolt.Tx) error{
 	stampMessages,
 	parkDrafts,
 	gatherEvents,
+	followPulls,
 }
 
 // schema is the version of the layout that this program writes. A file with a higher one was written by a newer program.
@@ -145,3 +146,34 @@ func parkDrafts(_ *DB, tx *bbolt.Tx) error {
 
 // gatherEvents (3 to 4) changes nothing: a value of a log may hold several events from here on (see maxRun), and one is such a value already.
 func gatherEvents(*DB, *bbolt.Tx) error { return nil }
+
+// followPulls (4 to 5) writes down which sessions have an open pull request. A record that is damaged has none.
+func followPulls(_ *DB, tx *bbolt.Tx) error {
+	followed, err := tx.CreateBucketIfNotExists([]byte("followed"))
+	if err != nil {
+		return err
+	}
+	sessions := tx.Bucket([]byte("sessions"))
+	for _, id := range keysOf(sessions) {
+		var record struct {
+			ID          string
+			PullRequest *struct {
+				Number int
+				State  string
+				Repo   json.RawMessage
+			} `json:"pull_request"`
+		}
+		v := sessions.Bucket(id).Get([]byte("record"))
+		if len(v) < 8 || json.Unmarshal(v[8:], &record) != nil || record.PullRequest == nil || record.PullRequest.State != "open" {
+			continue
+		}
+		body, err := encode(map[string]any{"session": record.ID, "repo": record.PullRequest.Repo, "number": record.PullRequest.Number})
+		if err != nil {
+			return err
+		}
+		if err := followed.Put(id, body); err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -206,3 +206,33 @@ func TestMigrationFromTheThirdLayout(t *testing.T) {
 		whole(t, db, ss.ID, 21)
 	}
 }
+
+// TestMigrationFromTheFourthLayout: which sessions have an open pull request is read out of their records.
+func TestMigrationFromTheFourthLayout(t *testing.T) {
+	path := file(t)
+	db := open(t, path, nil)
+	for n, state := range []session.PullRequestState{session.PullOpen, session.PullMerged} {
+		ss := newSession(n)
+		ss.PullRequest = &session.PullRequest{Number: 7 + n, Repo: session.Repo{Owner: "acme", Name: "web"}, State: state}
+		if err := db.Commit(t.Context(), step(&ss, 1)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	err := db.bolt.Update(func(tx *bbolt.Tx) error {
+		if err := tx.DeleteBucket(bFollowed); err != nil {
+			return err
+		}
+		return tx.Bucket(bMeta).Put(kSchema, number(4))
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := db.Close(); err != nil {
+		t.Fatal(err)
+	}
+	all, err := open(t, path, nil).Followed(t.Context())
+	want := session.Followed{Session: newSession(0).ID, Repo: session.Repo{Owner: "acme", Name: "web"}, Number: 7}
+	if err != nil || len(all) != 1 || all[0] != want {
+		t.Errorf("followed are %+v, %v; want %+v", all, err, want)
+	}
+}

@@ -173,6 +173,9 @@ func remove(tx *bbolt.Tx, id []byte, before, now time.Time, days int) (loose []h
 	if err := tx.Bucket(bSessions).DeleteBucket(id); err != nil {
 		return nil, 0, err
 	}
+	if err := tx.Bucket(bFollowed).Delete(id); err != nil {
+		return nil, 0, err
+	}
 	if err := tx.Bucket(bDrafts).Delete(id); err != nil {
 		return nil, 0, err
 	}

@@ -20,6 +20,7 @@ type Store interface {
 	Inbox
 	Outbox
 	People
+	Pulls
 	Files
 	Secrets
 	Audit
@@ -91,6 +92,12 @@ type People interface {
 	PutRoute(ctx context.Context, r session.Route) error
 	Preferences(ctx context.Context, slack string) (session.Preferences, error)
 	PutPreferences(ctx context.Context, p session.Preferences) error
+}
+
+// Pulls is what is remembered of pull requests.
+type Pulls interface {
+	// Followed returns those that are open, as far as is known, in no order.
+	Followed(ctx context.Context) ([]session.Followed, error)
 }
 
 // Files is what people attached, beside their sessions.

@@ -45,6 +45,7 @@ func TestStore(t *testing.T, open func(t *testing.T, clock session.Clock) Store)
 		{"linking", testLinking},
 		{"channels", testChannels},
 		{"preferences", testPreferences},
+		{"followed", testFollowed},
 		{"files", testFiles},
 		{"routes", testRoutes},
 		{"secrets", testSecrets},

@@ -1,0 +1,78 @@
+package github
+
+import (
+	"bytes"
+	"io"
+	"net/http"
+	"sync"
+)
+
+// headerUnchanged marks an answer that GitHub said is still the one of before.
+const headerUnchanged = "X-Inspect-Unchanged"
+
+// maxRemembered bounds what is kept of one address.
+const maxRemembered = 1 << 20
+
+// conditional is a transport that remembers the answers of one pull request's addresses, so that asking again costs nothing while they are the same:
+// docs.github.com, "Use conditional requests".
+type conditional struct {
+	next http.RoundTripper
+
+	mu    sync.Mutex
+	known map[string]remembered
+}
+
+type remembered struct {
+	tag    string
+	header http.Header
+	body   []byte
+}
+
+func (c *conditional) RoundTrip(r *http.Request) (*http.Response, error) {
+	key := r.URL.String()
+	c.mu.Lock()
+	was, ok := c.known[key]
+	c.mu.Unlock()
+	if ok {
+		r = r.Clone(r.Context())
+		r.Header.Set("If-None-Match", was.tag)
+	}
+	resp, err := c.next.RoundTrip(r)
+	if err != nil {
+		return nil, err
+	}
+	switch {
+	case resp.StatusCode == http.StatusNotModified && ok:
+		resp.Body.Close()
+		header := was.header.Clone()
+		header.Set(headerUnchanged, "true")
+		header.Set("Date", resp.Header.Get("Date"))
+		return &http.Response{
+			Status: "200 OK", StatusCode: http.StatusOK, Proto: resp.Proto, ProtoMajor: resp.ProtoMajor, ProtoMinor: resp.ProtoMinor,
+			Header: header, Body: io.NopCloser(bytes.NewReader(was.body)), ContentLength: int64(len(was.body)), Request: r,
+		}, nil
+	case resp.StatusCode == http.StatusOK && r.Method == http.MethodGet && resp.Header.Get("ETag") != "":
+		body, err := io.ReadAll(io.LimitReader(resp.Body, maxRemembered))
+		if err != nil {
+			resp.Body.Close()
+			return nil, err
+		}
+		if len(body) < maxRemembered {
+			c.mu.Lock()
+			c.known[key] = remembered{resp.Header.Get("ETag"), resp.Header, body}
+			c.mu.Unlock()
+		}
+		resp.Body = struct {
+			io.Reader
+			io.Closer
+		}{io.MultiReader(bytes.NewReader(body), resp.Body), resp.Body}
+	}
+	return resp, nil
+}
+
+// forget drops what was remembered: a token that is new gets other tags.
+func (c *conditional) forget() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	clear(c.known)
+}

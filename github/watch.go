@@ -1,0 +1,233 @@
+package github
+
+import (
+	"context"
+	"errors"
+	"hash/fnv"
+	"net/http"
+	"reflect"
+	"sync"
+	"time"
+
+	gh "github.com/google/go-github/v66/github"
+
+	"openinspect/session"
+)
+
+// How often an open pull request is looked at: soon after somebody did something to it from Slack, then every minute, and seldom once nothing has happened
+// for a day.
+const (
+	soonEvery   = 15 * time.Second
+	soonFor     = 5 * time.Minute
+	usualEvery  = time.Minute
+	quietEvery  = 10 * time.Minute
+	quietAfter  = 24 * time.Hour
+	troubledFor = 2 * time.Minute // after a look that failed
+)
+
+// watch follows the open pull requests of all sessions. What is followed is in the store; when it was looked at is forgotten with the process.
+type watch struct {
+	g *GitHub
+
+	mu     sync.Mutex
+	pulls  map[session.ID]*watched
+	wake   chan struct{} // closed when something is due earlier than it was
+	tokens map[int64]readToken
+}
+
+// watched is one of them. But for next and soon it is the loop's alone.
+type watched struct {
+	session.Followed
+	cache   *conditional
+	client  *gh.Client
+	token   string
+	next    time.Time
+	soon    time.Time // until when it is looked at often
+	changed time.Time
+	seen    session.PullRequest // at the last look
+	told    session.PullRequest // what the session took
+}
+
+// readToken reads the pull requests of one installation. It is kept for its hour, because tags of answers are good for one token.
+type readToken struct {
+	value   string
+	expires time.Time
+	revoke  func()
+}
+
+func newWatch(g *GitHub) *watch {
+	return &watch{g: g, pulls: map[session.ID]*watched{}, wake: make(chan struct{}), tokens: map[int64]readToken{}}
+}
+
+// Follow looks at a pull request from now on, and soon.
+func (w *watch) Follow(f session.Followed) {
+	now := w.g.c.Clock.Now()
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	p := w.pulls[f.Session]
+	if p == nil || p.Followed != f {
+		p = &watched{Followed: f, changed: now}
+		p.cache = &conditional{known: map[string]remembered{}}
+		w.pulls[f.Session] = p
+	}
+	p.soon, p.next = now.Add(soonFor), now.Add(soonEvery)
+	w.rouse()
+}
+
+// rouse has the loop look at its times again. The caller holds mu.
+func (w *watch) rouse() {
+	close(w.wake)
+	w.wake = make(chan struct{})
+}
+
+// run looks at what is due, one after another, until ctx ends.
+func (w *watch) run(ctx context.Context) {
+	all, err := w.g.c.Followed(ctx)
+	if err != nil {
+		w.g.c.Report("github.watch", err)
+	}
+	now := w.g.c.Clock.Now()
+	w.mu.Lock()
+	for _, f := range all {
+		if w.pulls[f.Session] == nil {
+			// Spread over a minute, so that a restart asks nothing all at once.
+			w.pulls[f.Session] = &watched{Followed: f, cache: &conditional{known: map[string]remembered{}}, changed: now, next: now.Add(jitter(f.Session))}
+		}
+	}
+	w.mu.Unlock()
+	for ctx.Err() == nil {
+		p, wait, wake := w.first()
+		if p != nil && wait <= 0 {
+			w.look(ctx, p)
+			continue
+		}
+		var due chan struct{}
+		stop := func() bool { return true }
+		if p != nil {
+			due = make(chan struct{})
+			stop = w.g.c.Clock.AfterFunc(wait, func() { close(due) })
+		}
+		select {
+		case <-due:
+		case <-wake:
+		case <-ctx.Done():
+		}
+		stop()
+	}
+	for _, t := range w.tokens {
+		t.revoke()
+	}
+}
+
+// first returns what is due first, and in how long.
+func (w *watch) first() (first *watched, wait time.Duration, wake chan struct{}) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, p := range w.pulls {
+		if first == nil || p.next.Before(first.next) {
+			first = p
+		}
+	}
+	if first != nil {
+		wait = first.next.Sub(w.g.c.Clock.Now())
+	}
+	return first, wait, w.wake
+}
+
+// look asks GitHub, and tells the session what is new.
+func (w *watch) look(ctx context.Context, p *watched) {
+	seen, err := w.ask(ctx, p)
+	now := w.g.c.Clock.Now()
+	if err == nil {
+		p.seen = seen
+	}
+	if err == nil && !reflect.DeepEqual(seen, p.told) {
+		if err = w.g.c.Seen(ctx, p.Session, seen); err == nil {
+			p.told, p.changed = seen, now
+		}
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	status, _ := answer(err)
+	removed := status == 0 && session.CodeOf(err) == session.NotFound // the session is
+	switch {
+	case removed, err == nil && seen.State != session.PullOpen:
+		if w.pulls[p.Session] == p { // else another is followed by now
+			delete(w.pulls, p.Session)
+		}
+	case errors.Is(err, session.ErrBusy):
+		p.next = now.Add(soonEvery)
+	case err != nil:
+		if ctx.Err() == nil {
+			w.g.c.Report("github.watch", err)
+		}
+		p.next = now.Add(troubledFor)
+	case now.Before(p.soon):
+		p.next = now.Add(soonEvery)
+	case now.Sub(p.changed) > quietAfter:
+		p.next = now.Add(quietEvery)
+	default:
+		p.next = now.Add(usualEvery)
+	}
+}
+
+// ask looks at a pull request with a token that may only read.
+func (w *watch) ask(ctx context.Context, p *watched) (session.PullRequest, error) {
+	token, err := w.reader(ctx, p.Repo)
+	if err != nil {
+		return session.PullRequest{}, err
+	}
+	if p.client == nil || p.token != token.value {
+		p.cache.forget()
+		p.cache.next = w.g.guarded("reader/" + p.Repo.Owner)
+		if p.client, err = w.g.client(p.cache, token.value); err != nil {
+			return session.PullRequest{}, err
+		}
+		p.token = token.value
+	}
+	return w.g.lookAgain(ctx, p.client, p.Repo, p.Number, &p.seen)
+}
+
+// readPulls is what following takes; an App that has less sees less.
+func readPulls() *gh.InstallationPermissions {
+	return &gh.InstallationPermissions{PullRequests: gh.String("read"), Checks: gh.String("read"), Statuses: gh.String("read")}
+}
+
+// reader returns the token with which an installation's pull requests are read.
+func (w *watch) reader(ctx context.Context, r session.Repo) (readToken, error) {
+	id, err := w.g.installation(ctx, r)
+	if err != nil {
+		return readToken{}, err
+	}
+	w.mu.Lock()
+	t, ok := w.tokens[id]
+	w.mu.Unlock()
+	now := w.g.c.Clock.Now()
+	if ok && now.Before(t.expires.Add(-time.Minute)) {
+		return t, nil
+	}
+	expires := now.Add(time.Hour)
+	value, revoke, err := w.g.mintAll(ctx, r, readPulls(), expires)
+	if status, _ := answer(err); status == http.StatusUnprocessableEntity { // the App lacks one of them, and GitHub gives none then
+		value, revoke, err = w.g.mintAll(ctx, r, &gh.InstallationPermissions{PullRequests: gh.String("read")}, expires)
+	}
+	if err != nil {
+		return readToken{}, err
+	}
+	t = readToken{value: value, expires: expires, revoke: revoke}
+	w.mu.Lock()
+	old, had := w.tokens[id]
+	w.tokens[id] = t
+	w.mu.Unlock()
+	if had {
+		old.revoke()
+	}
+	return t, nil
+}
+
+// jitter is a time below a minute, always the same for a session.
+func jitter(id session.ID) time.Duration {
+	h := fnv.New32a()
+	h.Write([]byte(id))
+	return time.Duration(h.Sum32()%60_000) * time.Millisecond
+}

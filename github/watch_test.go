@@ -1,0 +1,152 @@
+package github
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"openinspect/github/githubtest"
+	"openinspect/session"
+	"openinspect/session/sessiontest"
+)
+
+// TestWatch: what happens to a pull request on GitHub is told once, soon after somebody acted from Slack, then every minute, until it is over.
+func TestWatch(t *testing.T) {
+	w, commit := pulled(t)
+	clock := &sessiontest.Clock{}
+	w.github.c.Clock = clock
+	seen := make(chan session.PullRequest, 10)
+	var busy atomic.Bool
+	w.github.c.Seen = func(_ context.Context, _ session.ID, pr session.PullRequest) error {
+		defer func() { seen <- pr }()
+		if busy.Load() {
+			return session.ErrBusy
+		}
+		return nil
+	}
+	w.github.c.Report = func(_ string, err error) {
+		if !strings.Contains(err.Error(), "502") {
+			t.Error(err)
+		}
+	}
+	w.github.c.Followed = func(context.Context) ([]session.Followed, error) { return nil, nil }
+	watch := newWatch(w.github)
+	ctx, stop := context.WithCancel(t.Context())
+	done := make(chan struct{})
+	go func() { watch.run(ctx); close(done) }()
+	defer func() { stop(); <-done }()
+	watch.Follow(session.Followed{Session: id, Repo: web, Number: 1})
+	after := func(d time.Duration) {
+		t.Helper()
+		clock.Wait(1)
+		clock.Advance(d)
+	}
+	after(soonEvery)
+	if pr := <-seen; pr.Head != commit || pr.State != session.PullOpen || pr.Checks.State != session.ChecksNone {
+		t.Errorf("seen at first: %+v", pr)
+	}
+	clock.Wait(1)
+	must(t, w.server.SetCheckRun("acme/web", commit, githubtest.CheckRun{Name: "test", Status: "completed", Conclusion: "failure"}))
+	after(soonEvery)
+	if pr := <-seen; pr.Checks.State != session.ChecksFailed {
+		t.Errorf("seen after a check failed: %+v", pr)
+	}
+	for range 30 { // nothing is new
+		after(soonEvery)
+	}
+	clock.Wait(1) // else a look that is under way may see it
+	busy.Store(true)
+	must(t, w.server.Review("acme/web", 1, "cyd", "APPROVE", ""))
+	after(usualEvery)
+	if pr := <-seen; len(pr.Reviews) != 1 || !pr.Reviews[0].Writes {
+		t.Errorf("seen after a review: %+v", pr)
+	}
+	busy.Store(false)
+	after(usualEvery)
+	<-seen // told again, because it was refused
+	clock.Wait(1)
+	w.server.Fail(routePull, 1, false, githubtest.Busy(502))
+	must(t, w.server.Merge("acme/web", 1, "cyd", ""))
+	after(usualEvery)
+	after(troubledFor)
+	if pr := <-seen; pr.State != session.PullMerged || pr.MergedBy.Login != "cyd" {
+		t.Errorf("seen after the merge: %+v", pr)
+	}
+	calls := w.server.Calls()[routePull]
+	clock.Advance(time.Hour)
+	if n := w.server.Calls()[routePull]; n != calls || len(seen) != 0 {
+		t.Errorf("it is looked at after its end: %d calls more, %d told", n-calls, len(seen))
+	}
+}
+
+// TestWatchIsCheap: an hour of following many pull requests, in which nothing happens but to a few of them, costs few of the requests that GitHub counts:
+// of 200, at most 1,000. First reads, and those after the token's hour, are not among them.
+func TestWatchIsCheap(t *testing.T) {
+	many := 12
+	if os.Getenv("TEST_LONG") != "" {
+		many = 200
+	}
+	w := newWorld(t)
+	clock := &sessiontest.Clock{}
+	w.github.c.Clock = clock
+	var all []session.Followed
+	for i := range many {
+		branch := fmt.Sprintf("inspect/session%03d-x", i)
+		if _, err := w.server.Commit("acme/web", githubtest.Change{Branch: branch, Message: "x", Files: map[string]string{fmt.Sprintf("f%d", i): "x"}}); err != nil {
+			t.Fatal(err)
+		}
+		must(t, w.server.OpenPull("acme/web", "ada", branch, "main", "x"))
+		all = append(all, session.Followed{Session: session.ID(fmt.Sprintf("session%03d", i)), Repo: web, Number: i + 1})
+	}
+	var mu sync.Mutex
+	told := map[session.ID]int{}
+	w.github.c.Seen = func(_ context.Context, id session.ID, _ session.PullRequest) error {
+		mu.Lock()
+		defer mu.Unlock()
+		told[id]++
+		return nil
+	}
+	w.github.c.Followed = func(context.Context) ([]session.Followed, error) { return all, nil }
+	watch := newWatch(w.github)
+	ctx, stop := context.WithCancel(t.Context())
+	done := make(chan struct{})
+	go func() { watch.run(ctx); close(done) }()
+	defer func() { stop(); <-done }()
+	paid := func() (n int) {
+		for who, u := range w.server.Usage() {
+			if strings.HasPrefix(who, "installation") {
+				n += u.Paid
+			}
+		}
+		return n
+	}
+	for range 70 {
+		clock.Wait(1)
+		clock.Advance(time.Second)
+	}
+	clock.Wait(1)
+	first := paid()
+	for minute := range 57 {
+		if minute == 30 {
+			must(t, w.server.Review("acme/web", 1, "bob", "APPROVE", ""))
+		}
+		for range 60 {
+			clock.Wait(1)
+			clock.Advance(time.Second)
+		}
+	}
+	clock.Wait(1)
+	mu.Lock()
+	defer mu.Unlock()
+	if told["session000"] != 2 || told["session001"] != 1 {
+		t.Errorf("told %d and %d times, want 2 and 1", told["session000"], told["session001"])
+	}
+	if cost := paid() - first; first == 0 || cost > 5*many {
+		t.Errorf("an hour of %d pull requests cost %d requests, want at most %d; the first reads cost %d", many, cost, 5*many, first)
+	}
+}
