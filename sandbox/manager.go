@@ -135,7 +135,7 @@ func (m *Manager) Start(ctx context.Context, r session.StartRequest) (session.Ha
 		return session.Handle{}, session.Wrap(op, err)
 	}
 	boot := link.Boot{
-		Session: r.Session, Start: r.Start, TokenHash: link.HashToken(token), Mode: r.Mode, Repo: r.Repo, Base: r.Base, Collected: r.Collected, Bot: m.c.Bot,
+		Session: r.Session, Start: r.Start, TokenHash: link.HashToken(token), Mode: r.Mode, Repo: r.Repo, Base: r.Base, Anew: r.Anew, Collected: r.Collected, Bot: m.c.Bot,
 		Catalogue: m.c.Catalogue, Providers: m.c.Providers, SetupTimeout: m.c.Setup, StartTimeout: m.c.StartScript, LogURL: m.c.LogURL(r.Session),
 	}
 	if r.Repo != (session.Repo{}) {

@@ -34,6 +34,7 @@ type Boot struct {
 	Repo         session.Repo     `json:"repo,omitzero"`
 	CloneURL     string           `json:"clone_url,omitempty"` // without credentials
 	Base         string           `json:"base,omitempty"`      // branch
+	Anew         bool             `json:"anew,omitempty"`      // what the session did is merged: the checkout leaves it for Base
 	Collected    string           `json:"collected,omitempty"` // a fresh clone goes on from there: POST /git/collected
 	Bot          session.Author   `json:"bot"`                 // committer
 	Agent        string           `json:"agent"`               // path of the agent's binary; "script" for agenttest's

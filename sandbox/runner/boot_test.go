@@ -185,6 +185,28 @@ func TestSync(t *testing.T) {
 		b.start().ready()
 		equal(t, "HEAD", b.git("rev-parse", "HEAD"), tip)
 	})
+	t.Run("anew after a merge", func(t *testing.T) {
+		remote := newRemote(t)
+		b := newBox(t, session.BootFresh, remote).start().ready()
+		check(t, os.WriteFile(filepath.Join(b.checkout(), "done.txt"), []byte("done"), 0o644))
+		b.git("add", "-A")
+		b.git("-c", "user.name=A", "-c", "user.email=a@example.com", "commit", "-qm", "done")
+		b.git("update-ref", "refs/inspect/collected", "HEAD")
+		check(t, os.WriteFile(filepath.Join(b.checkout(), "wip.txt"), []byte("half"), 0o644))
+		b.stop()
+		tip := pushed(t, remote, "b.txt", "b")
+		b.boot.Mode, b.boot.Anew = session.BootSnapshot, true
+		for _, start := range []string{"start2", "start3"} { // the second time is a crash before the first was told
+			b.boot.Start = start
+			b.start().ready()
+			equal(t, "HEAD", b.git("rev-parse", "HEAD"), tip)
+			equal(t, "branch", b.git("symbolic-ref", "--short", "HEAD"), "main")
+			equal(t, "status", b.git("status", "--short"), "")
+			equal(t, "kept aside", b.git("stash", "list", "--format=%s"), "On main: left when the pull request was merged")
+			equal(t, "refs of the session", b.git("for-each-ref", "refs/inspect/collected"), "")
+			b.stop()
+		}
+	})
 	t.Run("remote gone", func(t *testing.T) {
 		remote := newRemote(t)
 		b := newBox(t, session.BootFresh, remote).start().ready()

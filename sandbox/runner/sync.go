@@ -168,12 +168,38 @@ func (r *runner) refresh(ctx context.Context) (string, error) {
 		}
 		return "", gitFailed(fmt.Sprintf("The newest commits of %s could not be fetched; the checkout is as it was.", boot.Repo), err)
 	}
+	if boot.Anew {
+		return r.anew(ctx, remote)
+	}
 	if boot.Mode == session.BootImage {
 		if _, err := r.git.run(ctx, "reset", "--quiet", "--hard", remote); err != nil {
 			return "", gitFailed("The checkout could not be moved to the newest commit; it is as it was.", err)
 		}
 	}
 	return r.at(ctx), nil
+}
+
+// anew leaves what the session did, which is merged, for the newest commit of the base: after a squash its commits would count as new again. What is
+// not committed is kept aside. It may be done again.
+func (r *runner) anew(ctx context.Context, remote string) (string, error) {
+	aside := ""
+	if status, err := r.git.run(ctx, "status", "--porcelain"); err == nil && status != "" {
+		bot := r.cfg.Boot.Bot
+		_, err := r.git.run(ctx, "-c", "user.name="+bot.Name, "-c", "user.email="+bot.Email, "stash", "push", "--quiet", "--include-untracked", "--message", "left when the pull request was merged")
+		if err != nil {
+			return "", gitFailed("What is not committed could not be put aside; the checkout is as it was.", err)
+		}
+		aside = "; what was not committed is in git stash"
+	}
+	if _, err := r.git.run(ctx, "checkout", "--quiet", "--force", "-B", base(r.cfg.Boot.Base), remote); err != nil {
+		return "", gitFailed("The checkout could not be moved to the base's newest commit; it is as it was.", err)
+	}
+	for _, ref := range []string{headRef, collectedRef, answeredRef} {
+		if _, err := r.git.run(ctx, "update-ref", "-d", ref); err != nil {
+			return "", gitFailed("The checkout could not be moved to the base's newest commit.", err)
+		}
+	}
+	return r.at(ctx) + aside, nil
 }
 
 // at says where the checkout is: branch and commit.
