@@ -169,7 +169,7 @@ func writeEvent(w io.Writer, e session.Event) error {
 		head(e.Card.ID, string(e.Card.Kind), string(e.Card.State))
 		t.card(e.Card)
 	case e.Approval != nil:
-		head(e.Approval.ID, "by", who(e.Approval.By), "on", e.Approval.Card, string(e.Approval.State))
+		head(e.Approval.ID, "by", who(e.Approval.By), "on", e.Approval.Card, string(e.Approval.Kind), string(e.Approval.State))
 	case e.PullRequest != nil:
 		p := e.PullRequest
 		head(fmt.Sprintf("#%d", p.Number), string(p.State))
@@ -270,6 +270,20 @@ func (t *entry) pull(p *session.PullRequest) {
 	t.fact("opened by", who(p.OpenedBy))
 	if p.Adopted {
 		t.fact("adopted", "it was there already")
+	}
+	if p.Draft {
+		t.fact("draft", "not ready for review")
+	}
+	t.fact("moved on GitHub to", p.Head)
+	t.fact("checks", string(p.Checks.State))
+	for _, c := range p.Checks.Failed {
+		t.fact("failed", c.Name)
+	}
+	for _, r := range p.Reviews {
+		t.fact("review", r.By.Login+" "+string(r.State)+" at "+r.Commit)
+	}
+	if p.MergedAs != "" {
+		t.fact("merged", "as "+p.MergedAs+" by "+p.MergedBy.Login)
 	}
 }
 

@@ -114,6 +114,12 @@
     ["Repository", p.repo?.owner ? `${line(p.repo.owner)}/${line(p.repo.name)}` : ""],
     ["Branch", p.branch ? [el("code", "", line(p.branch)), " onto ", el("code", "", line(p.base))] : ""],
     ["Commit", p.commit ? [commit(p.commit)] : ""],
+    ["Moved to", p.head ? [commit(p.head), " on GitHub"] : ""],
+    ["", p.draft ? "It is a draft." : ""],
+    ["Checks", !p.checks?.state ? "" : p.checks.failed?.length ? `failed: ${p.checks.failed.map((c) => line(c.name)).join(", ")}`
+      : `${line(p.checks.state)}${p.checks.total ? `, ${p.checks.total} in all` : ""}`],
+    ["Reviews", p.reviews?.length ? p.reviews.map((r) => `${line(r.by?.login)} ${line(r.state).replace("_", " ")}`).join(", ") : ""],
+    ["Merged", p.merged_as ? [commit(p.merged_as), ` by ${line(p.merged_by?.login)}`] : ""],
     ["Opened by", p.opened_by?.slack ? [who(p.opened_by)] : ""],
     ["", p.adopted ? "It was there already." : ""],
   ];
@@ -178,7 +184,7 @@
         ...(c.pull_request ? pullFacts(c.pull_request).slice(0, 1) : []),
       ), fileList(c.files),
     ],
-    approval: ({ approval: a }) => [["Approval of card ", line(a.card), " by ", who(a.by), " ", badge(a.state), span("quiet", ` ${line(a.id)}`)]],
+    approval: ({ approval: a }) => [[{ review: "Review of card ", merge: "Merge of card " }[a.kind] ?? "Approval of card ", line(a.card), " by ", who(a.by), " ", badge(a.state), span("quiet", ` ${line(a.id)}`)]],
     pull_request: ({ pull_request: p }) => [[el("h3", "", `Pull request #${p.number}`), " ", badge(p.state)], facts(...pullFacts(p))],
     sandbox: ({ sandbox: s }) => [["Sandbox ", badge(s.state || "none"), span("quiet", " ", line(s.name))], s.reason ? prose(s.reason) : null],
     note: ({ note: n }) => n.to ? [["Note for one person alone"]] : [
