@@ -41,8 +41,8 @@ const (
 	stageRepo    = "acme/shop"
 )
 
-// newStage makes a stage and starts it. scripts are the model's answers; change may alter its Slack.
-func newStage(scripts []modeltest.Script, change ...func(*slacktest.Config)) (*stage, error) {
+// newStage makes a stage and starts it. scripts are the model's answers; change may alter its Slack and its GitHub.
+func newStage(scripts []modeltest.Script, change ...func(*slacktest.Config, *githubtest.Config)) (*stage, error) {
 	shop, err := fs.Sub(demoFiles, "testdata/demo/shop")
 	if err != nil {
 		return nil, err
@@ -60,24 +60,22 @@ func newStage(scripts []modeltest.Script, change ...func(*slacktest.Config)) (*s
 			{Name: "lobby"}, // the guest is in it too
 		},
 	}
+	forge := githubtest.Config{
+		DeviceInterval: time.Second,
+		Users: []githubtest.User{
+			{Login: "ada-l", ID: 1815, Name: "Ada Lovelace", Access: map[string]string{"*": "write"}},
+			{Login: "bob-h", ID: 1906, Name: "Bob Hopper", Access: map[string]string{"*": "write"}},
+			{Login: "cyd", ID: 1900, Name: "Cyd", Access: map[string]string{"*": "write"}},
+		},
+		Repositories: []githubtest.Repository{{
+			Name: stageRepo, Description: "A till in 30 lines of shell", Private: true, FS: shop,
+			Author: githubtest.Signature{Name: "Grace", Email: "grace@acme.test"},
+		}},
+	}
 	for _, c := range change {
-		c(&workspace)
+		c(&workspace, &forge)
 	}
-	s := &stage{
-		slack: slacktest.New(workspace),
-		github: githubtest.New(githubtest.Config{
-			DeviceInterval: time.Second,
-			Users: []githubtest.User{
-				{Login: "ada-l", ID: 1815, Name: "Ada Lovelace", Access: map[string]string{"*": "write"}},
-				{Login: "bob-h", ID: 1906, Name: "Bob Hopper", Access: map[string]string{"*": "write"}},
-				{Login: "cyd", ID: 1900, Name: "Cyd", Access: map[string]string{"*": "write"}},
-			},
-			Repositories: []githubtest.Repository{{
-				Name: stageRepo, Description: "A till in 30 lines of shell", Private: true, FS: shop,
-				Author: githubtest.Signature{Name: "Grace", Email: "grace@acme.test"},
-			}},
-		}),
-	}
+	s := &stage{slack: slacktest.New(workspace), github: githubtest.New(forge)}
 	if s.model, err = modeltest.New(modeltest.Config{Scripts: scripts}); err != nil {
 		return nil, err
 	}

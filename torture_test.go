@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"openinspect/bot/slacktest"
+	"openinspect/github/githubtest"
 	"openinspect/sandbox/link"
 	"openinspect/sandbox/sandboxtest"
 	"openinspect/session"
@@ -58,8 +59,8 @@ func TestTorture(t *testing.T) {
 	begun := time.Now()
 	chance := rand.New(rand.NewPCG(seed, 1))
 	clock := fastClock{begun}
-	s, err := newStage(nil, func(c *slacktest.Config) {
-		c.Forgetful, c.Spread, c.Now = true, true, clock.Now
+	s, err := newStage(nil, func(c *slacktest.Config, forge *githubtest.Config) {
+		c.Forgetful, c.Spread, c.Now, forge.Now = true, true, clock.Now, clock.Now
 		for n := range 8 {
 			c.Channels = append(c.Channels, slacktest.Channel{Name: fmt.Sprintf("room%d", n), Members: []string{"ada", "bob", "cyd", "inspect"}})
 		}

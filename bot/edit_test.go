@@ -65,22 +65,29 @@ func TestMentionThatIsEditedIn(t *testing.T) {
 	}
 }
 
-// A mention that is deleted or edited while GitHub is asked what it is about, when there is no session yet (regression).
-func TestChangedBeforeItsSessionOpens(t *testing.T) {
+// opening is a rig in which Alice mentioned the bot, and GitHub is asked what it is about: there is no session yet, until opens is called.
+func opening(t *testing.T) (r *rig, ts string, opens func()) {
+	t.Helper()
 	slow := slowForge{asked: make(chan struct{}, 1), gate: make(chan struct{})}
-	r := newRig(t, func(r *rig) {
+	r = newRig(t, func(r *rig) {
 		slow.forge = r.forge
 		r.cfg.Repositories = slow
 	})
-	ts := r.mention("alice", "look at acme/web")
+	ts = r.mention("alice", "look at acme/web")
 	r.shown(ts, ":eyes:")
 	<-slow.asked
+	return r, ts, func() { close(slow.gate) }
+}
+
+// A mention that is deleted or edited while GitHub is asked what it is about, when there is no session yet (regression).
+func TestChangedBeforeItsSessionOpens(t *testing.T) {
+	r, ts, opens := opening(t)
 	if _, err := r.slack.As("bob").Reply("general", ts, "what is that?"); err != nil { // so that a stone is left
 		t.Fatal(err)
 	}
 	r.delete("alice", ts)
 	r.acknowledged()
-	close(slow.gate)
+	opens()
 	r.shown(ts, "Stopped: alice deleted the message")
 	if n := r.world.Calls(); slices.ContainsFunc(n, func(c string) bool { return strings.HasPrefix(c, "prompt "+ts) }) {
 		t.Errorf("the agent had it: %v", n)
@@ -89,17 +96,10 @@ func TestChangedBeforeItsSessionOpens(t *testing.T) {
 
 // The same message is not for the agent any more: it does not get it, also where its sandbox is on the way already (regression).
 func TestTakenBackBeforeItsSessionOpens(t *testing.T) {
-	slow := slowForge{asked: make(chan struct{}, 1), gate: make(chan struct{})}
-	r := newRig(t, func(r *rig) {
-		slow.forge = r.forge
-		r.cfg.Repositories = slow
-	})
-	ts := r.mention("alice", "look at acme/web")
-	r.shown(ts, ":eyes:")
-	<-slow.asked
+	r, ts, opens := opening(t)
 	r.edit("alice", ts, "!aside look at acme/web")
 	r.acknowledged()
-	close(slow.gate)
+	opens()
 	r.shown(ts, "Stopped: alice took the message back")
 	r.reply("bob", ts, "!retry")
 	r.told("bob", "The message of the last turn was deleted or taken back, so there is nothing to run again.")

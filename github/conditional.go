@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"io"
 	"net/http"
+	"strconv"
 	"sync"
 )
 
@@ -20,6 +21,7 @@ type conditional struct {
 
 	mu    sync.Mutex
 	known map[string]remembered
+	scant bool // the last answer said that little of the hour's calls is left
 }
 
 type remembered struct {
@@ -41,6 +43,7 @@ func (c *conditional) RoundTrip(r *http.Request) (*http.Response, error) {
 	if err != nil {
 		return nil, err
 	}
+	c.count(resp.Header)
 	switch {
 	case resp.StatusCode == http.StatusNotModified && ok:
 		resp.Body.Close()
@@ -68,6 +71,25 @@ func (c *conditional) RoundTrip(r *http.Request) (*http.Response, error) {
 		}{io.MultiReader(bytes.NewReader(body), resp.Body), resp.Body}
 	}
 	return resp, nil
+}
+
+// count notes how much of the hour's calls is left: docs.github.com, "Rate limits for the REST API".
+func (c *conditional) count(h http.Header) {
+	most, err := strconv.Atoi(h.Get("X-Ratelimit-Limit"))
+	left, e := strconv.Atoi(h.Get("X-Ratelimit-Remaining"))
+	if err != nil || e != nil {
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.scant = left < most/5
+}
+
+// low reports whether less than a fifth of the hour's calls is left.
+func (c *conditional) low() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.scant
 }
 
 // forget drops what was remembered: a token that is new gets other tags.

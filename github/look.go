@@ -29,16 +29,7 @@ func (g *GitHub) lookAgain(ctx context.Context, c *gh.Client, r session.Repo, nu
 	if err != nil {
 		return session.PullRequest{}, err
 	}
-	seen := session.PullRequest{
-		Number: number, URL: pr.GetHTMLURL(), Title: pr.GetTitle(), Repo: r, Branch: pr.GetHead().GetRef(), Base: pr.GetBase().GetRef(),
-		Head: pr.GetHead().GetSHA(), State: session.PullOpen, Draft: pr.GetDraft(), Author: account(pr.GetUser()),
-	}
-	switch {
-	case pr.GetMerged():
-		seen.State, seen.MergedBy, seen.MergedAs = session.PullMerged, account(pr.GetMergedBy()), pr.GetMergeCommitSHA()
-	case pr.GetState() != "open":
-		seen.State = session.PullClosed
-	}
+	seen := described(r, pr)
 	if seen.State != session.PullOpen {
 		return seen, nil
 	}
@@ -64,6 +55,21 @@ func (g *GitHub) lookAgain(ctx context.Context, c *gh.Client, r session.Repo, nu
 		seen.Reviews = append(seen.Reviews, review)
 	}
 	return seen, nil
+}
+
+// described is a pull request without what has to be asked for apart.
+func described(r session.Repo, pr *gh.PullRequest) session.PullRequest {
+	d := session.PullRequest{
+		Number: pr.GetNumber(), URL: pr.GetHTMLURL(), Title: pr.GetTitle(), Repo: r, Branch: pr.GetHead().GetRef(), Base: pr.GetBase().GetRef(),
+		Head: pr.GetHead().GetSHA(), State: session.PullOpen, Draft: pr.GetDraft(), Author: account(pr.GetUser()),
+	}
+	switch {
+	case pr.GetMerged():
+		d.State, d.MergedBy, d.MergedAs = session.PullMerged, account(pr.GetMergedBy()), pr.GetMergeCommitSHA()
+	case pr.GetState() != "open":
+		d.State = session.PullClosed
+	}
+	return d
 }
 
 // settled reports whether a pull request is what it was at the last look, and will tell of what comes: it is dated by the second, and a second change in

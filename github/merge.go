@@ -23,17 +23,13 @@ func (g *GitHub) Merge(ctx context.Context, r session.MergeRequest) (commit stri
 		if err != nil {
 			return a.personal(err, "")
 		}
-		pr, _, err := c.PullRequests.Get(ctx, r.Repo.Owner, r.Repo.Name, r.Number)
-		if err != nil {
-			return a.personal(err, "")
-		}
-		if pr.GetMerged() && pr.GetHead().GetSHA() == r.Commit {
-			commit = pr.GetMergeCommitSHA() // an attempt of before whose answer was lost, or somebody was faster
-			return nil
-		}
 		seen, err := g.look(ctx, c, r.Repo, r.Number)
 		if err != nil {
 			return a.personal(err, "")
+		}
+		if seen.State == session.PullMerged && seen.Head == r.Commit {
+			commit = seen.MergedAs // an attempt of before whose answer was lost, or somebody was faster
+			return nil
 		}
 		if reason := r.Blocked(seen); reason != "" {
 			return session.Errorf(session.Conflict, "%s", reason)

@@ -130,7 +130,7 @@ func TestReviewRefused(t *testing.T) {
 		{"moved", cyd, func(w *world) {
 			_, err := w.server.Push("acme/web", 1, "bob", map[string]string{"b.txt": "b"})
 			must(w.t.(*testing.T), err)
-		}, session.Conflict, "has newer commits"},
+		}, session.Conflict, "Somebody pushed"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			w, commit := pulled(t)
@@ -143,6 +143,23 @@ func TestReviewRefused(t *testing.T) {
 				t.Errorf("%d reviews", n)
 			}
 		})
+	}
+}
+
+// TestReviewFoundAgain: what was approved stays so, also where the answer was lost and the branch has moved since.
+func TestReviewFoundAgain(t *testing.T) {
+	w, commit := pulled(t)
+	w.server.Fail(routeReview, 1, true, cut())
+	_, err := w.review(commit, cyd)
+	refusedWith(t, err, session.Unavailable, "")
+	_, err = w.server.Push("acme/web", 1, "bob", map[string]string{"b.txt": "b"})
+	must(t, err)
+	v, err := w.review(commit, cyd)
+	if err != nil || v.Commit != commit {
+		t.Errorf("the review is %+v, %v", v, err)
+	}
+	if n := len(w.server.Pulls("acme/web")[0].Reviews); n != 1 {
+		t.Errorf("%d reviews", n)
 	}
 }
 

@@ -20,15 +20,9 @@ func (g *GitHub) Review(ctx context.Context, r session.ReviewRequest) (v session
 		if err != nil {
 			return a.personal(err, "")
 		}
-		pr, err := current(ctx, c, a, r.Number, r.Commit)
+		pr, _, err := c.PullRequests.Get(ctx, r.Repo.Owner, r.Repo.Name, r.Number)
 		if err != nil {
-			return err
-		}
-		if pr.GetDraft() {
-			return session.Errorf(session.Conflict, "#%d is a draft. Mark it as ready for review on GitHub, then react again: %s", r.Number, pr.GetHTMLURL())
-		}
-		if pr.GetUser().GetID() == t.Identity.ID {
-			return ownPull(r.Number)
+			return a.personal(err, "")
 		}
 		v = session.Review{By: t.Identity, State: session.ReviewApproved, Commit: r.Commit, Writes: repo.GetPermissions()["push"]}
 		reviews, err := allReviews(ctx, c, r.Repo, r.Number)
@@ -37,8 +31,14 @@ func (g *GitHub) Review(ctx context.Context, r session.ReviewRequest) (v session
 		}
 		for _, was := range standing(reviews) {
 			if was.GetUser().GetID() == t.Identity.ID && was.GetState() == stateApproved && was.GetCommitID() == r.Commit {
-				return nil
+				return nil // an attempt of before whose answer was lost, or they did it themselves; whatever has happened since
 			}
+		}
+		if reason := described(r.Repo, pr).Unfit(r.Commit); reason != "" {
+			return session.Errorf(session.Conflict, "%s", reason)
+		}
+		if pr.GetUser().GetID() == t.Identity.ID {
+			return ownPull(r.Number)
 		}
 		_, _, err = c.PullRequests.CreateReview(ctx, r.Repo.Owner, r.Repo.Name, r.Number, &gh.PullRequestReviewRequest{
 			CommitID: gh.String(r.Commit), Event: gh.String("APPROVE"),
@@ -47,16 +47,14 @@ func (g *GitHub) Review(ctx context.Context, r session.ReviewRequest) (v session
 		if err != nil {
 			return refusedReview(a, r, err)
 		}
-		// GitHub takes a review of any commit that the pull request ever had: perhaps the branch moved while we asked.
-		_, err = current(ctx, c, a, r.Number, r.Commit)
-		return err
+		return nil // should the branch move meanwhile, it is of this commit still: GitHub takes a review of any that the pull request ever had
 	})
 	g.watch.Follow(session.Followed{Session: r.Session, Repo: r.Repo, Number: r.Number}) // whatever came of it
 	return v, err
 }
 
 func ownPull(number int) error {
-	return session.Errorf(session.Forbidden, "You opened #%d, and GitHub lets nobody approve their own pull request. Somebody else has to.", number)
+	return session.Errorf(session.Forbidden, "%s", session.OwnPull(number))
 }
 
 func refusedReview(a act, r session.ReviewRequest, err error) error {
@@ -70,21 +68,4 @@ func refusedReview(a act, r session.ReviewRequest, err error) error {
 		}
 	}
 	return a.personal(err, "")
-}
-
-// current returns a pull request that is open, with commit as its head.
-func current(ctx context.Context, c *gh.Client, a act, number int, commit string) (*gh.PullRequest, error) {
-	pr, _, err := c.PullRequests.Get(ctx, a.repo.Owner, a.repo.Name, number)
-	if err != nil {
-		return nil, a.personal(err, "")
-	}
-	switch head := pr.GetHead().GetSHA(); {
-	case pr.GetMerged():
-		return pr, session.Errorf(session.Conflict, "#%d is merged already.", number)
-	case pr.GetState() != "open":
-		return pr, session.Errorf(session.Conflict, "#%d is closed: %s", number, pr.GetHTMLURL())
-	case head != commit:
-		return pr, session.Errorf(session.Conflict, "#%d has newer commits (%s) than this card's %s. Go on there: %s", number, head[:min(7, len(head))], commit[:7], pr.GetHTMLURL())
-	}
-	return pr, nil
 }

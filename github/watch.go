@@ -83,8 +83,12 @@ func (w *watch) rouse() {
 // run looks at what is due, one after another, until ctx ends.
 func (w *watch) run(ctx context.Context) {
 	all, err := w.g.c.Followed(ctx)
-	if err != nil {
+	for err != nil {
 		w.g.c.Report("github.watch", err)
+		if !w.g.wait(ctx, troubledFor) {
+			return
+		}
+		all, err = w.g.c.Followed(ctx)
 	}
 	now := w.g.c.Clock.Now()
 	w.mu.Lock()
@@ -157,11 +161,15 @@ func (w *watch) look(ctx context.Context, p *watched) {
 		}
 	case errors.Is(err, session.ErrBusy):
 		p.next = now.Add(soonEvery)
+	case limited(err) != nil:
+		p.next = now.Add(limited(err).wait)
 	case err != nil:
 		if ctx.Err() == nil {
 			w.g.c.Report("github.watch", err)
 		}
 		p.next = now.Add(troubledFor)
+	case p.cache.low(): // what is left of the hour is for what people do
+		p.next = now.Add(quietEvery)
 	case now.Before(p.soon):
 		p.next = now.Add(soonEvery)
 	case now.Sub(p.changed) > quietAfter:

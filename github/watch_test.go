@@ -111,7 +111,14 @@ func TestWatchIsCheap(t *testing.T) {
 		told[id]++
 		return nil
 	}
-	w.github.c.Followed = func(context.Context) ([]session.Followed, error) { return all, nil }
+	asked := 0
+	w.github.c.Followed = func(context.Context) ([]session.Followed, error) {
+		if asked++; asked == 1 {
+			return nil, session.Errorf(session.Unavailable, "the disk refuses")
+		}
+		return all, nil
+	}
+	w.github.c.Report = func(string, error) {}
 	watch := newWatch(w.github)
 	ctx, stop := context.WithCancel(t.Context())
 	done := make(chan struct{})
@@ -125,6 +132,8 @@ func TestWatchIsCheap(t *testing.T) {
 		}
 		return n
 	}
+	clock.Wait(1)
+	clock.Advance(troubledFor)
 	for range 70 {
 		clock.Wait(1)
 		clock.Advance(time.Second)

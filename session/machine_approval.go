@@ -39,17 +39,17 @@ func (m *Machine) mergeAsked(in MergeAsked) error {
 
 // reacted takes an approval. Whatever comes of it is in the log, with a reason for its person where it is refused.
 func (m *Machine) reacted(id string, a Approval) {
-	reason := m.refusal(a)
-	if reason != "" || a.By.GitHub != nil {
-		if a, ok := m.newApproval(id, a); ok {
-			m.goOn(a, reason)
-		}
+	a, ok := m.newApproval(id, a)
+	if !ok {
 		return
 	}
-	if a, ok := m.newApproval(id, a); ok {
+	reason := m.refusal(a)
+	if reason == "" && a.By.GitHub == nil {
 		a.State, a.Deadline = ApprovalLinking, m.at.Add(LinkWithin)
 		m.setApproval(a)
+		return
 	}
+	m.goOn(a, reason)
 }
 
 // reject takes an approval that comes to nothing.

@@ -22,7 +22,7 @@ func (m *Machine) mergeRefusal(a Approval, c *Card) string {
 		}
 		return "There is no pull request of these changes yet. A :white_check_mark: on this card opens it; then its own card can be merged."
 	}
-	if reason := m.pullRefusal(c); reason != "" {
+	if reason := pullRefusal(c); reason != "" {
 		return reason
 	}
 	if c.Merging != nil && c.Merging.Slack != a.By.Slack {

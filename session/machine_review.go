@@ -6,35 +6,21 @@ import (
 )
 
 // pullRefusal says why nothing can be done from a pull request's card; "" if something can.
-func (m *Machine) pullRefusal(c *Card) string {
-	pr := c.PullRequest
-	switch c.State {
-	case CardDone:
-		if pr.State == PullMerged {
-			return fmt.Sprintf("#%d is merged already.", pr.Number)
-		}
-		return fmt.Sprintf("#%d is closed: %s", pr.Number, pr.URL)
-	case CardStale:
-		if pr.Head != "" {
-			return fmt.Sprintf("Somebody pushed %s on GitHub after this card's %s. Go on there: %s", short(pr.Head), short(c.Commit), pr.URL)
-		}
+func pullRefusal(c *Card) string {
+	if c.State == CardStale && c.PullRequest.Head == "" {
 		return superseded(c)
-	case CardOpen, CardOpening:
 	}
-	if pr.Draft {
-		return fmt.Sprintf("#%d is a draft. Mark it as ready for review on GitHub, then react again: %s", pr.Number, pr.URL)
-	}
-	return ""
+	return c.PullRequest.Unfit(c.Commit)
 }
 
 // reviewRefusal says why a pull request cannot be approved by somebody; "" if it can.
 func (m *Machine) reviewRefusal(a Approval, c *Card) string {
-	if reason := m.pullRefusal(c); reason != "" {
+	if reason := pullRefusal(c); reason != "" {
 		return reason
 	}
 	pr := c.PullRequest
 	if a.By.Slack == pr.OpenedBy.Slack && !pr.Adopted || a.By.GitHub != nil && a.By.GitHub.ID == pr.Author.ID {
-		return fmt.Sprintf("You opened #%d, and GitHub lets nobody approve their own pull request. Somebody else has to.", pr.Number)
+		return OwnPull(pr.Number)
 	}
 	if contributed(c.Contributors, a.By) || contributed(m.s.Contributors, a.By) {
 		return "You prompted some of these changes, so your approval would not be a second pair of eyes. Somebody else has to approve them."

@@ -41,6 +41,26 @@ type PullRequest struct {
 	MergedAs string           `json:"merged_as,omitempty"` // commit on the base
 }
 
+// Unfit says why a pull request can be neither approved nor merged at a commit, in a sentence for whoever wants to; "" if it can.
+func (p PullRequest) Unfit(commit string) string {
+	switch {
+	case p.State == PullMerged:
+		return fmt.Sprintf("#%d is merged already.", p.Number)
+	case p.State == PullClosed:
+		return fmt.Sprintf("#%d is closed. Whoever wants it reopens it on GitHub: %s", p.Number, p.URL)
+	case p.Head != "" && p.Head != commit:
+		return fmt.Sprintf("Somebody pushed %s on GitHub after this card's %s. Go on there: %s", short(p.Head), short(commit), p.URL)
+	case p.Draft:
+		return fmt.Sprintf("#%d is a draft. Mark it as ready for review on GitHub, then react again: %s", p.Number, p.URL)
+	}
+	return ""
+}
+
+// OwnPull refuses an approval by whoever opened a pull request.
+func OwnPull(number int) string {
+	return fmt.Sprintf("You opened #%d, and GitHub lets nobody approve their own pull request. Somebody else has to.", number)
+}
+
 // ChecksState sums up what ran on a commit.
 type ChecksState string
 
@@ -130,15 +150,8 @@ type MergeRequest struct {
 // Blocked says why a pull request may not be merged now, in a sentence for whoever asks; "" if it may. It is asked what the bot saw last when somebody
 // reacts, and what GitHub says then when it is merged.
 func (r MergeRequest) Blocked(p PullRequest) string {
-	switch {
-	case p.State == PullMerged:
-		return fmt.Sprintf("#%d is merged already.", p.Number)
-	case p.State == PullClosed:
-		return fmt.Sprintf("#%d is closed. Whoever wants it reopens it on GitHub: %s", p.Number, p.URL)
-	case p.Head != "" && p.Head != r.Commit:
-		return fmt.Sprintf("Somebody pushed %s to the branch on GitHub, so this is not the newest commit any more. Merge it there: %s", short(p.Head), p.URL)
-	case p.Draft:
-		return fmt.Sprintf("#%d is a draft. Mark it as ready for review on GitHub first: %s", p.Number, p.URL)
+	if reason := p.Unfit(r.Commit); reason != "" {
+		return reason
 	}
 	switch c := p.Checks; c.State {
 	case ChecksFailed:
@@ -194,21 +207,4 @@ func count(n int, what string) string {
 		return "one " + what
 	}
 	return fmt.Sprintf("%d %ss", n, what)
-}
-
-// MergeRule says whether pull requests of a repository may be merged from Slack. An admin of the repository set it.
-type MergeRule struct {
-	Repo Repo      `json:"repo"`
-	On   bool      `json:"on"`
-	By   Person    `json:"by"`
-	At   time.Time `json:"at"`
-}
-
-// Audit is what storing r adds to the audit log.
-func (r MergeRule) Audit() AuditRecord {
-	state := "off"
-	if r.On {
-		state = "on"
-	}
-	return AuditRecord{At: r.At, Action: "merge_rule", By: r.By, Result: state + " for " + r.Repo.String()}
 }
