@@ -107,8 +107,8 @@ func (e *evening) watch() error {
 		case <-e.over:
 			return nil
 		}
-		if s := bot.cmd.ProcessState.String(); s != "signal: killed" {
-			return fmt.Errorf("the bot ended by itself: %s", s)
+		if !bot.killed() {
+			return fmt.Errorf("the bot ended by itself: %s", bot.cmd.ProcessState)
 		}
 		e.deaths.Add(1)
 		if e.perish {
@@ -359,11 +359,17 @@ func (e *evening) ends(ctx context.Context) (*outcome, error) {
 	}
 	e.ending()
 	for {
-		if err := e.running().stop(ctx); err != nil {
+		bot := e.running()
+		err := bot.stop(ctx)
+		dead := bot.killed() // at a commit that it made while it stopped: the next one has to stop in good order
+		if err != nil && !dead {
 			return nil, err
 		}
+		if dead {
+			e.deaths.Add(1)
+		}
 		left := 0
-		err := e.store(func(db *boltdb.DB) error {
+		err = e.store(func(db *boltdb.DB) error {
 			pending, err := db.Pending(ctx)
 			inbox, inboxErr := db.Inbox(ctx)
 			open, openErr := db.Open(ctx)
@@ -371,7 +377,7 @@ func (e *evening) ends(ctx context.Context) (*outcome, error) {
 			left = len(pending) + len(inbox) + len(open) + len(unpresented)
 			return errors.Join(err, inboxErr, openErr, unpresentedErr)
 		})
-		if err != nil || left == 0 || ctx.Err() != nil {
+		if err != nil || left == 0 && !dead || ctx.Err() != nil {
 			o, outcomeErr := e.outcome(context.WithoutCancel(ctx))
 			return o, errors.Join(err, outcomeErr)
 		}

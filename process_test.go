@@ -85,6 +85,11 @@ func (b *botProcess) ended() bool {
 	}
 }
 
+// killed reports whether the bot has ended, and not of its own will.
+func (b *botProcess) killed() bool {
+	return b.ended() && b.cmd.ProcessState.String() == "signal: killed"
+}
+
 // stop asks the bot to stop and waits for its exit status 0.
 func (b *botProcess) stop(ctx context.Context) error {
 	if err := b.cmd.Process.Signal(syscall.SIGTERM); err != nil {

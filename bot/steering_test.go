@@ -235,6 +235,7 @@ func TestEdits(t *testing.T) {
 	r.edit("bob", third, "and the wiki, of course")
 	r.told("bob", "That message was taken back before the agent had it, so your edit changes nothing.")
 	r.edit("alice", ts, "<@U0BOB> look at acme/web, at the cart")
+	r.handled() // else the correction may be on its way
 	r.answered(id, ts, "Looked.")
 	r.all(id, second, "Docs too.")
 	r.kept("a session without a turn", func() bool { return r.load(id).Session.Turn == nil })
