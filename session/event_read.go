@@ -49,9 +49,12 @@ func (s *scan) event() (*Event, bool) {
 	} else if !s.has(`{"at":"`) {
 		return nil, false
 	}
-	// A runner's clock, and ours, is UTC.
+	// A runner's clock, and ours, is UTC. UnmarshalText lets more pass than the decoder does: an hour of one digit, a comma before the fraction.
 	end := bytes.IndexByte(s.b[s.i:min(len(s.b), s.i+40)], '"')
-	if end < 1 || s.b[s.i+end-1] != 'Z' || e.At.UnmarshalText(s.b[s.i:s.i+end]) != nil {
+	if end < len("2006-01-02T15:04:05Z") {
+		return nil, false
+	}
+	if at := s.b[s.i : s.i+end]; at[len("2006-01-02T15")] != ':' || at[len("2006-01-02T15:04:05")] == ',' || at[end-1] != 'Z' || e.At.UnmarshalText(at) != nil {
 		return nil, false
 	}
 	s.i += end

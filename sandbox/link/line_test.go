@@ -50,6 +50,8 @@ func FuzzParseLine(f *testing.F) {
 	f.Add([]byte(`{"n":1,"event":{"at":"2026-11-27T00:00:00Z","kind":"tool","tool":{"call":"","name":"","state":"","input":{"a":"\ud800"}}}}`))
 	f.Add([]byte(`{"n":1,"event":{"at":"2026-11-27T00:00:00.0Z","kind":"text","prompt_id":"","text":{"part":"\ud83d\ude00","text":"\/"}}}`))
 	f.Add([]byte(`{"n":-0,"event":{"at":"2026-02-30T24:00:60Z","kind":"tool","tool":{"call":"","name":"","state":"","ms":-0,"exit":01}}}`))
+	f.Add([]byte(`{"n":1,"event":{"at":"2026-11-27T8:00:00.3Z","kind":"text","prompt_id":"","text":{"part":"","text":""}}}`))
+	f.Add([]byte(`{"n":1,"event":{"at":"2026-11-27T08:00:00,3Z","kind":"text","prompt_id":"","text":{"part":"","text":""}}}`))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		got, ok := scanLine(b)
 		if !ok {
