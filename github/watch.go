@@ -123,17 +123,20 @@ func (w *watch) run(ctx context.Context) {
 	}
 }
 
-// first returns what is due first, and in how long.
+// first returns what is due first, and in how long. Of those that are due, the ones that somebody waits for come before the others, which may be many.
 func (w *watch) first() (first *watched, wait time.Duration, wake chan struct{}) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	now := w.g.c.Clock.Now()
+	urgent := func(p *watched) bool { return !p.next.After(now) && now.Before(p.soon) }
 	for _, p := range w.pulls {
-		if first == nil || p.next.Before(first.next) {
+		switch {
+		case first == nil, urgent(p) && !urgent(first), urgent(p) == urgent(first) && p.next.Before(first.next):
 			first = p
 		}
 	}
 	if first != nil {
-		wait = first.next.Sub(w.g.c.Clock.Now())
+		wait = first.next.Sub(now)
 	}
 	return first, wait, w.wake
 }

@@ -159,3 +159,26 @@ func TestWatchIsCheap(t *testing.T) {
 		t.Errorf("an hour of %d pull requests cost %d requests, want at most %d; the first reads cost %d", many, cost, 5*many, first)
 	}
 }
+
+// TestWatchLooksFirstWhereSomebodyWaits: with many pull requests due, the one that somebody just did something to from Slack is not last.
+func TestWatchLooksFirstWhereSomebodyWaits(t *testing.T) {
+	clock := &sessiontest.Clock{}
+	g := &GitHub{c: Config{Clock: clock}}
+	w := newWatch(g)
+	for i := range 50 {
+		f := session.Followed{Session: session.ID(fmt.Sprint(i)), Repo: web, Number: i + 1}
+		w.pulls[f.Session] = &watched{Followed: f, next: clock.Now()}
+	}
+	w.Follow(session.Followed{Session: id, Repo: web, Number: 100})
+	if p, wait, _ := w.first(); p.Session == id || wait > 0 {
+		t.Errorf("first is %s, in %v: it is not due yet", p.Session, wait)
+	}
+	clock.Advance(soonEvery)
+	if p, _, _ := w.first(); p.Session != id {
+		t.Errorf("first is %s", p.Session)
+	}
+	clock.Advance(soonFor)
+	if p, _, _ := w.first(); p.Session == id {
+		t.Error("what was done a while ago still goes before others")
+	}
+}
