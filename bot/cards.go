@@ -126,16 +126,19 @@ func (v view) changes(c *session.Card) ([]slack.Block, string) {
 		if len(c.Attention) > 0 {
 			parts = append(parts, section(attention(c.Attention)))
 		}
+		if c.Tests != "" {
+			parts = append(parts, plainSection("Tests, as reported by the agent: "+c.Tests))
+		}
 	}
 	var facts []string
+	if c.Asked.Name != "" {
+		facts = append(facts, "Asked by "+people([]session.Person{c.Asked}))
+	}
 	if len(c.Contributors) > 0 {
 		facts = append(facts, "Contributors: "+people(c.Contributors))
 	}
 	if c.State == session.CardOpen {
-		facts = append(facts, ":"+v.approve+": opens the pull request as you (you then cannot review it)")
-		if c.PullRequest != nil {
-			facts[len(facts)-1] = ":" + v.approve + ": pushes this to " + pullLink(c.PullRequest)
-		}
+		facts = append(facts, ":"+v.approve+": "+v.proposes(c))
 	}
 	if v.logURL != "" {
 		facts = append(facts, "<"+v.logURL+"|log and diff>")
@@ -144,6 +147,17 @@ func (v view) changes(c *session.Card) ([]slack.Block, string) {
 		parts = append(parts, note(strings.Join(facts, " · ")))
 	}
 	return parts, heading + " " + where
+}
+
+// proposes is what an approval of changes does.
+func (v view) proposes(c *session.Card) string {
+	switch {
+	case c.PullRequest != nil:
+		return "pushes this to " + pullLink(c.PullRequest)
+	case c.Draft:
+		return "opens a draft as you (you then cannot review it)"
+	}
+	return "opens the pull request as you (you then cannot review it)"
 }
 
 // opened is the outcome of a card whose pull request is there, with a link.

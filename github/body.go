@@ -11,7 +11,10 @@ import (
 func (g *GitHub) body(r session.OpenRequest) string {
 	var b strings.Builder
 	if text := strings.TrimSpace(r.Body); text != "" {
-		b.WriteString(quiet(text) + "\n\n")
+		b.WriteString("### Summary, by the agent\n\n" + quiet(text) + "\n\n")
+	}
+	if text := strings.TrimSpace(r.Tests); text != "" {
+		b.WriteString("### Tests, as reported by the agent\n\n" + quiet(text) + "\n\n")
 	}
 	if len(r.Asked) > 0 {
 		b.WriteString("### Asked for\n\n")
@@ -25,6 +28,9 @@ func (g *GitHub) body(r session.OpenRequest) string {
 		fmt.Fprintf(&b, " [The session's log](%s)", url)
 	}
 	b.WriteString("\n\n" + trailer(r.Session) + "\n")
+	if r.Audit != "" {
+		b.WriteString("Inspect-Audit: " + r.Audit + "\n")
+	}
 	for _, p := range r.Contributors {
 		if a, ok := p.Author(); ok {
 			fmt.Fprintf(&b, "Co-authored-by: %s <%s>\n", a.Name, a.Email)

@@ -186,13 +186,6 @@ func (w *world) collect() (*session.Changes, error) {
 	return w.github.Collect(context.Background(), w.request(), w.bundler)
 }
 
-func (w *world) open(commit string, by session.Person) (session.PullRequest, error) {
-	return w.github.Open(context.Background(), session.OpenRequest{
-		Session: id, Approval: "a1", Card: "c1", Repo: web, Base: "main", Branch: w.branch, Commit: commit,
-		Title: "Fix the cart", Body: "It was broken. cc @everyone", By: by, Asked: []session.Asking{{By: ada, Text: "fix the cart"}}, Contributors: []session.Person{ada},
-	})
-}
-
 func TestFromCommitsToPullRequest(t *testing.T) {
 	w := newWorld(t)
 	w.link(bob)

@@ -36,13 +36,17 @@ func (g *GitHub) openAs(ctx context.Context, r session.OpenRequest, person *gh.C
 	if pr, err := find(ctx, person, r); err != nil || pr != nil {
 		return g.found(r, t, pr), err
 	}
-	pr, _, err := person.PullRequests.Create(ctx, r.Repo.Owner, r.Repo.Name, &gh.NewPullRequest{
-		Title: gh.String(r.Title), Head: gh.String(r.Branch), Base: gh.String(r.Base), Body: gh.String(g.body(r)),
-	})
+	ask := &gh.NewPullRequest{Title: gh.String(r.Title), Head: gh.String(r.Branch), Base: gh.String(r.Base), Body: gh.String(g.body(r)), Draft: gh.Bool(r.Draft)}
+	pr, _, err := person.PullRequests.Create(ctx, r.Repo.Owner, r.Repo.Name, ask)
+	status, words := answer(err)
+	if r.Draft && status == http.StatusUnprocessableEntity && strings.Contains(words, "Draft pull requests are not supported") {
+		ask.Draft = gh.Bool(false) // private repositories of some plans; who approved is told
+		pr, _, err = person.PullRequests.Create(ctx, r.Repo.Owner, r.Repo.Name, ask)
+		status, words = answer(err)
+	}
 	if err == nil {
 		return g.pullRequest(r, pr, false), nil
 	}
-	status, words := answer(err)
 	if status != http.StatusUnprocessableEntity {
 		return none, opens(r).personal(err, "")
 	}

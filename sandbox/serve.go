@@ -163,8 +163,9 @@ const (
 	maxTitle  = 250 // GitHub takes 256
 	maxUpdate = 500
 	maxAsk    = 3000
-	maxBody   = 60_000 // GitHub takes 65,536
-	maxOption = 75     // a Slack button's text
+	maxBody   = 30_000 // GitHub takes 65,536, and who asked for what, who took part and the tests stand beside it
+	maxTests  = 5_000
+	maxOption = 75 // a Slack button's text
 	maxOffers = 5
 	maxAlt    = 500
 )
@@ -195,7 +196,9 @@ func (a *attachment) propose(ctx context.Context, call string, q link.ProposeReq
 	if title == "" {
 		return link.ToolAnswer{}, session.Errorf(session.Invalid, "A pull request needs a title.")
 	}
-	err := a.send(ctx, session.Proposed{Call: call, Proposal: session.Proposal{Title: title, Body: a.clean(q.Body, maxBody)}})
+	err := a.send(ctx, session.Proposed{Call: call, Proposal: session.Proposal{
+		Title: title, Body: a.clean(q.Body, maxBody), Tests: a.clean(q.Tests, maxTests), Draft: q.Draft,
+	}})
 	return link.ToolAnswer{Text: "Noted. When your turn ends, the people in the thread see your commits with this title and description and decide whether to open the pull request. Do not push and do not open it yourself."}, err
 }
 

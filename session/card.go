@@ -32,6 +32,9 @@ type Card struct {
 	Branch       string       `json:"branch"`
 	Title        string       `json:"title"`
 	Body         string       `json:"body,omitempty"`
+	Tests        string       `json:"tests,omitempty"` // what the agent says it ran in this turn
+	Draft        bool         `json:"draft,omitempty"` // a draft is opened
+	Asked        Person       `json:"asked,omitzero"`  // whose prompt it comes of
 	Commits      int          `json:"commits"`
 	Files        []FileChange `json:"files,omitempty"`
 	Attention    []string     `json:"attention,omitempty"` // paths that want a second look

@@ -67,7 +67,7 @@ func (r *Redactor) clean(in Input) Input {
 		in.Words = r.String(in.Words)
 		return in
 	case Proposed:
-		in.Proposal.Title, in.Proposal.Body = r.String(in.Proposal.Title), r.String(in.Proposal.Body)
+		r.walk(reflect.ValueOf(&in.Proposal).Elem())
 		return in
 	case Updated:
 		in.Text = r.String(in.Text)

@@ -138,7 +138,7 @@ func (m *Machine) openNext() {
 	a, c := m.approvals[i], m.card(m.approvals[i].Card)
 	m.ask(Effect{Kind: EffectOpen, PromptID: c.PromptID, Open: &OpenRequest{
 		Session: m.s.ID, Approval: a.ID, Card: c.ID, Repo: c.Repo, Base: c.Base, Branch: c.Branch, Commit: c.Commit, Pushed: m.s.Pushed,
-		Title: c.Title, Body: c.Body, By: a.By, Asked: m.draft.Asked, Contributors: c.Contributors,
+		Title: c.Title, Body: c.Body, Tests: c.Tests, Draft: c.Draft, By: a.By, Asked: m.draft.Asked, Contributors: c.Contributors,
 	}})
 }
 
@@ -192,6 +192,9 @@ func (m *Machine) relink(by Person) {
 		if m.cards[i].State == CardOpen {
 			people = append(people, &m.cards[i].Contributors)
 			m.dirty.cards[m.cards[i].ID] = true
+			if m.cards[i].Asked.Slack == by.Slack {
+				m.cards[i].Asked = by
+			}
 		}
 	}
 	for _, people := range people {
@@ -253,7 +256,11 @@ func (m *Machine) pullRequestOpened(in PullRequestOpened) {
 		verb = "Pushed to"
 	}
 	c.Outcome = fmt.Sprintf("%s #%d by %s.", verb, pr.Number, a.By.Name)
-	m.finishApproval(a, ApprovalDone, "")
+	reason := ""
+	if e.Open.Draft && !pr.Draft && !pr.Adopted {
+		reason = fmt.Sprintf("GitHub has no drafts in %s, so #%d is open for review already.", pr.Repo, pr.Number)
+	}
+	m.finishApproval(a, ApprovalDone, reason)
 	m.tellCard(c)
 	m.tell(Event{Kind: KindPullRequest, PromptID: c.PromptID, PullRequest: &pr})
 	m.staleCards(CardPullRequest, pr.Commit)

@@ -24,9 +24,12 @@ func (m *Machine) collected(in Collected) {
 		Kind: CardChanges, PromptID: t.PromptID, Commit: c.Head, Title: OneLine(c.Subject, 150),
 		Commits: c.Commits, Files: c.Files, Attention: c.Attention, PullRequest: m.follows(),
 	}
+	if p := m.turnPrompt(); p != nil {
+		card.Asked = p.Author
+	}
 	switch p := m.draft.Proposal; {
 	case p != nil: // of this turn, or of an earlier one whose pull request is not there yet or goes on
-		card.Title, card.Body = p.Title, p.Body
+		card.Title, card.Body, card.Tests, card.Draft = p.Title, p.Body, p.Tests, p.Draft
 	case c.Commits > 1 || card.Title == "":
 		card.Title = m.s.Title
 	}

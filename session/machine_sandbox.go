@@ -243,6 +243,7 @@ func (m *Machine) lost(in Lost) {
 		m.dirty.prompts[p.ID] = true
 		p.State = PromptQueued
 		m.s.Turn = &Turn{PromptID: t.PromptID, State: TurnStarted}
+		m.forgetTests()
 		m.tell(Event{Kind: KindTurn, Turn: &TurnChange{State: TurnStarted, Reason: "The sandbox was lost; the turn starts again in a new one."}})
 		m.replace("The sandbox was lost. ")
 	}

@@ -53,7 +53,7 @@ func (m *Machine) proposed(in Proposed) error {
 		return Errorf(Invalid, "This session has no repository, so there is nothing to open a pull request on. Say what you found in your answer.")
 	}
 	p := in.Proposal
-	p.Title, p.Body = OneLine(p.Title, 150), strings.TrimSpace(p.Body)
+	p.Title, p.Body, p.Tests = OneLine(p.Title, 150), strings.TrimSpace(p.Body), strings.TrimSpace(p.Tests)
 	if p.Title == "" {
 		return nil
 	}
@@ -64,6 +64,15 @@ func (m *Machine) proposed(in Proposed) error {
 	m.draft.Proposal, m.dirty.draft = &p, true
 	m.tell(Event{Kind: KindNote, Note: &Note{Kind: NoteUpdate, Text: "proposes a pull request: " + p.Title}})
 	return nil
+}
+
+// forgetTests takes what the agent ran for evidence of nothing: it was another turn's, or of files that are lost.
+func (m *Machine) forgetTests() {
+	if m.draft.Proposal != nil && m.draft.Proposal.Tests != "" {
+		p := *m.draft.Proposal // what is stored, and what a refused commit goes back to, keeps its own
+		p.Tests = ""
+		m.draft.Proposal, m.dirty.draft = &p, true
+	}
 }
 
 // updated takes a line for the status message. Between turns it is only a line of the log, which has room for so many.

@@ -86,6 +86,7 @@ func (m *Machine) advance() {
 	}
 	m.s.IdleAt = time.Time{}
 	m.s.Turn = &Turn{PromptID: m.prompts[0].ID, State: TurnStarted, Began: m.at}
+	m.forgetTests()
 	m.tell(Event{Kind: KindTurn, Turn: &TurnChange{State: TurnStarted}})
 	m.ready()
 }

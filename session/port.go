@@ -116,10 +116,13 @@ type OpenRequest struct {
 	Commit       string   `json:"commit"`
 	Pushed       string   `json:"pushed,omitempty"` // what the branch must be at; empty: it must not exist
 	Title        string   `json:"title"`
-	Body         string   `json:"body,omitempty"` // the agent's words
+	Body         string   `json:"body,omitempty"`  // the agent's words
+	Tests        string   `json:"tests,omitempty"` // likewise
+	Draft        bool     `json:"draft,omitempty"`
 	By           Person   `json:"by"`
 	Asked        []Asking `json:"asked"`
 	Contributors []Person `json:"contributors"`
+	Audit        string   `json:"audit,omitempty"` // where the audit log stands as it is approved: a line of the pull request's text
 }
 
 // Asking is who asked for what, for the pull request's body.

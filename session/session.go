@@ -189,6 +189,8 @@ const MaxOptions = 5
 type Proposal struct {
 	Title string `json:"title"`
 	Body  string `json:"body"`
+	Tests string `json:"tests,omitempty"` // what it says it ran, and what came of it: of the turn that goes on or ended last
+	Draft bool   `json:"draft,omitempty"` // the pull request is to be a draft
 }
 
 // Draft is what a pull request of the session will say besides its card: long, and seldom changed, so it is stored beside the session.

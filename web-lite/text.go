@@ -250,12 +250,19 @@ func (t *entry) card(c *session.Card) {
 	for _, p := range c.Contributors {
 		people = append(people, who(p))
 	}
+	if c.Asked.Name != "" {
+		t.fact("asked by", who(c.Asked))
+	}
 	t.fact("contributors", strings.Join(people, ", "))
+	if c.Draft {
+		t.fact("opens", "a draft")
+	}
 	t.files(c.Files)
 	for _, path := range c.Attention {
 		t.fact("wants a second look", path)
 	}
 	t.body("text", c.Body)
+	t.body("tests, as reported by the agent", c.Tests)
 	if c.PullRequest != nil {
 		t.pull(c.PullRequest)
 	}

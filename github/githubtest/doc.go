@@ -37,6 +37,6 @@
 // pull requests. Pulls, Log, Refs, Tokens, Calls and Usage say what happened; Wait sleeps until something does; Config.OnEvent is told.
 // SetWebhook has it told as GitHub tells Apps; Deliveries and Redeliver are its page of them.
 // Config.Fault and Server.Fail answer any call in the server's place, before its work or after it: with an error, with nothing, with half an
-// answer. Busy, Refusal, SSO, PrimaryLimit and SecondaryLimit are GitHub's own words. SetRule, Protect, SetMergeMethods, SetInstalled, Rename, Suspend, SetArchived, SetBlocked, ExpireTokens,
+// answer. Busy, Refusal, SSO, PrimaryLimit and SecondaryLimit are GitHub's own words. SetRule, Protect, SetMergeMethods, SetDrafts, SetInstalled, Rename, Suspend, SetArchived, SetBlocked, ExpireTokens,
 // SpendRefresh, RevokeAuthorization and DisableDeviceFlow change what people change on GitHub.
 package githubtest

@@ -197,6 +197,8 @@ func (s *Server) createPull(c *call) *reply {
 		return validation(invalid("PullRequest", "base"))
 	case c.token.user != nil && c.account.role(r) < write:
 		return validation(custom("PullRequest", "must be a collaborator"))
+	case in.Draft && r.NoDrafts:
+		return fail(http.StatusUnprocessableEntity, "Draft pull requests are not supported in this repository.")
 	case s.openPull(r, head, in.Base) != nil:
 		return validation(custom("PullRequest", fmt.Sprintf("A pull request already exists for %s:%s.", r.owner.login, head)))
 	}

@@ -37,6 +37,8 @@ type Repository struct {
 	RequiredChecks []string
 	// DismissStale takes approvals back when the head moves.
 	DismissStale bool
+	// NoDrafts: its plan has no draft pull requests.
+	NoDrafts bool
 	// MergeMethods that are allowed, of "merge", "squash" and "rebase"; nil means all.
 	MergeMethods []string
 }
@@ -186,6 +188,18 @@ func (s *Server) SetArchived(repo string, archived bool) error {
 	}
 	r.Archived = archived
 	s.notify(r, r.owner, "repository", map[bool]string{true: "archived", false: "unarchived"}[archived], object{})
+	return nil
+}
+
+// SetDrafts sets whether a repository has draft pull requests.
+func (s *Server) SetDrafts(repo string, has bool) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	r, err := s.find(repo)
+	if err != nil {
+		return err
+	}
+	r.NoDrafts = !has
 	return nil
 }
 

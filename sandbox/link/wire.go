@@ -126,6 +126,8 @@ type Credential struct {
 type ProposeRequest struct {
 	Title string `json:"title"`
 	Body  string `json:"body"`
+	Tests string `json:"tests,omitempty"` // what the agent ran, and what came of it
+	Draft bool   `json:"draft,omitempty"`
 }
 
 // UpdateRequest is the body of POST /tools/post_update.

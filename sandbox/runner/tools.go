@@ -42,7 +42,9 @@ const uploadHelp = `Show the people in the Slack thread an image: a screenshot, 
 type (
 	proposeArguments struct {
 		Title string `json:"title" jsonschema:"one line in the imperative, at most 72 characters, such as: Retry the payment call once"`
-		Body  string `json:"body" jsonschema:"Markdown: what changed and why, and how it was tested; no greeting"`
+		Body  string `json:"body" jsonschema:"Markdown: what changed and why; no greeting"`
+		Tests string `json:"tests,omitempty" jsonschema:"what you ran in this turn to see that it works, and what came of it: the commands, and the lines of their output that show it. It is shown as reported by you. Leave it out if you ran nothing"`
+		Draft bool   `json:"draft,omitempty" jsonschema:"true if somebody asked for a draft pull request, or if the work is not ready for review"`
 	}
 	updateArguments struct {
 		Text string `json:"text" jsonschema:"one sentence, plain text"`

@@ -342,9 +342,10 @@ func (d *speaker) input(w []string, line string) (session.Input, error) {
 			return in, err
 		}
 		return nil, fmt.Errorf("it has no name: %w", err)
-	case "propose":
+	case "propose", "propose-draft": // propose TITLE | BODY | TESTS
 		title, body, _ := strings.Cut(rest(line, 1), " | ")
-		return session.Proposed{Proposal: session.Proposal{Title: title, Body: body}}, nil
+		body, tests, _ := strings.Cut(body, " | ")
+		return session.Proposed{Proposal: session.Proposal{Title: title, Body: body, Tests: tests, Draft: w[0] == "propose-draft"}}, nil
 	case "update":
 		return session.Updated{Text: rest(line, 1)}, nil
 	case "ask":
@@ -369,7 +370,7 @@ func (d *speaker) input(w []string, line string) (session.Input, error) {
 		number, _ := strconv.Atoi(w[1])
 		pr := session.PullRequest{Number: number, URL: "https://github.test/acme/web/pull/" + w[1], Repo: s.Repo, Base: s.Base, Branch: s.Branch, State: session.PullOpen, Adopted: len(w) > 2}
 		if e.Open != nil {
-			pr.Title, pr.Commit, pr.OpenedBy = e.Open.Title, e.Open.Commit, e.Open.By
+			pr.Title, pr.Commit, pr.OpenedBy, pr.Draft = e.Open.Title, e.Open.Commit, e.Open.By, e.Open.Draft
 		}
 		return session.PullRequestOpened{Effect: e.ID, PullRequest: pr}, nil
 	case "open-failed":

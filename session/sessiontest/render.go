@@ -108,6 +108,12 @@ func eventLine(e session.Event) string {
 		s += fmt.Sprintf(" %s (%d)", e.Commits.Head, e.Commits.Count)
 	case e.Card != nil:
 		s += fmt.Sprintf(" %s %s %s %q%s", e.Card.ID, e.Card.Kind, e.Card.State, e.Card.Title, reason(e.Card.Outcome))
+		if e.Card.Draft {
+			s += ", a draft"
+		}
+		if e.Card.Tests != "" {
+			s += ", tests " + strconv.Quote(e.Card.Tests)
+		}
 	case e.Approval != nil:
 		s += fmt.Sprintf(" %s by %s on %s: %s%s%s", e.Approval.ID, e.Approval.By.Name, e.Approval.Card, kind(e.Approval.Kind), e.Approval.State, reason(e.Approval.Reason))
 	case e.PullRequest != nil:

@@ -11,7 +11,8 @@
 //	!think TEXT                reasoning
 //	!todo ITEM | ITEM          a todo list; "x ITEM" is completed, "> ITEM" in progress
 //	!update TEXT               the tool post_update
-//	!propose TITLE | BODY      the tool propose_pull_request
+//	!propose TITLE | BODY | TESTS
+//	                           the tool propose_pull_request; !draft is the same, for a draft
 //	!show PATH ALT             the tool upload_image
 //	!ask QUESTION | OPTION …   the tool ask
 //	!retry REASON              tells that a model call is tried again
@@ -78,7 +79,7 @@ func (a *Agent) Close() error { return nil }
 // directive is one order of a prompt.
 type directive struct{ verb, argument string }
 
-var directiveForm = regexp.MustCompile(`(?:^|\s)!(write|append|run|say|think|todo|update|propose|show|ask|retry|wait|hang|fail|crash)(?:\s+(.*))?$`)
+var directiveForm = regexp.MustCompile(`(?:^|\s)!(write|append|run|say|think|todo|update|propose|draft|show|ask|retry|wait|hang|fail|crash)(?:\s+(.*))?$`)
 
 // parse finds the directives of a prompt.
 func parse(text string) []directive {
@@ -147,9 +148,17 @@ func (t *turn) do(ctx context.Context, o directive) error {
 		t.todo(o.argument)
 	case "update":
 		t.tool(ctx, "post_update", map[string]any{"text": o.argument})
-	case "propose":
+	case "propose", "draft":
 		title, body, _ := strings.Cut(o.argument, " | ")
-		t.tool(ctx, "propose_pull_request", map[string]any{"title": title, "body": lines(body)})
+		body, tests, _ := strings.Cut(body, " | ")
+		call := map[string]any{"title": title, "body": lines(body)}
+		if tests != "" {
+			call["tests"] = lines(tests)
+		}
+		if o.verb == "draft" {
+			call["draft"] = true
+		}
+		t.tool(ctx, "propose_pull_request", call)
 	case "show":
 		path, alt, _ := strings.Cut(o.argument, " ")
 		t.tool(ctx, "upload_image", map[string]any{"path": path, "alt": alt})
