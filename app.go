@@ -198,6 +198,7 @@ func (a *App) build(ctx context.Context) (err error) {
 		Seen: func(ctx context.Context, id session.ID, pr session.PullRequest) error {
 			return a.hub.Send(ctx, id, session.PullRequestSeen{PullRequest: pr})
 		},
+		Named:  a.c.NamedPaths,
 		LogURL: func(id session.ID) string { return a.web.Unsigned(id) },
 		Report: func(op string, err error) { a.log.Warn("github", "op", op, "error", err) },
 	}); err != nil {

@@ -48,6 +48,7 @@ type Config struct {
 	StartTimeout    int      `name:"start-timeout-seconds" env:"START_TIMEOUT_SECONDS" default:"120" help:"How long .openinspect/start.sh may take."`
 	AllowedChannels []string `name:"inspect-allowed-channels" env:"INSPECT_ALLOWED_CHANNELS" help:"Ids of the channels where the bot works (default: all it is invited to)."`
 	AllowGuests     bool     `name:"inspect-allow-guests" env:"INSPECT_ALLOW_GUESTS" help:"Let guests and people of other organisations act."`
+	NamedPaths      []string `name:"inspect-named-paths" env:"INSPECT_NAMED_PATHS" default:".github/workflows/**,.github/actions/**,.openinspect/**,**/CODEOWNERS" help:"Paths that are pushed only after a second approval that names them."`
 	EmojiApprove    string   `name:"inspect-emoji-approve" env:"INSPECT_EMOJI_APPROVE" default:"white_check_mark" help:"Reaction that approves a card."`
 	EmojiStop       string   `name:"inspect-emoji-stop" env:"INSPECT_EMOJI_STOP" default:"octagonal_sign" help:"Reaction that stops a turn."`
 	RetentionDays   int      `name:"inspect-retention-days" env:"INSPECT_RETENTION_DAYS" default:"90" help:"Days that a session is kept after the last thing that happened in it; 0 keeps all."`
@@ -244,6 +245,9 @@ func (c *Config) check() error {
 	}
 	if err := new(slog.Level).UnmarshalText([]byte(c.LogLevel)); err != nil {
 		return &ConfigError{"INSPECT_LOG_LEVEL", fmt.Sprintf("is %q. Use debug, info, warn or error.", c.LogLevel)}
+	}
+	if err := c.checkNamed(); err != nil {
+		return err
 	}
 	if err := c.checkBudget(); err != nil {
 		return err

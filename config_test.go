@@ -128,6 +128,7 @@ func TestMistakes(t *testing.T) {
 		{"INSPECT_MAX_SANDBOXES", "0", "INSPECT_MAX_SANDBOXES is 0. It must be at least 1"},
 		{"INSPECT_MAX_SANDBOXES", "-3", "INSPECT_MAX_SANDBOXES is -3"},
 		{"INSPECT_HTTP_ADDR", "8787", "INSPECT_HTTP_ADDR is \"8787\""},
+		{"INSPECT_NAMED_PATHS", "infra/**,[", "INSPECT_NAMED_PATHS has \"[\", which is no pattern of paths. Write"},
 		{"INSPECT_LOG_LEVEL", "loud", "INSPECT_LOG_LEVEL is \"loud\""},
 		{"INSPECT_PUBLICURL", "https://x.test", "INSPECT_PUBLICURL is not a setting. Did you mean INSPECT_PUBLIC_URL?"},
 		{"INSPECT_MAX_SESSION_COST", "$5", "INSPECT_MAX_SESSION_COST is \"$5\". Write US dollars"},

@@ -139,6 +139,9 @@ func (v view) changes(c *session.Card) ([]slack.Block, string) {
 	}
 	if c.State == session.CardOpen {
 		facts = append(facts, ":"+v.approve+": "+v.proposes(c))
+		if len(c.Named) > 0 {
+			facts[len(facts)-1] += ", after a second :" + v.approve + ": on a message that names " + plural(len(c.Named), "path")
+		}
 	}
 	if v.logURL != "" {
 		facts = append(facts, "<"+v.logURL+"|log and diff>")

@@ -112,6 +112,7 @@ type loose struct {
 	id      session.ID
 	prompts []string       // ids of those that are not over, which are their messages' ts
 	cards   []session.Card // open ones
+	names   []string       // approvals that wait for a second one, each on a message of its own
 	last    string         // when somebody was last heard there
 }
 
@@ -135,6 +136,11 @@ func (b *Bot) unsettled(ctx context.Context, active map[string]string) (map[stri
 		for _, c := range st.Cards {
 			if c.State == session.CardOpen {
 				l.cards = append(l.cards, c)
+			}
+		}
+		for _, p := range st.Approvals {
+			if p.State == session.ApprovalNaming {
+				l.names = append(l.names, p.ID)
 			}
 		}
 		t := st.Session.Thread
@@ -299,15 +305,23 @@ func (a *absence) thread(ctx context.Context, root string) error {
 	return nil
 }
 
-// cards looks at the open cards of threads that were not read, for what people put on them meanwhile.
+// cards looks at the open cards of threads that were not read, and at the messages that ask for a second approval, for what people put on them
+// meanwhile.
 func (a *absence) cards(ctx context.Context) error {
 	for _, l := range a.threads {
+		var keys []string
 		for _, c := range l.cards {
-			key := string(l.id) + "/result/" + c.PromptID
+			key := "result/" + c.PromptID
 			if c.Kind == session.CardPullRequest {
-				key = string(l.id) + "/card/" + c.ID
+				key = "card/" + c.ID
 			}
-			m, err := a.bot.store.Message(ctx, key)
+			keys = append(keys, key)
+		}
+		for _, id := range l.names {
+			keys = append(keys, nameKey(id))
+		}
+		for _, key := range keys {
+			m, err := a.bot.store.Message(ctx, string(l.id)+"/"+key)
 			if session.CodeOf(err) == session.NotFound || err == nil && m.TS == "" {
 				continue
 			}

@@ -332,14 +332,20 @@ func render(v view, d *digest, e session.Event, said told) []session.Message {
 	case said.dropped:
 		return []session.Message{v.notice(e.Seq, "", "<@"+said.author.Slack+"> Your queued message was not run. "+prose(said.reason))}
 	case said.approval != nil:
-		switch a := said.approval; a.State {
+		var all []session.Message
+		a := said.approval
+		if c, ok := d.cards[a.Card]; ok && a.Names {
+			all = append(all, v.confirm(a, &c))
+		}
+		switch a.State {
 		case session.ApprovalRefused, session.ApprovalFailed, session.ApprovalDone:
 			if a.Reason != "" {
-				return []session.Message{v.private(e.Seq, a.By.Slack, prose(a.Reason))}
+				all = append(all, v.private(e.Seq, a.By.Slack, prose(a.Reason)))
 			}
-		case session.ApprovalLinking, session.ApprovalMerging, session.ApprovalAccepted, session.ApprovalWithdrawn:
+		case session.ApprovalLinking, session.ApprovalNaming, session.ApprovalMerging, session.ApprovalAccepted, session.ApprovalWithdrawn:
 			// The direct message, the card and the pull request tell it.
 		}
+		return all
 	case said.note != nil:
 		switch n := said.note; {
 		case n.To != "":

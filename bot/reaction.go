@@ -122,7 +122,7 @@ func (b *Bot) reaction(ctx context.Context, e event) error {
 	var in session.Input
 	switch {
 	case emojiName(e.Reaction) == b.cfg.ApproveEmoji:
-		in = session.Approved{ID: key, By: by, Card: m.Subject.Card}
+		in = session.Approved{ID: key, By: by, Card: m.Subject.Card, Seconds: m.Subject.Approval}
 	case m.Subject.PromptID == "":
 		return b.whisper(ctx, key, at, e.User, "That message belongs to no turn. To stop what runs, react on its status message or write `stop`.")
 	default:

@@ -13,14 +13,16 @@ import (
 
 // How much a path wants a second look: the list on a card is short, and what runs or decides comes first.
 const (
-	attentionRuns    = iota // workflows, actions, our own scripts: it runs on somebody's machine
+	attentionNamed   = iota // an approval has to name it
+	attentionRuns           // workflows, actions, our own scripts: it runs on somebody's machine
 	attentionDecides        // who must review, and what a diff shows
 	attentionLeads          // a submodule or a symlink: what is there is somewhere else
 	attentionOdd
 )
 
-// note keeps a path that a commit touches if it wants a second look. A deletion counts: a check that is gone checks nothing.
-func (k *check) note(name, mode string) {
+// note keeps a path that a commit touches if it wants a second look. A deletion counts: a check that is gone checks nothing. fresh: nobody
+// has approved it yet.
+func (k *check) note(name, mode string, fresh bool) {
 	clean := strings.ToLower(path.Clean("/" + name))[1:]
 	shown, rank := readable(name, 200), -1
 	switch base := path.Base(clean); {
@@ -34,6 +36,9 @@ func (k *check) note(name, mode string) {
 		return r < ' ' || r == 0x7f || 0x202a <= r && r <= 0x202e || 0x2066 <= r && r <= 0x2069
 	}):
 		rank, shown = attentionOdd, shown+" (its name has control characters)"
+	}
+	if fresh && k.paths.match(clean) {
+		rank = attentionNamed
 	}
 	if rank >= 0 {
 		k.notice(shown, rank)
@@ -81,12 +86,18 @@ func (k *check) notice(shown string, rank int) {
 }
 
 // wanted lists what wants a second look, the most urgent first.
-func (k *check) wanted() []string {
-	list := slices.SortedFunc(maps.Keys(k.attention), func(a, b string) int {
+func (k *check) wanted() []string { return cutNames(k.sorted()) }
+
+func (k *check) sorted() []string {
+	return slices.SortedFunc(maps.Keys(k.attention), func(a, b string) int {
 		return cmp.Or(cmp.Compare(k.attention[a], k.attention[b]), cmp.Compare(a, b))
 	})
+}
+
+// cutNames bounds how many names are kept.
+func cutNames(list []string) []string {
 	if more := len(list) - maxAttention; more > 0 {
-		list = append(list[:maxAttention], fmt.Sprintf("and %d more", more))
+		list = append(list[:maxAttention:maxAttention], fmt.Sprintf("and %d more", more))
 	}
 	return list
 }

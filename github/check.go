@@ -37,6 +37,8 @@ type check struct {
 	tips       map[string]string
 	bot        session.Author
 	identities []session.Author
+	paths      Paths          // that an approval has to name
+	pushed     string         // by an approval before; "": nothing
 	attention  map[string]int // what wants a second look, and how much it does
 }
 
@@ -103,7 +105,7 @@ func (k *check) contents(ctx context.Context, head string) error {
 			return session.Errorf(session.Invalid, "Commit %.7s has a file whose path is %d bytes long; at most %d are taken. Ask the agent to leave it out of its commits.", current, len(name), maxPath)
 		}
 		mode, hash, ok := result(f)
-		k.note(name, mode)
+		k.note(name, mode, true)
 		if ok && mode != modeModule && !seen[hash+mode] {
 			seen[hash+mode] = true
 			blobs = append(blobs, blob{current, hash, name, mode})
@@ -246,6 +248,10 @@ func (k *check) diff(ctx context.Context, base, head string) ([]session.FileChan
 	if err != nil {
 		return nil, "", remoteProblem("github.diff", k.where, "Then send another message here.", err)
 	}
+	fresh, err := k.unpushed(ctx, head)
+	if err != nil {
+		return nil, "", err
+	}
 	var files []session.FileChange
 	for _, line := range strings.Split(out, "\x00") {
 		words := strings.SplitN(line, "\t", 3)
@@ -256,7 +262,7 @@ func (k *check) diff(ctx context.Context, base, head string) ([]session.FileChan
 		f.Added, _ = strconv.Atoi(words[0])
 		f.Deleted, _ = strconv.Atoi(words[1])
 		files = append(files, f)
-		k.note(f.Path, "") // a merge can bring back what a branch had, which no commit of its own shows
+		k.note(f.Path, "", fresh(f.Path)) // a merge can bring back what a branch had, which no commit of its own shows
 	}
 	if len(files) > maxFiles {
 		return nil, "", session.Errorf(session.Invalid, "The changes touch %d files; at most %d are taken. Ask the agent to leave generated files out of its commits.", len(files), maxFiles)

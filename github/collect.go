@@ -56,7 +56,7 @@ func (g *GitHub) Collect(ctx context.Context, r session.CollectRequest, bundle s
 		return nil, err
 	}
 	defer in.drop()
-	k := &check{g: g, where: r.Repo, repo: quarantine, objects: in.objects, token: token, url: g.CloneURL(r.Repo), tips: tips, bot: bot, identities: r.Identities}
+	k := &check{g: g, where: r.Repo, repo: quarantine, objects: in.objects, token: token, url: g.CloneURL(r.Repo), tips: tips, bot: bot, identities: r.Identities, paths: g.paths, pushed: r.Pushed}
 	head, err := k.unpack(ctx, body)
 	if err != nil {
 		return nil, err
@@ -78,7 +78,7 @@ func (g *GitHub) Collect(ctx context.Context, r session.CollectRequest, bundle s
 	if len(changes.Files) == 0 {
 		return nil, nil // commits that cancel each other out propose nothing
 	}
-	changes.Attention = k.wanted()
+	changes.Attention, changes.Named = k.wanted(), k.named()
 	held, err := g.admit(ctx, k, r)
 	if err != nil {
 		return nil, err

@@ -141,7 +141,7 @@ func (k *check) commits(ctx context.Context, head string) ([]commit, error) {
 		if err != nil {
 			return nil, err
 		}
-		if err := k.named(c); err != nil {
+		if err := k.identified(c); err != nil {
 			return nil, err
 		}
 		commits = append(commits, c)
@@ -149,8 +149,8 @@ func (k *check) commits(ctx context.Context, head string) ([]commit, error) {
 	return commits, nil
 }
 
-// named refuses a commit by or from somebody else than this session's people and the bot. Names count too: people read them before addresses.
-func (k *check) named(c commit) error {
+// identified refuses a commit by or from somebody else than this session's people and the bot. Names count too: people read them before addresses.
+func (k *check) identified(c commit) error {
 	is := func(a session.Author) func(session.Author) bool {
 		return func(b session.Author) bool { return a.Email == written(b.Email) && a.Name == written(b.Name) }
 	}

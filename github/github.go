@@ -28,7 +28,7 @@ type Store interface {
 	UnlinkUser(ctx context.Context, slack string, secrets ...session.SecretChange) error
 }
 
-// Config is what a GitHub works with; all but Clock, LogURL and Report are required.
+// Config is what a GitHub works with; all but Clock, Named, LogURL and Report are required.
 type Config struct {
 	URL        string // https://github.com, or an Enterprise Server's base
 	AppID      int64
@@ -43,6 +43,8 @@ type Config struct {
 	// Followed returns the pull requests that are open; nil: none is followed. Seen is told what is new of one; NotFound for a session that is not there.
 	Followed func(ctx context.Context) ([]session.Followed, error)
 	Seen     func(ctx context.Context, id session.ID, pr session.PullRequest) error
+	// Named are patterns of the paths that an approval has to name, as ParsePaths reads them; workflows are among them in any case.
+	Named []string
 	// LogURL is the unsigned address of a session's page, for pull requests' bodies; "" leaves it out.
 	LogURL func(session.ID) string
 	// Report takes errors nobody else hears of, such as a token that could not be revoked.
@@ -61,6 +63,7 @@ type GitHub struct {
 	timeout time.Duration
 	limits  limits
 	most    allowance
+	paths   Paths
 	room    room
 
 	mu            sync.Mutex
@@ -86,6 +89,10 @@ func New(c Config) (*GitHub, error) {
 	if err != nil || base.Host == "" {
 		return nil, session.Errorf(session.Invalid, "GITHUB_URL is not a URL: %q", c.URL)
 	}
+	paths, err := ParsePaths(c.Named)
+	if err != nil {
+		return nil, session.Wrap("github.New", err)
+	}
 	if c.Clock == nil {
 		c.Clock = session.SystemClock{}
 	}
@@ -98,7 +105,7 @@ func New(c Config) (*GitHub, error) {
 	g := &GitHub{
 		c: c, base: base, ctx: context.Background(), timeout: 30 * time.Second, git: newGit(filepath.Join(c.Dir, "git")),
 		installations: map[session.Repo]int64{}, flows: map[string]*flow{}, minted: map[string]bool{}, handed: map[string]func(){},
-		limits: limits{clock: c.Clock, until: map[string]time.Time{}}, most: allowance{maxFile, maxTotal}, room: room{one: maxHeld, all: maxHeldAll},
+		limits: limits{clock: c.Clock, until: map[string]time.Time{}}, most: allowance{maxFile, maxTotal}, paths: paths, room: room{one: maxHeld, all: maxHeldAll},
 	}
 	g.watch = newWatch(g)
 	g.http = &http.Client{Timeout: g.timeout, Transport: g.guarded("oauth")}

@@ -308,7 +308,7 @@ func TestAttention(t *testing.T) {
 	w.commit(ada, ".github/workflows/ci.yml", "on: push\n", "a")
 	w.commit(ada, "ordinary.txt", "x\n", "b")
 	c, err := w.collect()
-	if err != nil || !slices.Equal(c.Attention, []string{".github/workflows/ci.yml"}) {
+	if err != nil || !slices.Equal(c.Attention, []string{".github/workflows/ci.yml"}) || !slices.Equal(c.Named, c.Attention) {
 		t.Fatalf("%+v %v", c, err)
 	}
 	w.link(ada)

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -21,7 +22,7 @@ type AuditRecord struct {
 // Finished reports whether nothing more comes of an approval.
 func (s ApprovalState) Finished() bool {
 	switch s {
-	case ApprovalLinking, ApprovalMerging, ApprovalAccepted:
+	case ApprovalLinking, ApprovalNaming, ApprovalMerging, ApprovalAccepted:
 		return false
 	case ApprovalDone, ApprovalRefused, ApprovalFailed, ApprovalWithdrawn:
 		return true
@@ -37,6 +38,10 @@ func (r Ready) Audit() []AuditRecord {
 			continue
 		}
 		line := AuditRecord{At: r.Record.Session.Updated, Action: cmp.Or(string(a.Kind), "approve"), By: a.By, Session: r.Record.Session.ID, Card: a.Card, Commit: a.Commit, Result: string(a.State)}
+		if i := slices.IndexFunc(r.Record.Cards, func(c Card) bool { return c.ID == a.Card }); i >= 0 && a.Seconds != "" {
+			named := r.Record.Cards[i].Named
+			line.Result += ", named: " + strings.Join(named[:min(len(named), 20)], ", ")
+		}
 		if a.Reason != "" {
 			line.Result += ": " + a.Reason
 		}

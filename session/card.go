@@ -38,6 +38,7 @@ type Card struct {
 	Commits      int          `json:"commits"`
 	Files        []FileChange `json:"files,omitempty"`
 	Attention    []string     `json:"attention,omitempty"` // paths that want a second look
+	Named        []string     `json:"named,omitempty"`     // those of them that want a second approval, too
 	Contributors []Person     `json:"contributors,omitempty"`
 	Outcome      string       `json:"outcome,omitempty"` // one line, once it is not open any more
 	PullRequest  *PullRequest `json:"pull_request,omitempty"`
@@ -59,6 +60,7 @@ type ApprovalState string
 
 const (
 	ApprovalLinking   ApprovalState = "linking"  // waits for the person to link a GitHub account
+	ApprovalNaming    ApprovalState = "naming"   // waits for a second one, which names what it pushes
 	ApprovalMerging   ApprovalState = "merging"  // can still be taken back
 	ApprovalAccepted  ApprovalState = "accepted" // being carried out
 	ApprovalDone      ApprovalState = "done"
@@ -78,6 +80,8 @@ type Approval struct {
 	State    ApprovalState `json:"state"`
 	Reason   string        `json:"reason,omitempty"`
 	At       time.Time     `json:"at"`
-	Deadline time.Time     `json:"deadline,omitzero"` // while linking: 15 minutes; while merging: MergeWithin
+	Names    bool          `json:"names,omitempty"`   // it waits for a second one, or did
+	Seconds  string        `json:"seconds,omitempty"` // the approval that it is the second one of: its own, if both are by the same person
+	Deadline time.Time     `json:"deadline,omitzero"` // while linking or naming: 15 minutes; while merging: MergeWithin
 	Quorum   int           `json:"quorum,omitempty"`  // of a merge: how many reviews have to approve
 }

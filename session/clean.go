@@ -23,7 +23,7 @@ func (r *Redactor) clean(in Input) Input {
 			return in
 		}
 		c := *in.Changes
-		c.Files, c.Attention = slices.Clone(c.Files), slices.Clone(c.Attention)
+		c.Files, c.Attention, c.Named = slices.Clone(c.Files), slices.Clone(c.Attention), slices.Clone(c.Named)
 		r.walk(reflect.ValueOf(&c).Elem())
 		in.Changes = &c
 		return in

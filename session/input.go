@@ -74,6 +74,8 @@ type (
 		ID   string
 		By   Person
 		Card string
+		// Seconds is the approval whose second one this is, if it was put on the message that asks for that.
+		Seconds string
 	}
 
 	// MergeAsked is a 🚢 on a card, as Approved is a ✅. Allowed: the repository's rule lets people merge from Slack, once Quorum reviews approve.

@@ -278,7 +278,7 @@ func (m *Machine) Deadline() time.Time {
 		}
 	}
 	for _, a := range m.approvals {
-		if a.State == ApprovalLinking || a.State == ApprovalMerging {
+		if a.State == ApprovalLinking || a.State == ApprovalNaming || a.State == ApprovalMerging {
 			earlier(a.Deadline)
 		}
 	}
@@ -299,6 +299,7 @@ func (m *Machine) tick() {
 			m.finishApproval(a, ApprovalRefused, "Your GitHub account was not linked within 15 minutes, so your approval has lapsed. Link it with `/inspect link`, then react again.")
 		}
 	}
+	m.unnamed()
 	m.mergeDue()
 	if m.stopping() && !m.s.Turn.StopAt.After(m.at) {
 		m.stopByForce(m.s.Turn)

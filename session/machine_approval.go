@@ -14,6 +14,10 @@ func (m *Machine) approved(in Approved) error {
 	if c == nil {
 		return errNoCard
 	}
+	if in.Seconds != "" {
+		m.seconded(in, c)
+		return nil
+	}
 	a := Approval{Card: c.ID, Commit: c.Commit, By: in.By}
 	if c.Kind == CardPullRequest {
 		a.Kind = ApprovalReview
@@ -83,6 +87,8 @@ func (m *Machine) goOn(a Approval, reason string) {
 		m.review(a, c)
 	case a.Kind == ApprovalMerge:
 		m.merging(a, c)
+	case a.Seconds == "" && len(c.Named) > 0:
+		m.name(a)
 	default:
 		m.accept(a, c)
 	}
@@ -100,7 +106,7 @@ func (m *Machine) refusal(a Approval) string {
 	}
 	switch c.State {
 	case CardOpen:
-		return ""
+		return m.nameRefusal(a)
 	case CardOpening:
 		return "The pull request for " + short(c.Commit) + " is being opened already."
 	case CardDone:
@@ -121,6 +127,7 @@ func superseded(c *Card) string {
 
 // accept carries an approval out, once those before it are.
 func (m *Machine) accept(a Approval, c *Card) {
+	m.named(a)
 	a.State = ApprovalAccepted
 	m.setApproval(a)
 	c.State = CardOpening

@@ -20,9 +20,10 @@ func (m *Machine) collected(in Collected) {
 	m.s.Collected = c.Head
 	m.tell(Event{Kind: KindCommits, Commits: &Commits{Head: c.Head, Count: c.Commits, Files: c.Files, Patch: c.Patch}})
 	m.staleCards(CardChanges, c.Head)
+	m.lapse()
 	card := Card{
 		Kind: CardChanges, PromptID: t.PromptID, Commit: c.Head, Title: OneLine(c.Subject, 150),
-		Commits: c.Commits, Files: c.Files, Attention: c.Attention, PullRequest: m.follows(),
+		Commits: c.Commits, Files: c.Files, Attention: c.Attention, Named: c.Named, PullRequest: m.follows(),
 	}
 	if p := m.turnPrompt(); p != nil {
 		card.Asked = p.Author

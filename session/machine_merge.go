@@ -86,7 +86,7 @@ func (m *Machine) unreacted(in Unreacted) error {
 			continue
 		}
 		switch a.State {
-		case ApprovalLinking, ApprovalMerging:
+		case ApprovalLinking, ApprovalNaming, ApprovalMerging:
 			m.hear(in.ID)
 			m.finishApproval(a, ApprovalWithdrawn, "")
 			if c.Merging != nil {

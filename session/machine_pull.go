@@ -80,7 +80,7 @@ func mergedWords(pr PullRequest) string {
 // lapse ends the approvals that wait on cards which are closed by now. What is under way has its own end.
 func (m *Machine) lapse() {
 	for _, a := range slices.Clone(m.approvals) {
-		if a.State != ApprovalLinking && a.State != ApprovalMerging {
+		if a.State != ApprovalLinking && a.State != ApprovalNaming && a.State != ApprovalMerging {
 			continue
 		}
 		if c := m.card(a.Card); c.State != CardOpen && c.State != CardOpening {

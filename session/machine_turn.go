@@ -324,7 +324,7 @@ func (m *Machine) answered(e Event) {
 		return
 	}
 	m.ask(Effect{Kind: EffectCollect, Start: m.s.Sandbox.Start, PromptID: t.PromptID, Collect: &CollectRequest{
-		Session: m.s.ID, Repo: m.s.Repo, Base: m.s.Base, Collected: m.s.Collected, Opening: m.opening(), Identities: m.identities(),
+		Session: m.s.ID, Repo: m.s.Repo, Base: m.s.Base, Collected: m.s.Collected, Opening: m.opening(), Pushed: m.s.Pushed, Identities: m.identities(),
 	}})
 }
 

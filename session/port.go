@@ -92,6 +92,7 @@ type CollectRequest struct {
 	Base       string   `json:"base"`
 	Collected  string   `json:"collected,omitempty"` // what was collected before
 	Opening    []string `json:"opening,omitempty"`   // earlier commits that are being pushed
+	Pushed     string   `json:"pushed,omitempty"`    // what was approved and pushed before
 	Identities []Author `json:"identities"`          // who may be an author; the bot may always
 }
 
@@ -103,6 +104,7 @@ type Changes struct {
 	Files     []FileChange `json:"files"`           // against the merge base with the base branch
 	Patch     string       `json:"patch,omitempty"` // unified, cut at 256 KiB
 	Attention []string     `json:"attention,omitempty"`
+	Named     []string     `json:"named,omitempty"` // those of them that need an approval that names them
 }
 
 // OpenRequest asks for a pull request.

@@ -79,10 +79,11 @@ type Message struct {
 
 // Subject is what a posted message is about: what a reaction to it means.
 type Subject struct {
-	Kind     string `json:"kind,omitempty"` // status, result, card, notice, question
+	Kind     string `json:"kind,omitempty"` // status, result, card, notice, question, confirm
 	PromptID string `json:"prompt_id,omitempty"`
 	Card     string `json:"card,omitempty"`
 	Question string `json:"question,omitempty"` // id of the pause that it asks about
+	Approval string `json:"approval,omitempty"` // that it asks a second one for
 }
 
 // User is what the bot remembers of a Slack user.

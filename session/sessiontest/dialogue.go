@@ -254,6 +254,8 @@ func (d *speaker) input(w []string, line string) (session.Input, error) {
 			in.Quorum, _ = strconv.Atoi(w[3])
 		}
 		return in, nil
+	case "second": // second PERSON CARD APPROVAL
+		return session.Approved{By: person(w[1]), Card: w[2], Seconds: w[3]}, nil
 	case "unapprove", "unship":
 		return session.Unreacted{By: person(w[1]), Card: w[2], Merge: w[0] == "unship"}, nil
 	case "reviewed":
@@ -354,10 +356,13 @@ func (d *speaker) input(w []string, line string) (session.Input, error) {
 	case "press": // ada 9.1 q7 0
 		option, err := strconv.Atoi(w[4])
 		return session.Answered{By: person(w[1]), ID: w[2], Question: w[3], Option: option}, err
-	case "collected":
+	case "collected", "collected-workflow": // the second touches what has to be named
 		in := session.Collected{Effect: effect(session.EffectCollect)}
 		if w[1] != "nothing" {
 			in.Changes = &session.Changes{Head: w[1], Commits: 1, Subject: rest(line, 2), Files: []session.FileChange{{Path: "a.go", Added: 2, Deleted: 1}}}
+			if w[0] == "collected-workflow" {
+				in.Changes.Attention, in.Changes.Named = []string{".github/workflows/ci.yml", "sub (a submodule)"}, []string{".github/workflows/ci.yml"}
+			}
 		}
 		return in, nil
 	case "collect-failed":

@@ -192,7 +192,7 @@ func (k *kept) state() session.State {
 		}
 	}
 	for _, a := range k.approvals {
-		if a.State == session.ApprovalLinking || a.State == session.ApprovalAccepted {
+		if !a.State.Finished() {
 			st.Approvals = append(st.Approvals, clone(a))
 		}
 	}
