@@ -18,7 +18,7 @@ import (
 // left out.
 //
 // github review LOGIN approve|changes|comment N [TEXT [PATH:LINE=TEXT …]]: a review, perhaps with comments on lines. github comment LOGIN N TEXT: a remark in the conversation. github dismiss N LOGIN:
-// takes LOGIN's verdicts back. github merge N [LOGIN [merge|squash|rebase]], github close N [LOGIN], github reopen N [LOGIN], github draft N,
+// takes LOGIN's verdicts back. github merge N [LOGIN [merge|squash|rebase]], github close N [LOGIN], github reopen N [LOGIN], github open N [LOGIN] (another one of N's branch), github edit N LOGIN TEXT (above what is there), github draft N,
 // github ready N, github lock N. github push-to-branch N [LOGIN], github force-push N [LOGIN]: a commit on its branch, after what is there or in its place. github
 // update-branch N [LOGIN]: merges its base into it. github delete-branch N [LOGIN]. github check NAME success|failure|pending [N [SUMMARY]], github
 // status NAME success|failure|pending [N]: at its head, the newest pull request's if N is left out. github reviews N, github pull N: print.
@@ -130,6 +130,12 @@ var pullVerbs = map[string]func(g *githubtest.Server, ts *testscript.TestScript,
 	}),
 	"reopen": onPull(func(g *githubtest.Server, pull githubtest.Pull, who string, _ []string) error {
 		return g.ReopenPull(stageRepo, pull.Number, who)
+	}),
+	"edit": onPull(func(g *githubtest.Server, pull githubtest.Pull, who string, rest []string) error {
+		return g.EditPull(stageRepo, pull.Number, who, "", strings.Join(rest, " ")+"\n\n"+pull.Body)
+	}),
+	"open": onPull(func(g *githubtest.Server, pull githubtest.Pull, who string, _ []string) error {
+		return g.OpenPull(stageRepo, who, pull.Head, pull.Base, "Opened by hand")
 	}),
 	"lock": onPull(func(g *githubtest.Server, pull githubtest.Pull, who string, _ []string) error {
 		return g.Lock(stageRepo, pull.Number, who, true)

@@ -1,18 +1,30 @@
 package github
 
 import (
+	"context"
 	"fmt"
 	"strings"
+	"unicode/utf8"
+
+	gh "github.com/google/go-github/v66/github"
 
 	"openinspect/session"
 )
 
-// body is the pull request's text: the agent's words, then what the bot knows itself: who asked for what, who contributed, and where the log is.
+// What is between these lines of a pull request's text is the bot's. Neither is in what the agent or people in a thread say: quiet sees to that.
+const (
+	blockBegins = "<!-- inspect:begin"
+	blockBegin  = blockBegins + " (written by the bot, and again with each push from the thread; write above it or below) -->"
+	blockEnd    = "<!-- inspect:end -->"
+)
+
+// maxText is how many characters the bot's part may have. GitHub takes 65,536, and people write, too.
+const maxText = 60_000
+
+// body is the bot's part of the pull request's text: the agent's words, labelled as such, then what the bot knows itself: who asked for what, who
+// contributed, and where the log is.
 func (g *GitHub) body(r session.OpenRequest) string {
 	var b strings.Builder
-	if text := strings.TrimSpace(r.Body); text != "" {
-		b.WriteString("### Summary, by the agent\n\n" + quiet(text) + "\n\n")
-	}
 	if text := strings.TrimSpace(r.Tests); text != "" {
 		b.WriteString("### Tests, as reported by the agent\n\n" + quiet(text) + "\n\n")
 	}
@@ -23,7 +35,7 @@ func (g *GitHub) body(r session.OpenRequest) string {
 		}
 		b.WriteString("\n")
 	}
-	fmt.Fprintf(&b, "---\n\nOpened by %s from Slack; the changes were made by an agent.", named(r.By))
+	b.WriteString("---\n\n" + opened(r) + ". The changes were made by an agent.")
 	if url := g.c.LogURL(r.Session); url != "" {
 		fmt.Fprintf(&b, " [The session's log](%s)", url)
 	}
@@ -38,8 +50,55 @@ func (g *GitHub) body(r session.OpenRequest) string {
 			fmt.Fprintf(&b, "Prompted-by: %s (Slack %s)\n", session.OneLine(p.Name, 80), p.Slack)
 		}
 	}
-	return b.String()
+	b.WriteString("\n" + blockEnd + "\n")
+	summary := ""
+	if text := strings.TrimSpace(r.Body); text != "" {
+		summary = "### Summary, by the agent\n\n" + cutText(quiet(text), maxText-utf8.RuneCountInString(b.String())) + "\n\n"
+	}
+	return blockBegin + "\n" + summary + b.String()
 }
+
+// cutText cuts a text to at most limit characters.
+func cutText(s string, limit int) string {
+	if r := []rune(s); len(r) > limit {
+		return strings.TrimSpace(string(r[:max(0, limit-1)])) + "…"
+	}
+	return s
+}
+
+// opened tells who opened the pull request, and who had the newest commits pushed to it.
+func opened(r session.OpenRequest) string {
+	if r.Expect == 0 {
+		return "Opened by " + named(r.By) + " from Slack"
+	}
+	return "Opened by " + named(r.OpenedBy) + "; the newest commits were pushed by " + named(r.By) + " from Slack"
+}
+
+// describe brings the bot's part of a pull request's text up to date and leaves what people wrote around it alone, all of it if that part is not
+// there, or there twice. The commits are pushed by now, so what keeps it from that is the operator's to know.
+func (g *GitHub) describe(ctx context.Context, c *gh.Client, r session.OpenRequest, pr *gh.PullRequest) {
+	text, ok := rewritten(pr.GetBody(), g.body(r), trailer(r.Session))
+	if !ok {
+		return
+	}
+	if _, _, err := c.PullRequests.Edit(ctx, r.Repo.Owner, r.Repo.Name, pr.GetNumber(), &gh.PullRequest{Body: gh.String(text)}); err != nil {
+		g.c.Report("github.describe", fmt.Errorf("the text of %s#%d was not brought up to date: %w", r.Repo, pr.GetNumber(), err))
+	}
+}
+
+// rewritten puts block in the place of the one that a text has; false if there is none of this session, or nothing to change.
+func rewritten(text, block, session string) (string, bool) {
+	before, rest, begins := strings.Cut(text, blockBegins)
+	was, after, ends := strings.Cut(rest, blockEnd)
+	if !begins || !ends || strings.Contains(was+after, blockBegins) || strings.Contains(after, blockEnd) || !strings.Contains(was, session) {
+		return "", false
+	}
+	made := before + strings.TrimSuffix(block, "\n") + after
+	return made, plainLines(made) != plainLines(text)
+}
+
+// plainLines makes GitHub's line ends comparable: a text that was edited in a browser has others.
+func plainLines(s string) string { return strings.TrimSpace(strings.ReplaceAll(s, "\r\n", "\n")) }
 
 // trailer is the line by which a pull request tells its session.
 func trailer(id session.ID) string { return "Inspect-Session: " + string(id) }
@@ -53,5 +112,8 @@ func named(p session.Person) string {
 	return name + " (@" + p.GitHub.Login + ")"
 }
 
-// quiet keeps text from an agent or a thread from notifying people: a zero-width space after each @ ends GitHub's mentions.
-func quiet(s string) string { return strings.ReplaceAll(s, "@", "@\u200b") }
+// quiet keeps text from an agent or a thread from notifying people, by a zero-width space after each @, which ends GitHub's mentions; and from hiding
+// anything, or ending the bot's part, by one in what begins a comment.
+func quiet(s string) string {
+	return strings.NewReplacer("@", "@\u200b", "<!--", "<!\u200b--").Replace(s)
+}

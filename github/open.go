@@ -30,14 +30,30 @@ func (g *GitHub) openAs(ctx context.Context, r session.OpenRequest, person *gh.C
 	if _, _, err := person.Repositories.Get(ctx, r.Repo.Owner, r.Repo.Name); err != nil {
 		return none, opens(r).personal(err, "")
 	}
+	if r.Expect > 0 {
+		pr, err := g.expected(ctx, person, r)
+		if err != nil {
+			return none, err
+		}
+		if err := g.push(ctx, r); err != nil {
+			return none, err
+		}
+		g.describe(ctx, person, r, pr)
+		return g.pullRequest(r, pr, true), nil
+	}
 	if err := g.push(ctx, r); err != nil {
 		return none, err
 	}
-	if pr, err := find(ctx, person, r); err != nil || pr != nil {
-		return g.found(r, t, pr), err
+	pr, err := find(ctx, person, r)
+	if err != nil {
+		return none, err
+	}
+	if pr != nil {
+		g.describe(ctx, person, r, pr)
+		return g.found(r, t, pr), nil
 	}
 	ask := &gh.NewPullRequest{Title: gh.String(r.Title), Head: gh.String(r.Branch), Base: gh.String(r.Base), Body: gh.String(g.body(r)), Draft: gh.Bool(r.Draft)}
-	pr, _, err := person.PullRequests.Create(ctx, r.Repo.Owner, r.Repo.Name, ask)
+	pr, _, err = person.PullRequests.Create(ctx, r.Repo.Owner, r.Repo.Name, ask)
 	status, words := answer(err)
 	if r.Draft && status == http.StatusUnprocessableEntity && strings.Contains(words, "Draft pull requests are not supported") {
 		ask.Draft = gh.Bool(false) // private repositories of some plans; who approved is told
@@ -52,8 +68,7 @@ func (g *GitHub) openAs(ctx context.Context, r session.OpenRequest, person *gh.C
 	}
 	switch {
 	case strings.Contains(words, "already exists"):
-		pr, e := find(ctx, person, r)
-		if e != nil || pr != nil {
+		if pr, e := find(ctx, person, r); e != nil || pr != nil {
 			return g.found(r, t, pr), e
 		}
 	case strings.Contains(words, "No commits between"):
@@ -70,6 +85,25 @@ func (g *GitHub) openAs(ctx context.Context, r session.OpenRequest, person *gh.C
 
 func opens(r session.OpenRequest) act {
 	return act{op: "github.Open", repo: r.Repo, by: r.By, what: "no pull request can be opened in it", may: "open pull requests"}
+}
+
+// expected returns the pull request that a push goes to. If it is not open any more nothing is pushed: the card proposed no other.
+func (g *GitHub) expected(ctx context.Context, c *gh.Client, r session.OpenRequest) (*gh.PullRequest, error) {
+	pr, _, err := c.PullRequests.Get(ctx, r.Repo.Owner, r.Repo.Name, r.Expect)
+	switch {
+	case err != nil:
+		return nil, opens(r).personal(err, "")
+	case pr.GetState() == "open" && pr.GetHead().GetRef() == r.Branch:
+		return pr, nil
+	}
+	g.watch.Follow(session.Followed{Session: r.Session, Repo: r.Repo, Number: r.Expect}) // which tells the thread
+	switch {
+	case pr.GetMerged():
+		return nil, session.Errorf(session.Conflict, "#%d was merged meanwhile, so nothing was pushed. Ask for what is left of it in a message here: it begins a new branch.", r.Expect)
+	case pr.GetState() == "open":
+		return nil, session.Errorf(session.Conflict, "#%d is of another branch by now, so nothing was pushed: %s", r.Expect, pr.GetHTMLURL())
+	}
+	return nil, session.Errorf(session.Conflict, "#%d was closed on GitHub meanwhile, so nothing was pushed. In a moment the card says that it opens another pull request. If that is what you want, take your reaction off and react again; else reopen #%d first.", r.Expect, r.Expect)
 }
 
 // find returns the open pull request of the branch, if there is one.
@@ -129,6 +163,9 @@ func (g *GitHub) push(ctx context.Context, r session.OpenRequest) error {
 	}
 	// What we pushed is kept here too: of an attempt that ended before there was a pull request the session has no record.
 	kept, lease := "refs/pushed/"+r.Branch, r.Pushed
+	if hash == "" && r.Expect == 0 {
+		lease = "" // its pull request came to an end, and then somebody deleted it
+	}
 	if hash == r.Commit {
 		return g.pushed(ctx, quarantine, kept, hash) // an attempt before a crash came this far
 	}

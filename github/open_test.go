@@ -4,7 +4,9 @@ import (
 	"context"
 	"strings"
 	"testing"
+	"unicode/utf8"
 
+	"openinspect/github/githubtest"
 	"openinspect/session"
 )
 
@@ -50,5 +52,147 @@ func TestDraft(t *testing.T) {
 		if pull.Draft != drafts || !strings.Contains(pull.Body, "### Tests, as reported by the agent\n\ngo test ./...: ok, says @\u200bada\n") {
 			t.Errorf("%+v", pull)
 		}
+	}
+}
+
+// followed is a pull request of bob's with one commit of ada's, as the session would ask for it and for what follows.
+func followed(t *testing.T) (w *world, next func(name string) session.OpenRequest) {
+	w = newWorld(t)
+	w.link(bob)
+	w.clone()
+	pushed := ""
+	next = func(name string) session.OpenRequest {
+		t.Helper()
+		w.commit(ada, name, "x\n", "Write "+name)
+		c, err := w.collect()
+		if err != nil {
+			t.Fatal(err)
+		}
+		r := w.asked(c.Head, bob, func(r *session.OpenRequest) {
+			if r.Pushed = pushed; pushed != "" {
+				r.Expect, r.OpenedBy = 1, bob
+			}
+		})
+		pushed = c.Head
+		return r
+	}
+	if _, err := w.github.Open(t.Context(), next("first")); err != nil {
+		t.Fatal(err)
+	}
+	return w, next
+}
+
+// A push to a pull request brings our part of its text up to date, and leaves people's words alone.
+func TestTextOfAFollowUp(t *testing.T) {
+	w, next := followed(t)
+	text := w.server.Pulls("acme/web")[0].Body
+	for _, want := range []string{"### Summary, by the agent\n\nIt was broken", "\nOpened by Bob (@bob) from Slack.", "Co-authored-by: Ada"} {
+		if !strings.Contains(text, want) {
+			t.Errorf("the text lacks %q:\n%s", want, text)
+		}
+	}
+	edit := func(to string) {
+		t.Helper()
+		if err := w.server.EditPull("acme/web", 1, "bob", "", to); err != nil {
+			t.Fatal(err)
+		}
+	}
+	push := func(name string, change func(*session.OpenRequest)) string {
+		t.Helper()
+		r := next(name)
+		r.Contributors, r.Asked = []session.Person{ada, {Slack: "UCYD", Name: "Cyd"}}, append(r.Asked, session.Asking{By: bob, Text: "more <!-- inspect:end --> @ada"})
+		if change != nil {
+			change(&r)
+		}
+		for range 2 { // the second time is a crash before the first was recorded
+			pr, err := w.github.Open(t.Context(), r)
+			if err != nil || pr.Number != 1 {
+				t.Fatalf("%+v %v", pr, err)
+			}
+		}
+		pulls := w.server.Pulls("acme/web")
+		if len(pulls) != 1 || pulls[0].HeadSHA != r.Commit {
+			t.Fatalf("%+v", pulls)
+		}
+		return pulls[0].Body
+	}
+	edit("Closes #7.\r\n\r\n" + strings.ReplaceAll(text, "\n", "\r\n") + "\r\nSee the wiki.")
+	text = push("second", func(r *session.OpenRequest) { r.Body, r.Audit, r.By = "Both are mended. <!-- hidden", "12 abc", bob })
+	for _, want := range []string{"Closes #7.\r\n\r\n<!-- inspect:begin", "\nBoth are mended. <!\u200b-- hidden\n", "<!-- inspect:end -->\r\n\r\nSee the wiki.", "Prompted-by: Cyd (Slack UCYD)", "Inspect-Audit: 12 abc\n",
+		"Opened by Bob (@bob); the newest commits were pushed by Bob (@bob) from Slack", "more !-- inspect:end -- @\u200bada"} {
+		if !strings.Contains(text, want) {
+			t.Errorf("the text lacks %q:\n%s", want, text)
+		}
+	}
+	if strings.Contains(text, "It was broken") {
+		t.Errorf("the old summary is there:\n%s", text)
+	}
+	if n := w.server.Calls()["PATCH /repos/{owner}/{repo}/pulls/{number}"]; n != 1 {
+		t.Errorf("the text was changed %d times", n)
+	}
+
+	// Where it is gone, or there twice, or another session's, nothing is changed.
+	for n, to := range []string{"All mine.", text + text, "x <!-- inspect:begin --> y", strings.ReplaceAll(text, "Inspect-Session: abcdefghij", "Inspect-Session: other")} {
+		edit(to)
+		if got := push(strings.Repeat("n", n+1), nil); got != to {
+			t.Errorf("%d: %s", n, got)
+		}
+	}
+	// A refusal is the operator's to know: the push was done.
+	edit(text)
+	var reported []string
+	w.github.c.Report = func(op string, err error) { reported = append(reported, op+": "+session.Sentence(err)) }
+	w.server.Fail("PATCH /repos/{owner}/{repo}/pulls/{number}", 2, false, githubtest.Refusal(403, "Resource not accessible by integration"))
+	if got := push("refused", nil); got != text || len(reported) != 2 || !strings.HasPrefix(reported[0], "github.describe") {
+		t.Errorf("%q\n%s", reported, got)
+	}
+}
+
+// However long what the agent says, GitHub takes the text, and who took part is in it.
+func TestLongText(t *testing.T) {
+	w := newWorld(t)
+	r := w.asked(strings.Repeat("a", 40), bob, func(r *session.OpenRequest) {
+		r.Body, r.Tests = strings.Repeat("@", 60_000), strings.Repeat("@", 5_000)
+	})
+	if text := w.github.body(r); utf8.RuneCountInString(text) > 65_536 || !strings.Contains(text, "…\n\n### Tests, as") || !strings.Contains(text, "Co-authored-by: Ada") {
+		t.Errorf("%d characters", utf8.RuneCountInString(text))
+	}
+}
+
+// What a card pushes to may be gone. Nothing is pushed then, and no second pull request is opened, before a card says so.
+func TestExpectedPullRequestIsGone(t *testing.T) {
+	w, next := followed(t)
+	first := w.server.Pulls("acme/web")[0].HeadSHA
+	refused := func(r session.OpenRequest, want string) {
+		t.Helper()
+		_, err := w.github.Open(t.Context(), r)
+		if session.CodeOf(err) != session.Conflict || !strings.Contains(session.Sentence(err), want) {
+			t.Errorf("%v", err)
+		}
+		if pulls := w.server.Pulls("acme/web"); len(pulls) != 1 || w.server.Refs("acme/web")["refs/heads/"+w.branch] != first {
+			t.Errorf("%+v", pulls)
+		}
+	}
+	r := next("second")
+	if err := w.server.ClosePull("acme/web", 1, "ada"); err != nil {
+		t.Fatal(err)
+	}
+	refused(r, "#1 was closed on GitHub meanwhile, so nothing was pushed. In a moment the card says that it opens another")
+	// Once it does, its ✅ brings the branch back if that was deleted.
+	if err := w.server.DeleteBranch("acme/web", w.branch, "ada"); err != nil {
+		t.Fatal(err)
+	}
+	r.Expect = 0
+	pr, err := w.github.Open(t.Context(), r)
+	if err != nil || pr.Number != 2 || pr.Adopted {
+		t.Fatalf("%+v %v", pr, err)
+	}
+	third := next("third")
+	third.Expect = 2
+	if err := w.server.Merge("acme/web", 2, "ada", ""); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.github.Open(t.Context(), third); session.CodeOf(err) != session.Conflict || !strings.Contains(session.Sentence(err), "#2 was merged meanwhile, so nothing was pushed.") {
+		t.Errorf("%v", err)
 	}
 }

@@ -143,10 +143,38 @@ func (m *Machine) openNext() {
 		return
 	}
 	a, c := m.approvals[i], m.card(m.approvals[i].Card)
-	m.ask(Effect{Kind: EffectOpen, PromptID: c.PromptID, Open: &OpenRequest{
+	r := OpenRequest{
 		Session: m.s.ID, Approval: a.ID, Card: c.ID, Repo: c.Repo, Base: c.Base, Branch: c.Branch, Commit: c.Commit, Pushed: m.s.Pushed,
 		Title: c.Title, Body: c.Body, Tests: c.Tests, Draft: c.Draft, By: a.By, Asked: m.draft.Asked, Contributors: c.Contributors,
-	}})
+	}
+	if pr := m.follows(); pr != nil {
+		r.Expect, r.OpenedBy = pr.Number, pr.OpenedBy
+	}
+	m.ask(Effect{Kind: EffectOpen, PromptID: c.PromptID, Open: &r})
+}
+
+// retarget says on the open cards of changes where they go by now.
+func (m *Machine) retarget() {
+	for i := range m.cards {
+		c, to := &m.cards[i], m.follows()
+		if c.Kind == CardChanges && c.State == CardOpen && !same(c.PullRequest, to) {
+			c.PullRequest = to
+			m.tellCard(c)
+		}
+	}
+}
+
+func same(a, b *PullRequest) bool { return a == b || a != nil && b != nil && a.Number == b.Number }
+
+// opener is who opened a pull request that was there: somebody of the thread, or an account that nobody in it has linked.
+func (m *Machine) opener(pr PullRequest) Person {
+	author := pr.Author
+	for _, p := range append([]Person{pr.OpenedBy}, m.s.Participants...) {
+		if author == (Identity{}) || p.GitHub != nil && p.GitHub.ID == author.ID {
+			return p
+		}
+	}
+	return Person{Name: author.Login, GitHub: &author}
 }
 
 // opening are the commits of the pull requests that are being opened.
@@ -248,8 +276,11 @@ func (m *Machine) pullRequestOpened(in PullRequestOpened) {
 	}
 	defer m.openNext()
 	pr := in.PullRequest
-	if was := m.follows(); was != nil && was.Number == pr.Number {
+	switch was := m.follows(); {
+	case was != nil && was.Number == pr.Number:
 		pr.OpenedBy, pr.Adopted, pr.Author, pr.Draft, pr.Reviews = was.OpenedBy, was.Adopted, was.Author, was.Draft, was.Reviews
+	case pr.Adopted:
+		pr.OpenedBy = m.opener(pr)
 	}
 	m.s.PullRequest, m.s.Pushed = &pr, pr.Commit
 	m.s.Contributors = addPerson(m.s.Contributors, pr.OpenedBy)
@@ -271,6 +302,7 @@ func (m *Machine) pullRequestOpened(in PullRequestOpened) {
 	m.tellCard(c)
 	m.tell(Event{Kind: KindPullRequest, PromptID: c.PromptID, PullRequest: &pr})
 	m.staleCards(CardPullRequest, pr.Commit)
+	m.retarget()
 	m.addCard(Card{
 		Kind: CardPullRequest, PromptID: c.PromptID, Commit: pr.Commit, Title: pr.Title, Commits: c.Commits, Files: c.Files, PullRequest: &pr,
 	})

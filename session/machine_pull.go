@@ -97,6 +97,7 @@ func (m *Machine) concluded(pr PullRequest) {
 		words = mergedWords(pr) + fmt.Sprintf(" A message here begins a new branch from `%s`.", OneLine(pr.Base, 100))
 		m.begin(pr)
 	}
+	m.retarget()
 	m.tell(Event{Kind: KindNote, Note: &Note{Kind: NoteNotice, Text: words}})
 	m.leave()
 }

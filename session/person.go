@@ -41,7 +41,10 @@ func (p Person) Author() (Author, bool) {
 
 // addPerson returns people with p in it once; a later copy replaces an earlier one, because p may have linked meanwhile.
 func addPerson(people []Person, p Person) []Person {
-	i := slices.IndexFunc(people, func(q Person) bool { return q.Slack == p.Slack })
+	i := slices.IndexFunc(people, func(q Person) bool {
+		// Of whoever opened a pull request on GitHub the account may be all that is known.
+		return q.Slack == p.Slack && (p.Slack != "" || p.GitHub != nil && q.GitHub != nil && p.GitHub.ID == q.GitHub.ID)
+	})
 	if i < 0 {
 		return append(slices.Clone(people), p)
 	}

@@ -72,7 +72,8 @@ type Forge interface {
 	// Invalid, with a sentence that names what, when a check refuses.
 	Collect(ctx context.Context, r CollectRequest, bundle Bundler) (*Changes, error)
 	// Open pushes the commit that was collected and opens a pull request as r.By, or adopts the one that is open for the branch.
-	// Forbidden when the person's account may not; Conflict when the branch or base moved; each with a sentence for that person.
+	// Forbidden when the person's account may not; Conflict when the branch or base moved, or r.Expect is not open any more: then nothing was
+	// pushed; each with a sentence for that person.
 	Open(ctx context.Context, r OpenRequest) (PullRequest, error)
 	// Review submits an approving review as r.By at r.Commit, if that is still the head; one that is there already is as good. Forbidden when their
 	// account may not; Conflict when the pull request has moved on.
@@ -116,7 +117,9 @@ type OpenRequest struct {
 	Base         string   `json:"base"`
 	Branch       string   `json:"branch"`
 	Commit       string   `json:"commit"`
-	Pushed       string   `json:"pushed,omitempty"` // what the branch must be at; empty: it must not exist
+	Pushed       string   `json:"pushed,omitempty"`   // what the branch must be at; empty: it must not exist
+	Expect       int      `json:"expect,omitempty"`   // the pull request that it is pushed to; 0: one is opened, or adopted
+	OpenedBy     Person   `json:"opened_by,omitzero"` // with Expect
 	Title        string   `json:"title"`
 	Body         string   `json:"body,omitempty"`  // the agent's words
 	Tests        string   `json:"tests,omitempty"` // likewise

@@ -370,12 +370,15 @@ func (d *speaker) input(w []string, line string) (session.Input, error) {
 	case "collect-delayed":
 		n, _ := strconv.Atoi(w[1])
 		return session.CollectDelayed{Effect: effect(session.EffectCollect), Attempt: n, Err: session.Failure{Code: session.Unavailable, Message: rest(line, 2)}}, nil
-	case "opened":
+	case "opened": // opened NUMBER [adopted | by LOGIN, who is nobody of the thread and had opened it]
 		e, _ := effectOf(d.machine, session.EffectOpen)
 		number, _ := strconv.Atoi(w[1])
 		pr := session.PullRequest{Number: number, URL: "https://github.test/acme/web/pull/" + w[1], Repo: s.Repo, Base: s.Base, Branch: s.Branch, State: session.PullOpen, Adopted: len(w) > 2}
 		if e.Open != nil {
 			pr.Title, pr.Commit, pr.OpenedBy, pr.Draft = e.Open.Title, e.Open.Commit, e.Open.By, e.Open.Draft
+		}
+		if len(w) > 3 {
+			pr.Author = session.Identity{ID: 200, Login: w[3]}
 		}
 		return session.PullRequestOpened{Effect: e.ID, PullRequest: pr}, nil
 	case "open-failed":

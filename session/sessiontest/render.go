@@ -108,6 +108,9 @@ func eventLine(e session.Event) string {
 		s += fmt.Sprintf(" %s (%d)", e.Commits.Head, e.Commits.Count)
 	case e.Card != nil:
 		s += fmt.Sprintf(" %s %s %s %q%s", e.Card.ID, e.Card.Kind, e.Card.State, e.Card.Title, reason(e.Card.Outcome))
+		if to := e.Card.PullRequest; to != nil && e.Card.Kind == session.CardChanges && e.Card.State == session.CardOpen {
+			s += fmt.Sprintf(", for #%d", to.Number)
+		}
 		if e.Card.Draft {
 			s += ", a draft"
 		}
@@ -149,6 +152,9 @@ func kind(k session.ApprovalKind) string {
 
 func pullLine(p *session.PullRequest) string {
 	s := fmt.Sprintf(" #%d %s", p.Number, p.State)
+	if p.Adopted {
+		s += ", opened by " + p.OpenedBy.Name
+	}
 	if p.Draft {
 		s += ", draft"
 	}

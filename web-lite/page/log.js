@@ -120,7 +120,7 @@
       : `${line(p.checks.state)}${p.checks.total ? `, ${p.checks.total} in all` : ""}`],
     ["Reviews", p.reviews?.length ? p.reviews.map((r) => `${line(r.by?.login)} ${line(r.state).replace("_", " ")}`).join(", ") : ""],
     ["Merged", p.merged_as ? [commit(p.merged_as), ` by ${line(p.merged_by?.login)}`] : ""],
-    ["Opened by", p.opened_by?.slack ? [who(p.opened_by)] : ""],
+    ["Opened by", p.opened_by?.name ? [who(p.opened_by)] : ""],
     ["", p.adopted ? "It was there already." : ""],
   ];
 
