@@ -136,6 +136,8 @@ var openFaults = []fault{
 	{name: "protected branch", do: withRule(githubtest.ProtectedBranch), undo: unruled, code: session.Forbidden, want: "A rule of `acme/web` refuses the push: error: GH006: Protected branch update failed for refs/heads/inspect/abcdefghij-fix-"},
 	{name: "name pattern", do: withRule(githubtest.NamePattern), undo: unruled, code: session.Forbidden, want: `Branch name must start with a matching pattern: "feature/". Ask an administrator`},
 	{name: "push protection", do: withRule(githubtest.PushProtection), undo: unruled, code: session.Forbidden, want: "GitHub's push protection found what looks like a secret"},
+	{name: "unknown LFS objects", do: withRule(githubtest.UnknownObjects), undo: unruled, code: session.Forbidden, want: "pointers to files in Git LFS that GitHub does not have"},
+	{name: "large file", do: withRule(githubtest.LargeFile), undo: unruled, code: session.Forbidden, want: "GitHub refused a file as too large: error: GH001: Large files detected."},
 	{name: "pre-receive hook", do: withRule(githubtest.PreReceive), undo: unruled, code: session.Forbidden, want: "Every commit has to name a ticket."},
 	{name: "archived", do: func(w *world) { _ = w.server.SetArchived("acme/web", true) }, undo: func(w *world) { _ = w.server.SetArchived("acme/web", false) }, code: session.Forbidden, want: "`acme/web` is archived"},
 	{name: "archived a moment ago", do: failing(routeCreate, false, answering(403, "Repository was archived so is read-only.")), code: session.Forbidden, want: "`acme/web` is archived", heals: true},

@@ -93,6 +93,10 @@ func pushProblem(r session.OpenRequest, err error) error {
 		code, sentence = session.Forbidden, "The changes touch `.github/workflows`, which the GitHub App may not push. Ask the agent to leave workflows alone, or make that part of the change yourself."
 	case has("PUSH PROTECTION", "Push cannot contain secrets"):
 		code, sentence = session.Forbidden, "GitHub's push protection found what looks like a secret in the commits and refused them. Ask the agent to take it out of its commits; deleting it in a later commit is not enough."
+	case has("GH008", "unknown Git LFS object"):
+		code, sentence = session.Forbidden, "The commits hold pointers to files in Git LFS that GitHub does not have, because nothing is uploaded from a sandbox. Ask the agent to commit the files themselves, without LFS; or add them to the branch yourself."
+	case has("GH001", "file size limit"):
+		code, sentence = session.Forbidden, "GitHub refused a file as too large"+ruled(words)+" Ask the agent to leave it out of its commits; deleting it in a later commit is not enough."
 	case has("verified signature", "signed commits", "signature"):
 		code, sentence = session.Forbidden, repo+" requires signed commits, which the bot cannot make. Ask an administrator to except the branches `inspect/**` from that rule, then react again."
 	case has("stale info", "fetch first", "non-fast-forward"):

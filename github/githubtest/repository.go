@@ -247,6 +247,12 @@ var (
 	// PushProtection is secret scanning's push protection.
 	PushProtection = Rule{"push declined due to repository rule violations", []string{
 		"error: GH013: Repository rule violations found for refs/heads/REF.", "", "- GITHUB PUSH PROTECTION", "  ————————————————————", "    Resolve the following violations before pushing again", "", "    - Push cannot contain secrets", ""}}
+	// UnknownObjects is the check that files in Git LFS were uploaded before the commits that point to them.
+	UnknownObjects = Rule{"pre-receive hook declined", []string{
+		"error: GH008: Your push referenced at least 1 unknown Git LFS object:", "    cd0e6edf7a48b6b12ca737319acdc0ec1e4ff8918a264499d7e60bfc558c4341", "Try to push them with 'git lfs push --all'."}}
+	// LargeFile is GitHub's bound of one file.
+	LargeFile = Rule{"pre-receive hook declined", []string{
+		"error: GH001: Large files detected. You may want to try Git Large File Storage - https://git-lfs.github.com.", "error: File film.mov is 105.00 MB; this exceeds GitHub's file size limit of 100.00 MB"}}
 	// PreReceive is a hook of an Enterprise Server's operator.
 	PreReceive = Rule{"pre-receive hook declined", []string{"check-tickets.sh: failed with exit status 1", "Every commit has to name a ticket."}}
 )

@@ -65,6 +65,7 @@ func environment(b link.Boot, p paths) []string {
 		"HOME="+p.home,
 		"PAGER=cat",
 		"GIT_TERMINAL_PROMPT=0",
+		"GIT_LFS_SKIP_SMUDGE=1", // pointers stay as they are: a checkout must not fail for a file that cannot be had; git lfs pull works
 		"OPENINSPECT_SESSION="+string(b.Session),
 		"OPENINSPECT_REPOSITORY="+b.Repo.String(),
 		"OPENINSPECT_BRANCH="+b.Base,
