@@ -60,7 +60,9 @@ func (a *actor) perform(ctx context.Context, e Effect) Input {
 	case EffectMerge:
 		var commit string
 		err := a.try(ctx, e, startTries, func() (err error) { commit, err = a.hub.forge.Merge(ctx, *e.Merge); return err })
-		return outcome(ctx, err, Merged{Effect: e.ID, Commit: commit}, func(f Failure) Input { return MergeFailed{Effect: e.ID, Err: f} })
+		return outcome(ctx, err, Merged{Effect: e.ID, Commit: commit}, func(f Failure) Input {
+			return MergeFailed{Effect: e.ID, Err: f, TakenBack: errors.Is(err, ErrTakenBack)}
+		})
 	}
 	a.hub.report(a.id, "effect "+e.ID, Errorf(Internal, "unknown effect %q", e.Kind))
 	return nil

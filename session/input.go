@@ -1,5 +1,7 @@
 package session
 
+import "time"
+
 // Input is something that happened to a session. The set is closed; Machine.Step handles each.
 type Input interface{ input() }
 
@@ -74,6 +76,7 @@ type (
 		ID   string
 		By   Person
 		Card string
+		Put  time.Time // by Slack's clock; zero: unknown
 		// Seconds is the approval whose second one this is, if it was put on the message that asks for that.
 		Seconds string
 	}
@@ -83,16 +86,18 @@ type (
 		ID      string
 		By      Person
 		Card    string
+		Put     time.Time
 		Allowed bool
 		Quorum  int
 	}
 
-	// Unreacted takes a ✅ back, or with Merge a 🚢. Refused with Conflict, and what to do instead, if nothing of it can be taken back any more. ID is of
-	// the removal; one that was taken is not taken again.
+	// Unreacted takes a ✅ back, or with Merge a 🚢: one that was put there before At, by Slack's clock, or if that is zero any. Refused with Conflict, and
+	// what to do instead, if nothing of it can be taken back any more. ID is of the removal; one that was taken is not taken again.
 	Unreacted struct {
 		ID    string
 		By    Person
 		Card  string
+		At    time.Time
 		Merge bool
 	}
 
@@ -266,10 +271,11 @@ type (
 		Commit string // on the base
 	}
 
-	// MergeFailed tells that nothing was merged; the reason is for the person who asked.
+	// MergeFailed tells that nothing was merged; the reason is for the person who asked, unless they took it back.
 	MergeFailed struct {
-		Effect string
-		Err    Failure
+		Effect    string
+		Err       Failure
+		TakenBack bool
 	}
 
 	// PullRequestSeen is what GitHub says of a pull request now: number, state, draft, title, head, author, checks, reviews, and how it was merged. One

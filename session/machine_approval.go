@@ -3,6 +3,7 @@ package session
 import (
 	"fmt"
 	"slices"
+	"time"
 )
 
 // errNoCard refuses a reaction on a card that the session does not have.
@@ -18,7 +19,7 @@ func (m *Machine) approved(in Approved) error {
 		m.seconded(in, c)
 		return nil
 	}
-	a := Approval{Card: c.ID, Commit: c.Commit, By: in.By}
+	a := Approval{Card: c.ID, Commit: c.Commit, By: in.By, Put: in.Put}
 	if c.Kind == CardPullRequest {
 		a.Kind = ApprovalReview
 	}
@@ -32,7 +33,7 @@ func (m *Machine) mergeAsked(in MergeAsked) error {
 	if c == nil {
 		return errNoCard
 	}
-	a := Approval{Kind: ApprovalMerge, Card: c.ID, Commit: c.Commit, By: in.By, Quorum: in.Quorum}
+	a := Approval{Kind: ApprovalMerge, Card: c.ID, Commit: c.Commit, By: in.By, Quorum: in.Quorum, Put: in.Put}
 	if !in.Allowed {
 		m.reject(in.ID, a, fmt.Sprintf("Merging from Slack is off for %s. An admin of it can switch it on: `/inspect merge on %s`", c.Repo, c.Repo))
 		return nil
@@ -65,8 +66,12 @@ func (m *Machine) reject(id string, a Approval, reason string) {
 
 // newApproval gives an approval its id; false if the reaction came before, or the same person's is under way.
 func (m *Machine) newApproval(id string, a Approval) (Approval, bool) {
+	if m.heard(id) {
+		return a, false
+	}
 	waiting := func(b Approval) bool { return b.Card == a.Card && b.Kind == a.Kind && b.By.Slack == a.By.Slack }
-	if m.heard(id) || slices.ContainsFunc(m.approvals, waiting) {
+	if i := slices.IndexFunc(m.approvals, waiting); i >= 0 {
+		m.putAgain(id, &m.approvals[i], a.Put)
 		return a, false
 	}
 	m.hear(id)
@@ -75,6 +80,20 @@ func (m *Machine) newApproval(id string, a Approval) (Approval, bool) {
 	a.ID, a.At = fmt.Sprintf("a%d", m.s.Approvals), m.at
 	m.approvals = append(m.approvals, a)
 	return a, true
+}
+
+// putAgain notes that the reaction of an approval under way was taken off and put there once more, before the removal was heard of: that one does not
+// count any more, and there is the whole time to take it back again.
+func (m *Machine) putAgain(id string, a *Approval, put time.Time) {
+	if !put.After(a.Put) {
+		return
+	}
+	m.hear(id)
+	a.Put = put
+	if a.State == ApprovalMerging {
+		a.Deadline = m.at.Add(MergeWithin)
+	}
+	m.dirty.approvals[a.ID] = true
 }
 
 // goOn carries an approval out whose person is linked, if there is no reason not to.

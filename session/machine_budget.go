@@ -156,8 +156,8 @@ func (m *Machine) settle(c OpenCall) { m.modelCalled(ModelCalled(c)) }
 
 // unsettled reports whether a bot that starts has something to put right.
 func (m *Machine) unsettled() bool {
-	naming := slices.ContainsFunc(m.approvals, func(a Approval) bool { return a.State == ApprovalNaming })
-	return naming || len(m.s.Calls) > 0 || m.s.Turn != nil && m.s.Turn.Pause != nil && !m.spent() || m.stopping()
+	waits := slices.ContainsFunc(m.approvals, func(a Approval) bool { return a.State == ApprovalNaming || a.State == ApprovalMerging })
+	return waits || len(m.s.Calls) > 0 || m.s.Turn != nil && m.s.Turn.Pause != nil && !m.spent() || m.stopping()
 }
 
 // restarted settles what the bot before this one left: nobody will tell what became of the calls it had begun, the operator may have

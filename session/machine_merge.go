@@ -9,7 +9,7 @@ import (
 // mergeRequest is what a 🚢 asks for.
 func (m *Machine) mergeRequest(a Approval, c *Card) MergeRequest {
 	return MergeRequest{
-		Session: m.s.ID, Approval: a.ID, Repo: c.Repo, Number: c.PullRequest.Number, Commit: c.Commit, By: a.By, Quorum: a.Quorum,
+		Session: m.s.ID, Approval: a.ID, Card: c.ID, Repo: c.Repo, Number: c.PullRequest.Number, Commit: c.Commit, By: a.By, Quorum: a.Quorum,
 		Contributors: slices.Clone(m.s.Contributors), Known: slices.Clone(m.s.Participants),
 	}
 }
@@ -85,6 +85,9 @@ func (m *Machine) unreacted(in Unreacted) error {
 		if a.Card != c.ID || a.By.Slack != in.By.Slack || (a.Kind == ApprovalMerge) != in.Merge {
 			continue
 		}
+		if !in.At.IsZero() && in.At.Before(a.Put) {
+			return nil // it was put there again since
+		}
 		switch a.State {
 		case ApprovalLinking, ApprovalNaming, ApprovalMerging:
 			m.hear(in.ID)
@@ -95,7 +98,7 @@ func (m *Machine) unreacted(in Unreacted) error {
 			}
 			return nil
 		case ApprovalAccepted, ApprovalDone, ApprovalRefused, ApprovalFailed, ApprovalWithdrawn:
-			return Errorf(Conflict, "That was too late: it is being carried out.")
+			return Errorf(Conflict, "%s", tooLate(a.Kind, c))
 		}
 	}
 	pr := c.PullRequest
@@ -117,6 +120,18 @@ func (m *Machine) unreacted(in Unreacted) error {
 		return Errorf(Conflict, "Your approval of #%d stands. Dismiss it on GitHub, if you take it back: %s", pr.Number, pr.URL)
 	}
 	return nil
+}
+
+// tooLate says what becomes of an approval that is being carried out, to whoever takes it back.
+func tooLate(kind ApprovalKind, c *Card) string {
+	switch kind {
+	case ApprovalReview:
+		return fmt.Sprintf("Your approval of #%d is being submitted. If you take it back, dismiss it on GitHub: %s", c.PullRequest.Number, c.PullRequest.URL)
+	case ApprovalMerge:
+		return fmt.Sprintf("That may be too late: #%d is being merged just now. Its card will tell; a merge can be reverted on GitHub: %s", c.PullRequest.Number, c.PullRequest.URL)
+	case ApprovalOpen:
+	}
+	return "That was too late: it is on its way to GitHub. If the pull request should not be there, close it on GitHub."
 }
 
 func (m *Machine) merged(in Merged) {
@@ -148,7 +163,11 @@ func (m *Machine) mergeFailed(in MergeFailed) {
 	if c == nil {
 		return
 	}
-	m.finishApproval(a, ApprovalFailed, in.Err.Message)
+	if in.TakenBack {
+		m.finishApproval(a, ApprovalWithdrawn, "")
+	} else {
+		m.finishApproval(a, ApprovalFailed, in.Err.Message)
+	}
 	c.Merging = nil
 	m.tellCard(c)
 }

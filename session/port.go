@@ -79,7 +79,7 @@ type Forge interface {
 	// account may not; Conflict when the pull request has moved on.
 	Review(ctx context.Context, r ReviewRequest) (Review, error)
 	// Merge merges as r.By at r.Commit, if nothing blocks it, and returns the commit on the base; of one that is merged at that commit already, too.
-	// Forbidden when their account may not; Conflict, with what blocks it.
+	// Forbidden when their account may not; Conflict, with what blocks it; ErrTakenBack when they do not want it any more.
 	Merge(ctx context.Context, r MergeRequest) (commit string, err error)
 }
 

@@ -11,6 +11,9 @@ import (
 // MergeWithin is how long a merge that was asked for can be taken back before it is carried out.
 const MergeWithin = 10 * time.Second
 
+// ErrTakenBack is in the chain of a Forge's error for a merge that its person does not want any more.
+var ErrTakenBack = Errorf(Conflict, "It was taken back.")
+
 // PullRequestState is what GitHub says of a pull request.
 type PullRequestState string
 
@@ -138,6 +141,7 @@ type ReviewRequest struct {
 type MergeRequest struct {
 	Session      ID       `json:"session"`
 	Approval     string   `json:"approval"`
+	Card         string   `json:"card"`
 	Repo         Repo     `json:"repo"`
 	Number       int      `json:"number"`
 	Commit       string   `json:"commit"`

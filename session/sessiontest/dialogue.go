@@ -6,7 +6,6 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
-	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -247,8 +246,9 @@ func (d *speaker) input(w []string, line string) (session.Input, error) {
 		return in, nil
 	case "approve":
 		return session.Approved{By: person(w[1]), Card: w[2]}, nil
-	case "ship": // ship PERSON CARD [QUORUM|off]
-		in := session.MergeAsked{By: person(w[1]), Card: w[2], Allowed: true, Quorum: 1}
+	case "ship": // ship PERSON CARD [QUORUM|off] [at SECOND]
+		w, put := atSecond(w)
+		in := session.MergeAsked{By: person(w[1]), Card: w[2], Put: put, Allowed: true, Quorum: 1}
 		if len(w) > 3 {
 			in.Allowed = w[3] != "off"
 			in.Quorum, _ = strconv.Atoi(w[3])
@@ -256,8 +256,9 @@ func (d *speaker) input(w []string, line string) (session.Input, error) {
 		return in, nil
 	case "second": // second PERSON CARD APPROVAL
 		return session.Approved{By: person(w[1]), Card: w[2], Seconds: w[3]}, nil
-	case "unapprove", "unship":
-		return session.Unreacted{By: person(w[1]), Card: w[2], Merge: w[0] == "unship"}, nil
+	case "unapprove", "unship": // unship PERSON CARD [at SECOND]
+		w, at := atSecond(w)
+		return session.Unreacted{By: person(w[1]), Card: w[2], At: at, Merge: w[0] == "unship"}, nil
 	case "reviewed":
 		e, _ := effectOf(d.machine, session.EffectReview)
 		in := session.Reviewed{Effect: e.ID}
@@ -269,6 +270,8 @@ func (d *speaker) input(w []string, line string) (session.Input, error) {
 		return session.ReviewFailed{Effect: effect(session.EffectReview), Err: session.Failure{Code: session.Conflict, Message: rest(line, 1)}}, nil
 	case "merged":
 		return session.Merged{Effect: effect(session.EffectMerge), Commit: w[1]}, nil
+	case "taken-back": // found by the forge
+		return session.MergeFailed{Effect: effect(session.EffectMerge), TakenBack: true}, nil
 	case "merge-failed":
 		return session.MergeFailed{Effect: effect(session.EffectMerge), Err: session.Failure{Code: session.Conflict, Message: rest(line, 1)}}, nil
 	case "seen":
@@ -426,61 +429,6 @@ func (d *speaker) input(w []string, line string) (session.Input, error) {
 		return session.Tick{}, nil
 	}
 	return nil, fmt.Errorf("no such input")
-}
-
-// seen is what GitHub says of the session's pull request: what was seen last, and then what the words say. "head COMMIT", "draft", "closed", "merged COMMIT
-// LOGIN", "green N", "pending N", "failed NAME", "hidden", "approved LOGIN COMMIT", "wants LOGIN" (changes), "stranger LOGIN COMMIT" (approves, and
-// may not write).
-func seen(s session.Session, w []string) session.PullRequest {
-	var pr session.PullRequest
-	if s.PullRequest != nil {
-		pr = *s.PullRequest
-	}
-	if pr.Head == "" {
-		pr.Head = pr.Commit
-	}
-	pr.Reviews = slices.Clone(pr.Reviews)
-	who := func(login string) session.Identity {
-		for i, name := range []string{"ada-l", "bob", "cyd"} {
-			if login == name {
-				return session.Identity{ID: int64(101 + i), Login: login}
-			}
-		}
-		return session.Identity{ID: 200, Login: login}
-	}
-	for len(w) > 0 {
-		switch word := w[0]; word {
-		case "draft":
-			pr.Draft = true
-		case "ready":
-			pr.Draft = false
-		case "closed":
-			pr.State = session.PullClosed
-		case "hidden":
-			pr.Checks = session.Checks{State: session.ChecksHidden}
-		case "head":
-			pr.Head, w = w[1], w[1:]
-		case "green", "pending":
-			n, _ := strconv.Atoi(w[1])
-			pr.Checks = session.Checks{State: session.ChecksState(word), Total: n}
-			if word == "pending" {
-				pr.Checks.Pending = n
-			}
-			w = w[1:]
-		case "failed":
-			pr.Checks, w = session.Checks{State: session.ChecksFailed, Total: 1, Failed: []session.Check{{Name: w[1]}}}, w[1:]
-		case "merged":
-			pr.State, pr.MergedAs, pr.MergedBy, w = session.PullMerged, w[1], who(w[2]), w[2:]
-		case "approved", "stranger":
-			pr.Reviews, w = append(pr.Reviews, session.Review{By: who(w[1]), State: session.ReviewApproved, Commit: w[2], Writes: word == "approved"}), w[2:]
-		case "wants":
-			pr.Reviews, w = append(pr.Reviews, session.Review{By: who(w[1]), State: session.ReviewChanges, Commit: pr.Commit, Writes: true}), w[1:]
-		default:
-			pr.Number, _ = strconv.Atoi(word)
-		}
-		w = w[1:]
-	}
-	return pr
 }
 
 func effectOf(m *session.Machine, kind session.EffectKind) (session.Effect, bool) {
