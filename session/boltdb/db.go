@@ -65,6 +65,7 @@ var (
 	bChannels    = []byte("channels")
 	bPreferences = []byte("preferences")
 	bRoutes      = []byte("routes")
+	bMergeRules  = []byte("merge_rules")
 	bSecrets     = []byte("secrets")
 	bBlobs       = []byte("blobs")
 	bRemoved     = []byte("removed")
@@ -75,7 +76,7 @@ var (
 
 var buckets = [][]byte{
 	bSessions, bDrafts, bOpen, bThreads, bFollowed, bUnpresented, bInbox, bSeen, bOutbox, bPending, bPosted,
-	bUsers, bIdentities, bChannels, bPreferences, bRoutes, bSecrets, bBlobs, bRemoved, bWatermarks,
+	bUsers, bIdentities, bChannels, bPreferences, bRoutes, bMergeRules, bSecrets, bBlobs, bRemoved, bWatermarks,
 	bAudit, bMeta,
 }
 

@@ -34,6 +34,7 @@ type Memory struct {
 	channels    map[string]session.Channel
 	preferences map[string]session.Preferences
 	routes      map[string]session.Route
+	rules       map[string]session.MergeRule // by repository, in lower case
 	secrets     map[string][]byte
 	audit       []session.AuditRecord
 	removed     map[session.ID]session.Removed
@@ -70,6 +71,7 @@ func NewStore() *Memory {
 		channels:    map[string]session.Channel{},
 		preferences: map[string]session.Preferences{},
 		routes:      map[string]session.Route{},
+		rules:       map[string]session.MergeRule{},
 		secrets:     map[string][]byte{},
 		removed:     map[session.ID]session.Removed{},
 		stamps:      map[string]time.Time{},

@@ -98,6 +98,12 @@ type People interface {
 type Pulls interface {
 	// Followed returns those that are open, as far as is known, in no order.
 	Followed(ctx context.Context) ([]session.Followed, error)
+	// MergeRule returns a repository's rule; NotFound if it has none.
+	MergeRule(ctx context.Context, repo session.Repo) (session.MergeRule, error)
+	// MergeRules returns all rules by repository.
+	MergeRules(ctx context.Context) ([]session.MergeRule, error)
+	// PutMergeRule sets a repository's rule.
+	PutMergeRule(ctx context.Context, r session.MergeRule) error
 }
 
 // Files is what people attached, beside their sessions.

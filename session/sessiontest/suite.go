@@ -48,6 +48,7 @@ func TestStore(t *testing.T, open func(t *testing.T, clock session.Clock) Store)
 		{"followed", testFollowed},
 		{"files", testFiles},
 		{"routes", testRoutes},
+		{"rules for merging", testMergeRules},
 		{"secrets", testSecrets},
 		{"audit", testAudit},
 		{"audited", testAudited},

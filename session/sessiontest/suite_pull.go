@@ -34,3 +34,27 @@ func testFollowed(s *suite) {
 	must(s.Retire(s.ctx, 90))(s)
 	same(s, "followed after its session was removed", must(s.Followed(s.ctx))(s), nil)
 }
+
+// testMergeRules: a repository has one rule, whatever the case of its name, and whoever changes it is audited.
+func testMergeRules(s *suite) {
+	web := session.Repo{Owner: "acme", Name: "web"}
+	rule := func(repo string, on bool, by session.Person) session.MergeRule {
+		r, _ := session.ParseRepo(repo)
+		return session.MergeRule{Repo: r, On: on, By: by, At: s.clock.Now()}
+	}
+	same(s, "rules", must(s.MergeRules(s.ctx))(s), nil)
+	_, err := s.MergeRule(s.ctx, web)
+	s.is(err, session.NotFound)
+	s.ok(s.PutMergeRule(s.ctx, rule("acme/web", true, Ada)))
+	s.ok(s.PutMergeRule(s.ctx, rule("acme/web", true, Ada))) // told again after a crash: audited once
+	s.ok(s.PutMergeRule(s.ctx, rule("acme/api", false, Bob)))
+	s.ok(s.PutMergeRule(s.ctx, rule("Acme/Web", false, Bob)))
+	s.reopen()
+	same(s, "rule", must(s.MergeRule(s.ctx, web))(s), rule("Acme/Web", false, Bob))
+	same(s, "rules", must(s.MergeRules(s.ctx))(s), []session.MergeRule{rule("acme/api", false, Bob), rule("Acme/Web", false, Bob)})
+	s.ok(s.VerifyAudit(s.ctx))
+	log := must(s.AuditLog(s.ctx))(s)
+	same(s, "audited", len(log), 3)
+	same(s, "line", log[0], session.AuditRecord{At: s.clock.Now(), Action: "merge_rule", By: Ada, Result: "on for acme/web"})
+	same(s, "line", log[2].Result, "off for Acme/Web")
+}
