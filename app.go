@@ -199,6 +199,7 @@ func (a *App) build(ctx context.Context) (err error) {
 			return a.hub.Send(ctx, id, session.PullRequestSeen{PullRequest: pr})
 		},
 		Named:  a.c.NamedPaths,
+		Stands: func(ctx context.Context, r session.MergeRequest) error { return a.bot.MergeStands(ctx, r) },
 		LogURL: func(id session.ID) string { return a.web.Unsigned(id) },
 		Report: func(op string, err error) { a.log.Warn("github", "op", op, "error", err) },
 	}); err != nil {
@@ -254,7 +255,8 @@ func (a *App) build(ctx context.Context) (err error) {
 		BotToken:   a.c.Secrets.SlackBotToken, AppToken: a.c.Secrets.SlackAppToken, APIURL: a.c.SlackAPIURL,
 		Store: a.db, Sessions: a.hub, Repositories: a.github, Linking: a.github, Redactor: a.redactor, Clock: a.o.Clock, Logger: a.log,
 		DefaultModel: a.c.Model, ModelAvailable: a.available, Log: a.web.Link,
-		ApproveEmoji: a.c.EmojiApprove, StopEmoji: a.c.EmojiStop, AllowedChannels: a.c.AllowedChannels, AllowGuests: a.c.AllowGuests,
+		ApproveEmoji: a.c.EmojiApprove, StopEmoji: a.c.EmojiStop, MergeEmoji: a.c.EmojiMerge, Merge: a.c.Merge, Approvals: a.c.Approvals,
+		AllowedChannels: a.c.AllowedChannels, AllowGuests: a.c.AllowGuests,
 	})
 	return err
 }

@@ -51,6 +51,9 @@ type Config struct {
 	NamedPaths      []string `name:"inspect-named-paths" env:"INSPECT_NAMED_PATHS" default:".github/workflows/**,.github/actions/**,.openinspect/**,**/CODEOWNERS" help:"Paths that are pushed only after a second approval that names them."`
 	EmojiApprove    string   `name:"inspect-emoji-approve" env:"INSPECT_EMOJI_APPROVE" default:"white_check_mark" help:"Reaction that approves a card."`
 	EmojiStop       string   `name:"inspect-emoji-stop" env:"INSPECT_EMOJI_STOP" default:"octagonal_sign" help:"Reaction that stops a turn."`
+	EmojiMerge      string   `name:"inspect-emoji-merge" env:"INSPECT_EMOJI_MERGE" default:"ship" help:"Reaction that merges a pull request."`
+	Merge           bool     `name:"inspect-merge" env:"INSPECT_MERGE" help:"Let people merge pull requests from Slack where no admin of the repository has said otherwise."`
+	Approvals       int      `name:"inspect-approvals" env:"INSPECT_APPROVALS" default:"1" help:"Reviews that have to approve before a merge, by people who did not contribute."`
 	RetentionDays   int      `name:"inspect-retention-days" env:"INSPECT_RETENTION_DAYS" default:"90" help:"Days that a session is kept after the last thing that happened in it; 0 keeps all."`
 	OpenCode        string   `name:"inspect-opencode" env:"INSPECT_OPENCODE" help:"The agent's binary (default: opencode on PATH, else fetched once by npm)."`
 	LogLevel        string   `name:"inspect-log-level" env:"INSPECT_LOG_LEVEL" default:"info" help:"debug, info, warn or error; JSON lines on standard error."`
@@ -235,6 +238,8 @@ func (c *Config) check() error {
 		return &ConfigError{"INSPECT_MAX_SANDBOXES", fmt.Sprintf("is %d. It must be at least 1: nothing could run otherwise.", *c.MaxSandboxes)}
 	case c.RetentionDays < 0 || c.RetentionDays > 36_500:
 		return &ConfigError{"INSPECT_RETENTION_DAYS", fmt.Sprintf("is %d. Write a number of days, such as 90, or 0 to keep every session.", c.RetentionDays)}
+	case c.Approvals < 1:
+		return &ConfigError{"INSPECT_APPROVALS", fmt.Sprintf("is %d. Nothing is merged without a second pair of eyes: it must be at least 1.", c.Approvals)}
 	case c.SetupTimeout <= 0:
 		return &ConfigError{"SETUP_TIMEOUT_SECONDS", "must be above 0."}
 	case c.StartTimeout <= 0:
@@ -246,10 +251,7 @@ func (c *Config) check() error {
 	if err := new(slog.Level).UnmarshalText([]byte(c.LogLevel)); err != nil {
 		return &ConfigError{"INSPECT_LOG_LEVEL", fmt.Sprintf("is %q. Use debug, info, warn or error.", c.LogLevel)}
 	}
-	if err := c.checkNamed(); err != nil {
-		return err
-	}
-	if err := c.checkBudget(); err != nil {
+	if err := errors.Join(c.checkNamed(), c.checkEmojis(), c.checkBudget()); err != nil {
 		return err
 	}
 	return c.checkModel()

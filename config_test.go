@@ -136,6 +136,9 @@ func TestMistakes(t *testing.T) {
 		{"INSPECT_MAX_SESSION_COST", "-1", "INSPECT_MAX_SESSION_COST is \"-1\""},
 		{"INSPECT_MAX_SESSION_COST", "NaN", "INSPECT_MAX_SESSION_COST is \"NaN\""},
 		{"INSPECT_MAX_SESSION_COST", "0.0", "INSPECT_MAX_SESSION_COST must be above 0"},
+		{"INSPECT_APPROVALS", "0", "INSPECT_APPROVALS is 0. Nothing is merged without a second pair of eyes"},
+		{"INSPECT_EMOJI_MERGE", ":ship:", "INSPECT_EMOJI_MERGE is \":ship:\". Write an emoji's name in Slack without colons"},
+		{"INSPECT_EMOJI_MERGE", "white_check_mark", "INSPECT_EMOJI_MERGE is white_check_mark, as INSPECT_EMOJI_APPROVE is."},
 		{"SETUP_TIMEOUT_SECONDS", "0", "SETUP_TIMEOUT_SECONDS must be above 0"},
 	} {
 		t.Run(c.name, func(t *testing.T) {

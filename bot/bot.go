@@ -43,6 +43,9 @@ type Config struct {
 
 	ApproveEmoji string // default white_check_mark
 	StopEmoji    string // default octagonal_sign
+	MergeEmoji   string // default ship
+	Merge        bool   // people may merge from Slack, where no admin of the repository has said otherwise
+	Approvals    int    // how many reviews a merge needs; default 1
 
 	// Restored tells that the store came out of a backup not long ago. Slack may have messages that it does not know of: what is about a
 	// prompt is looked up before it is posted.
@@ -60,6 +63,7 @@ type Store interface {
 	Messages
 	Users
 	Routes
+	Rules
 	Files
 	Awake
 	Watermarks
@@ -156,6 +160,8 @@ type Repositories interface {
 	Repository(ctx context.Context, r session.Repo) (session.RepositoryInfo, error)
 	// CheckBranch is NotFound, with a sentence for the person, if a repository has no such branch.
 	CheckBranch(ctx context.Context, r session.Repo, branch string) error
+	// Admin reports whether a person's account administers one, as that account sees it. Forbidden, with a sentence for the person, if it cannot tell.
+	Admin(ctx context.Context, by session.Person, r session.Repo) (bool, error)
 }
 
 // Linking links GitHub accounts to Slack users. How a linking ended is told through Bot.LinkDone.
@@ -218,6 +224,8 @@ func New(cfg Config) (*Bot, error) {
 	cfg.APIURL = strings.TrimSuffix(cmp.Or(cfg.APIURL, slack.APIURL), "/") + "/"
 	cfg.ApproveEmoji = cmp.Or(cfg.ApproveEmoji, "white_check_mark")
 	cfg.StopEmoji = cmp.Or(cfg.StopEmoji, "octagonal_sign")
+	cfg.MergeEmoji = cmp.Or(cfg.MergeEmoji, "ship")
+	cfg.Approvals = max(cfg.Approvals, 1)
 	if cfg.Redactor == nil {
 		cfg.Redactor = session.NewRedactor()
 	}

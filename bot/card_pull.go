@@ -11,7 +11,7 @@ import (
 
 // pullRequest is the card of a pull request: what GitHub says of it, and what a reaction does.
 func (v view) pullRequest(c *session.Card) session.Message {
-	m := v.message("card/"+c.ID, session.MessagePost, "card", c.PromptID)
+	m := v.message(cardKey(c.ID), session.MessagePost, "card", c.PromptID)
 	m.Subject.Card, m.Urgent = c.ID, true
 	pr := c.PullRequest
 	heading := pullHeading(c)
@@ -31,6 +31,13 @@ func (v view) pullRequest(c *session.Card) session.Message {
 	}
 	if c.State == session.CardOpen && !pr.Draft {
 		facts = append(facts, ":"+v.approve+": approves this commit on GitHub as you, if you did not contribute")
+		switch {
+		case v.merge == "":
+		case c.Merging != nil:
+			facts = append(facts, "taking :"+v.merge+": off again within ten seconds cancels it")
+		default:
+			facts = append(facts, ":"+v.merge+": merges it as you, "+conditions(v.quorum))
+		}
 	}
 	m.Text = heading + " " + where
 	text, _ := cut(strings.Join(lines, "\n"), maxList)
@@ -41,6 +48,9 @@ func (v view) pullRequest(c *session.Card) session.Message {
 	m.Blocks = blocks(parts...)
 	return m
 }
+
+// cardKey is the key, within a session, of the message that a pull request's card is.
+func cardKey(card string) string { return "card/" + card }
 
 func pullHeading(c *session.Card) string {
 	pr := c.PullRequest

@@ -12,7 +12,7 @@ import (
 
 // TestPullRequestCard: what people read of a pull request, in each of its states.
 func TestPullRequestCard(t *testing.T) {
-	v := view{id: "abcdefghij", thread: session.Thread{Channel: "C", TS: "1.0"}, approve: "white_check_mark"}
+	v := view{id: "abcdefghij", thread: session.Thread{Channel: "C", TS: "1.0"}, approve: "white_check_mark", merge: "ship", quorum: 1}
 	const commit = "1a2b3c4d5e6f"
 	base := session.PullRequest{
 		Number: 12, URL: "https://github.test/acme/web/pull/12", Repo: session.Repo{Owner: "acme", Name: "web"}, Branch: "inspect/abcdefghij-fix", Base: "main",
@@ -54,14 +54,24 @@ func TestPullRequestCard(t *testing.T) {
 		pr := base
 		c := session.Card{ID: "c2", Kind: session.CardPullRequest, State: session.CardOpen, Commit: commit, Title: "Fix it", Contributors: []session.Person{sessiontest.Ada}, PullRequest: &pr}
 		tt.do(&c, &pr)
-		fmt.Fprintf(&out, "# %s\n", tt.name)
-		m := v.pullRequest(&c)
-		for _, text := range texts(t, m.Blocks) {
-			out.WriteString(text + "\n")
-		}
-		out.WriteString("\n")
+		fmt.Fprintf(&out, "# %s\n%s\n", tt.name, v.cardText(t, c))
 	}
+	c := session.Card{ID: "c2", Kind: session.CardPullRequest, State: session.CardOpen, Commit: commit, Title: "Fix it", PullRequest: &base}
+	v.quorum = 2
+	fmt.Fprintf(&out, "# two approvals\n%s\n", v.cardText(t, c))
+	v.merge = ""
+	fmt.Fprintf(&out, "# merging is off\n%s", v.cardText(t, c))
 	golden(t, "card-pull.txt", out.String())
+}
+
+// cardText is what people read of a pull request's card.
+func (v view) cardText(t *testing.T, c session.Card) string {
+	t.Helper()
+	var out strings.Builder
+	for _, text := range texts(t, v.pullRequest(&c).Blocks) {
+		out.WriteString(text + "\n")
+	}
+	return out.String()
 }
 
 // texts are a message's texts, block by block.

@@ -33,6 +33,8 @@ type view struct {
 	logURL  string // in Slack's markup; empty: none is shown
 	approve string // emoji
 	stop    string // emoji
+	merge   string // emoji; empty: nothing is merged from Slack
+	quorum  int    // how many approvals a merge needs
 }
 
 func (v view) message(key string, op session.MessageOp, kind, promptID string) session.Message {

@@ -110,10 +110,11 @@ func (b *Bot) joined(ctx context.Context) ([]string, error) {
 // loose is a thread in which something may have happened that its channel does not tell.
 type loose struct {
 	id      session.ID
-	prompts []string       // ids of those that are not over, which are their messages' ts
-	cards   []session.Card // open ones
-	names   []string       // approvals that wait for a second one, each on a message of its own
-	last    string         // when somebody was last heard there
+	prompts []string           // ids of those that are not over, which are their messages' ts
+	cards   []session.Card     // open ones
+	names   []string           // approvals that wait for a second one, each on a message of its own
+	waiting []session.Approval // that can be taken back
+	last    string             // when somebody was last heard there
 }
 
 // unsettled returns the threads where something waits, and those where something went on lately, by channel and root.
@@ -139,8 +140,13 @@ func (b *Bot) unsettled(ctx context.Context, active map[string]string) (map[stri
 			}
 		}
 		for _, p := range st.Approvals {
-			if p.State == session.ApprovalNaming {
+			switch p.State {
+			case session.ApprovalNaming:
 				l.names = append(l.names, p.ID)
+				l.waiting = append(l.waiting, p)
+			case session.ApprovalLinking, session.ApprovalMerging:
+				l.waiting = append(l.waiting, p)
+			case session.ApprovalAccepted, session.ApprovalDone, session.ApprovalRefused, session.ApprovalFailed, session.ApprovalWithdrawn:
 			}
 		}
 		t := st.Session.Thread
@@ -313,7 +319,7 @@ func (a *absence) cards(ctx context.Context) error {
 		for _, c := range l.cards {
 			key := "result/" + c.PromptID
 			if c.Kind == session.CardPullRequest {
-				key = "card/" + c.ID
+				key = cardKey(c.ID)
 			}
 			keys = append(keys, key)
 		}
@@ -403,6 +409,37 @@ func (a *absence) reactions(ctx context.Context, ts string, all []slack.ItemReac
 			}
 		}
 	}
+	return a.takenOff(ctx, ts, all)
+}
+
+// takenOff tells the inbox of approvals that wait, on a message of ours, and whose reaction is not there any more: they would be carried out.
+func (a *absence) takenOff(ctx context.Context, ts string, all []slack.ItemReaction) error {
+	for _, l := range a.threads {
+		if len(l.waiting) == 0 {
+			continue
+		}
+		m, err := a.bot.store.MessageAt(ctx, a.channel, ts)
+		if err != nil || m.Session != l.id || m.Subject.Approval != "" { // what is on the message for a second approval is another one
+			if session.CodeOf(err) == session.Unavailable {
+				return session.Wrap("bot.takenOff", err)
+			}
+			continue
+		}
+		for _, p := range l.waiting {
+			emoji := a.bot.cfg.ApproveEmoji
+			if p.Kind == session.ApprovalMerge {
+				emoji = a.bot.cfg.MergeEmoji
+			}
+			if p.Card != m.Subject.Card || p.Seconds != "" || reacted(all, emoji, p.By.Slack) {
+				continue
+			}
+			e := event{Type: taken, User: p.By.Slack, Reaction: emoji, ItemUser: a.bot.self.user}
+			e.Item.Type, e.Item.Channel, e.Item.TS = "message", a.channel, ts
+			if err := a.bot.offer(ctx, "taken/"+string(l.id)+"/"+p.ID, e, a.name); err != nil {
+				return err
+			}
+		}
+	}
 	return nil
 }
 
@@ -418,8 +455,8 @@ func (b *Bot) offer(ctx context.Context, id string, e event, late string) error 
 		return err
 	}
 	r.Late = late
-	if e.Type == "reaction_added" {
-		r.At = b.web.now() // isNew compares Slack's times
+	if e.Type == "reaction_added" || e.Type == taken {
+		r.At = b.web.now() // Slack's times are compared
 	}
 	return b.keep(ctx, r, lane)
 }

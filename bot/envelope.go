@@ -108,7 +108,7 @@ func (b *Bot) noticed(f frame, ours bool) {
 		if e.Subtype != "channel_archive" && e.Subtype != "group_archive" {
 			b.alive(e.Channel)
 		}
-	case "reaction_added":
+	case "reaction_added", taken:
 		b.hearing.heard(e.Item.Channel, "", e.EventTS)
 	}
 }
@@ -164,12 +164,12 @@ func (b *Bot) concerns(ctx context.Context, f frame) (r session.Received, lane s
 			return session.Received{}, "", err
 		}
 		lane = e.Channel + ":" + e.root()
-	case "reaction_added":
+	case "reaction_added", taken:
 		if lane, ours, err = b.mayMean(ctx, e); err != nil {
 			return session.Received{}, "", err
 		}
 		r.Trace = e.trace()
-		if ours && e.EventTS != "" {
+		if ours && e.EventTS != "" && e.Type != taken {
 			if ours, err = b.isNew(ctx, e); err != nil {
 				return session.Received{}, "", err
 			}

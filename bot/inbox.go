@@ -47,9 +47,10 @@ type event struct {
 
 	About string `json:"inspect_about,omitempty"` // of requests that came by a form: ts of the message that they are about
 
-	redacted bool   // a secret was in the text
-	edit     string // Slack's time of the edit that made it read like this, if an edit brought it
-	late     string // it was read after the bot was away, which this names
+	redacted bool      // a secret was in the text
+	edit     string    // Slack's time of the edit that made it read like this, if an edit brought it
+	put      time.Time // of a reaction: when it was put there or taken off, or seen to be so, by Slack's clock
+	late     string    // it was read after the bot was away, which this names
 }
 
 type edited struct {
@@ -190,7 +191,10 @@ func (b *Bot) process(ctx context.Context, r session.Received) error {
 	if err := lenient(r.Payload, &p); err != nil {
 		return nil
 	}
-	p.Event.redacted, p.Event.late = r.Redacted, r.Late
+	p.Event.redacted, p.Event.late, p.Event.put = r.Redacted, r.Late, r.At
+	if p.Event.EventTS != "" {
+		p.Event.put = momentOf(p.Event.EventTS)
+	}
 	switch p.Event.Type {
 	case requested:
 		return b.request(ctx, p.Event)
@@ -201,7 +205,7 @@ func (b *Bot) process(ctx context.Context, r session.Received) error {
 		return b.message(ctx, p.Event)
 	case "agent_session_stopped":
 		return b.agentStopped(ctx, p.Event)
-	case "reaction_added":
+	case "reaction_added", taken:
 		return b.reaction(ctx, p.Event)
 	case "app_home_opened":
 		return b.home(ctx, p.Event.User)
@@ -256,7 +260,7 @@ func (b *Bot) apologise(ctx context.Context, r session.Received, cause error) er
 	if e.Type == "app_home_opened" {
 		return nil // it stays as it was; opening it again tries again
 	}
-	if e.Type == "reaction_added" {
+	if e.Type == "reaction_added" || e.Type == taken {
 		at = place{channel: e.Item.Channel}
 		if m, err := b.store.MessageAt(ctx, e.Item.Channel, e.Item.TS); err == nil {
 			at.thread = m.Thread

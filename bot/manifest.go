@@ -9,7 +9,7 @@ import (
 const Command = "/inspect"
 
 // Events are the bot events the app has to be subscribed to.
-var Events = []string{"agent_session_stopped", "app_home_opened", "app_mention", "channel_deleted", "channel_left", "group_deleted", "group_left", "message.channels", "message.groups", "message.im", "message.mpim", "reaction_added"}
+var Events = []string{"agent_session_stopped", "app_home_opened", "app_mention", "channel_deleted", "channel_left", "group_deleted", "group_left", "message.channels", "message.groups", "message.im", "message.mpim", "reaction_added", "reaction_removed"}
 
 // Interactive reports whether the app has buttons, so that Slack has to send what is pressed.
 func Interactive() bool { return len(buttons) > 0 }

@@ -283,8 +283,11 @@ func (t *teller) steady(v view, now time.Time) view {
 }
 
 func (p *presenter) view(ctx context.Context, s session.Session) view {
-	v := view{id: s.ID, thread: s.Thread, rooted: s.Rooted, approve: p.bot.cfg.ApproveEmoji, stop: p.bot.cfg.StopEmoji}
+	v := view{id: s.ID, thread: s.Thread, rooted: s.Rooted, approve: p.bot.cfg.ApproveEmoji, stop: p.bot.cfg.StopEmoji, quorum: p.bot.cfg.Approvals}
 	if s.Repo != (session.Repo{}) {
+		if on, err := p.bot.merges(ctx, s.Repo); err == nil && on {
+			v.merge = p.bot.cfg.MergeEmoji
+		}
 		v.repo = code(s.Repo.String()) + " " + code(short(s.Base, 60))
 		if s.Why != "" && s.Ended.PromptID == "" { // while it may still be news
 			v.repo += " (" + escape(s.Why) + ")"

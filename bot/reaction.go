@@ -11,8 +11,7 @@ import (
 
 // mayMean is the quick look of the socket loop at a reaction: whether it may mean something, and the thread it is in as far as is known.
 func (b *Bot) mayMean(ctx context.Context, e event) (lane string, ours bool, err error) {
-	emoji := emojiName(e.Reaction)
-	if e.User == b.self.user || e.User == "" || e.Item.Type != "message" || (emoji != b.cfg.ApproveEmoji && emoji != b.cfg.StopEmoji) {
+	if e.User == b.self.user || e.User == "" || e.Item.Type != "message" || !b.known(e) {
 		return "", false, nil
 	}
 	m, err := b.store.MessageAt(ctx, e.Item.Channel, e.Item.TS)
@@ -26,6 +25,20 @@ func (b *Bot) mayMean(ctx context.Context, e event) (lane string, ours bool, err
 		return "", false, err
 	}
 	return m.Channel + ":" + m.Thread, b.means(e, m), nil
+}
+
+// taken is Slack's event of a reaction that somebody took off again.
+const taken = "reaction_removed"
+
+// known reports whether a reaction, or that it was taken off, is one of ours.
+func (b *Bot) known(e event) bool {
+	switch emojiName(e.Reaction) {
+	case b.cfg.ApproveEmoji, b.cfg.MergeEmoji:
+		return true
+	case b.cfg.StopEmoji:
+		return e.Type != taken // what was stopped is stopped
+	}
+	return false
 }
 
 // means reports whether a reaction means something on one of our messages.
@@ -88,7 +101,7 @@ func (b *Bot) ours(ctx context.Context, channel, ts string) (session.Message, er
 	return m, err
 }
 
-// reaction carries out a ✅ on a card or a 🛑 on a turn.
+// reaction carries out a ✅ or 🚢 on a card or a 🛑 on a turn, or that one of the first two was taken off.
 func (b *Bot) reaction(ctx context.Context, e event) error {
 	m, err := b.ours(ctx, e.Item.Channel, e.Item.TS)
 	switch {
@@ -101,11 +114,14 @@ func (b *Bot) reaction(ctx context.Context, e event) error {
 		return err
 	}
 	at := place{channel: m.Channel, thread: m.Thread}
+	if e.Type == taken {
+		return b.unreacted(ctx, e, m, at)
+	}
 	by, ok, err := b.mayAct(ctx, e.User, at, m.Thread)
 	if !ok {
 		return err
 	}
-	key := "reaction/" + m.Channel + "/" + e.Item.TS + "/" + e.User + "/" + e.EventTS
+	key := "reaction/" + m.Channel + "/" + e.Item.TS + "/" + e.User + "/" + emojiName(e.Reaction) + "/" + e.EventTS
 	if e.EventTS != "" { // it may have been read while it was being stored
 		if fresh, err := b.isNew(ctx, e); err != nil || !fresh {
 			return err
@@ -122,7 +138,11 @@ func (b *Bot) reaction(ctx context.Context, e event) error {
 	var in session.Input
 	switch {
 	case emojiName(e.Reaction) == b.cfg.ApproveEmoji:
-		in = session.Approved{ID: key, By: by, Card: m.Subject.Card, Seconds: m.Subject.Approval}
+		in = session.Approved{ID: key, By: by, Card: m.Subject.Card, Seconds: m.Subject.Approval, Put: e.put}
+	case emojiName(e.Reaction) == b.cfg.MergeEmoji:
+		if in, err = b.mergeAsked(ctx, key, by, m, e.put); err != nil {
+			return err
+		}
 	case m.Subject.PromptID == "":
 		return b.whisper(ctx, key, at, e.User, "That message belongs to no turn. To stop what runs, react on its status message or write `stop`.")
 	default:
@@ -135,7 +155,7 @@ func (b *Bot) reaction(ctx context.Context, e event) error {
 	case err != nil:
 		return session.Wrap("bot.reaction", err)
 	}
-	if _, approved := in.(session.Approved); !approved || by.GitHub != nil {
+	if _, stop := in.(session.StopAsked); stop || by.GitHub != nil {
 		return nil // what comes of it is told by the log
 	}
 	st, err := b.cfg.Sessions.Load(ctx, m.Session)
@@ -148,9 +168,30 @@ func (b *Bot) reaction(ctx context.Context, e event) error {
 	return nil
 }
 
+// unreacted takes back what somebody's reaction asked for, as far as that can be.
+func (b *Bot) unreacted(ctx context.Context, e event, m session.Message, at place) error {
+	by, refusal, silent, err := b.who(ctx, e.User, at.channel)
+	if err != nil || silent || refusal != "" {
+		return err // nothing came of the reaction either
+	}
+	key := "unreaction/" + m.Channel + "/" + e.Item.TS + "/" + e.User + "/" + emojiName(e.Reaction) + "/" + cmp.Or(e.EventTS, slackTime(e.put))
+	if told, err := b.told(ctx, key); told || err != nil {
+		return err
+	}
+	err = b.cfg.Sessions.Send(ctx, m.Session, session.Unreacted{ID: key, By: by, Card: m.Subject.Card, At: e.put, Merge: emojiName(e.Reaction) == b.cfg.MergeEmoji})
+	switch {
+	case session.CodeOf(err) == session.NotFound:
+		return nil // what was on it is history
+	case refused(err):
+		return b.whisper(ctx, key, at, e.User, prose(session.Sentence(err)))
+	}
+	return session.Wrap("bot.unreacted", err)
+}
+
 // forgotten answers an approval of a message of ours that we do not know: its session was removed, or is not in the backup that was restored.
 func (b *Bot) forgotten(ctx context.Context, e event) error {
-	if e.ItemUser != b.self.user || emojiName(e.Reaction) != b.cfg.ApproveEmoji || isDirect(e.Item.Channel) {
+	asks := emojiName(e.Reaction) == b.cfg.ApproveEmoji || emojiName(e.Reaction) == b.cfg.MergeEmoji
+	if e.ItemUser != b.self.user || !asks || e.Type == taken || isDirect(e.Item.Channel) {
 		return nil
 	}
 	at := place{channel: e.Item.Channel}

@@ -25,6 +25,10 @@ type rules struct {
 	routes []session.Route
 }
 
+func (rules) MergeRule(context.Context, session.Repo) (session.MergeRule, error) {
+	return session.MergeRule{}, session.Errorf(session.NotFound, "no rule")
+}
+
 func (c rules) Routes(context.Context) ([]session.Route, error) { return c.routes, nil }
 
 func (c rules) Channel(_ context.Context, id string) (session.Channel, error) {

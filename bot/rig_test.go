@@ -82,6 +82,7 @@ type forge struct {
 	down   error
 	shut   error    // refuses linking
 	linked []string // Slack ids that asked for a code
+	admin  string   // the login of every repository's
 }
 
 func (f *forge) Repositories(context.Context) ([]session.RepositoryInfo, error) {
@@ -106,6 +107,12 @@ func (f *forge) CheckBranch(_ context.Context, r session.Repo, branch string) er
 		return f.down
 	}
 	return session.Errorf(session.NotFound, "%s has no branch `%s`. Did you mean `dev`?", r, branch)
+}
+
+func (f *forge) Admin(_ context.Context, by session.Person, r session.Repo) (bool, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return by.GitHub.Login == f.admin, f.down
 }
 
 // accounts is the linking of the rig.

@@ -11,7 +11,7 @@ import (
 // What !status says of each state that a session can be in.
 func TestStanding(t *testing.T) {
 	now := newLeap().Now()
-	b := &Bot{clock: frozen{now}}
+	b := &Bot{clock: frozen{now}, store: rules{}}
 	b.presenter.init(b)
 	ada, bob := session.Person{Slack: "U1", Name: "Ada <b>"}, session.Person{Slack: "U2", Name: "Bob"}
 	first := session.Prompt{ID: "1.1", Author: ada, Text: "fix the <flaky> test\nin the cart"}

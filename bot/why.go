@@ -5,6 +5,7 @@ import (
 	"context"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -279,4 +280,14 @@ func timeOf(ts string) time.Time {
 		n = 10*n + int64(d-'0')
 	}
 	return time.Unix(n, 0)
+}
+
+// momentOf is the time that Slack's ts of an event says, to the microsecond.
+func momentOf(ts string) time.Time {
+	_, micros, _ := strings.Cut(ts, ".")
+	n, err := strconv.ParseUint((micros + "000000")[:6], 10, 32)
+	if t := timeOf(ts); err == nil && !t.IsZero() {
+		return t.Add(time.Duration(n) * time.Microsecond)
+	}
+	return time.Time{}
 }

@@ -45,6 +45,8 @@ type Config struct {
 	Seen     func(ctx context.Context, id session.ID, pr session.PullRequest) error
 	// Named are patterns of the paths that an approval has to name, as ParsePaths reads them; workflows are among them in any case.
 	Named []string
+	// Stands is asked last before a merge, whether its person still wants it: an error keeps it from happening. Nil: they do.
+	Stands func(ctx context.Context, r session.MergeRequest) error
 	// LogURL is the unsigned address of a session's page, for pull requests' bodies; "" leaves it out.
 	LogURL func(session.ID) string
 	// Report takes errors nobody else hears of, such as a token that could not be revoked.

@@ -61,6 +61,11 @@ func (g *GitHub) mergeAs(ctx context.Context, c *gh.Client, a act, r session.Mer
 		if len(methods) == 0 {
 			return "", session.Errorf(session.Conflict, "%s allows none of GitHub's ways to merge from outside. Merge it on GitHub.", r.Repo)
 		}
+		if g.c.Stands != nil {
+			if err := g.c.Stands(ctx, r); err != nil {
+				return "", session.Wrap("github.Merge", err)
+			}
+		}
 		result, _, err := c.PullRequests.Merge(ctx, r.Repo.Owner, r.Repo.Name, r.Number, "", &gh.PullRequestOptions{SHA: r.Commit, MergeMethod: methods[0]})
 		if err == nil {
 			return result.GetSHA(), nil

@@ -1,6 +1,7 @@
 package github
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -49,24 +50,26 @@ type act struct {
 	by   session.Person
 	what string // what an archived repository keeps from being done
 	may  string // what the GitHub App may not do
+	then string // what to do once it is mended; default: react again
 }
 
 // personal turns an error of a call made as a person into one of ours; errStale for one that their token is not taken.
 func (a act) personal(err error, sentence string) error {
+	then := cmp.Or(a.then, "react again")
 	status, words := answer(err)
 	switch {
 	case status == http.StatusUnauthorized:
 		return fmt.Errorf("%w: %w", errStale, err)
 	case status == http.StatusForbidden && strings.Contains(words, "SAML"):
-		sentence = "GitHub wants you to sign in to " + a.repo.Owner + " first. Start a single sign-on session for it on GitHub, then react again."
+		sentence = "GitHub wants you to sign in to " + a.repo.Owner + " first. Start a single sign-on session for it on GitHub, then " + then + "."
 	case status == http.StatusForbidden && strings.Contains(words, "not accessible by integration"):
-		sentence = "The GitHub App may not " + a.may + " in `" + a.repo.String() + "`. Whoever runs the bot has to give it “Pull requests: read and write”, and an owner of " + a.repo.Owner + " has to accept that; then react again."
+		sentence = "The GitHub App may not " + a.may + " in `" + a.repo.String() + "`. Whoever runs the bot has to give it “Pull requests: read and write”, and an owner of " + a.repo.Owner + " has to accept that; then " + then + "."
 	case status == http.StatusForbidden && strings.Contains(words, "archived"):
 		sentence = "`" + a.repo.String() + "` is archived, so " + a.what + "."
 	case status == http.StatusForbidden && strings.Contains(words, "blocked"), status == http.StatusUnavailableForLegalReasons:
 		sentence = "GitHub has blocked `" + a.repo.String() + "`. Its owners find out why on GitHub."
 	case status == http.StatusNotFound && a.by.GitHub != nil:
-		sentence = "Your GitHub account " + a.by.GitHub.Login + " cannot see " + a.repo.String() + ". Ask for access to it, then react again."
+		sentence = "Your GitHub account " + a.by.GitHub.Login + " cannot see " + a.repo.String() + ". Ask for access to it, then " + then + "."
 	}
 	return problem(a.op, err, sentence)
 }

@@ -2,6 +2,7 @@ package github
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"strings"
@@ -215,6 +216,57 @@ func TestMergeRefused(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestMergeStands: whether a merge is still wanted is asked last before each attempt, and not of one that is done.
+func TestMergeStands(t *testing.T) {
+	moved := githubtest.Refusal(http.StatusMethodNotAllowed, "Base branch was modified. Review and try the merge again.")
+	w, commit := pulled(t)
+	_, err := w.review(commit, cyd)
+	must(t, err)
+	asked, answers := 0, []error{nil, session.ErrTakenBack, nil}
+	w.github.c.Stands = func(_ context.Context, r session.MergeRequest) error {
+		if asked++; r.Commit != commit || r.By.Slack != bob.Slack {
+			t.Errorf("asked about %+v", r)
+		}
+		return answers[asked-1]
+	}
+	w.server.Fail(routeMerge, 1, false, moved)
+	if _, err = w.merge(commit, bob); !errors.Is(err, session.ErrTakenBack) || session.CodeOf(err) != session.Conflict {
+		t.Errorf("it was taken back, and it says %v", err)
+	}
+	if w.server.Pulls("acme/web")[0].Merged || asked != 2 {
+		t.Errorf("merged, or asked %d times", asked)
+	}
+	for range 2 { // the second time is a crash before the first was recorded
+		_, err = w.merge(commit, bob)
+		must(t, err)
+	}
+	if !w.server.Pulls("acme/web")[0].Merged || asked != 3 {
+		t.Errorf("not merged, or asked %d times", asked)
+	}
+}
+
+// TestAdmin: GitHub says who administers a repository, asked as that person.
+func TestAdmin(t *testing.T) {
+	w := newWorld(t)
+	w.link(bob)
+	for _, role := range []string{"write", "admin", "maintain"} {
+		w.server.SetAccess("bob", "acme/web", role)
+		if admin, err := w.github.Admin(t.Context(), bob, web); err != nil || admin != (role == "admin") {
+			t.Errorf("with %s: %v, %v", role, admin, err)
+		}
+	}
+	w.server.Fail(routeRepo, 1, false, githubtest.SSO("acme"))
+	_, err := w.github.Admin(t.Context(), bob, web)
+	refusedWith(t, err, session.Forbidden, "Start a single sign-on session for it on GitHub, then give the command again.")
+	w.server.SetAccess("bob", "acme/web", "none")
+	w.server.SetAccess("bob", "*", "none")
+	_, err = w.github.Admin(t.Context(), bob, web)
+	refusedWith(t, err, session.NotFound, "Your GitHub account bob cannot see acme/web. Ask for access to it, then give the command again.")
+	w.server.RevokeAuthorization("bob")
+	_, err = w.github.Admin(t.Context(), bob, web)
+	refusedWith(t, err, session.Forbidden, "Link it with `/inspect link`, then give the command again.")
 }
 
 // TestLook: everything that people are shown of a pull request, page by page.
