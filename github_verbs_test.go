@@ -4,7 +4,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -15,7 +14,7 @@ import (
 	"openinspect/github/githubtest"
 )
 
-// github wait N: waits for N pull requests. github pulls, github log, github tokens, github usage: print what there is. github repo NAME [FILE=TEXT]:
+// github wait N: waits for N pull requests. github pulls, github log (of the newest one, or of a branch that is named), github tokens, github usage: print what there is. github repo NAME [FILE=TEXT]:
 // another repository. github rename NAME NEW: gives one another name. github write PATH TEXT: a commit on main. github fail FAULT [TIMES]: GitHub's next
 // calls of a kind go wrong. github mend: no more of them do. github webhook SECRET: from now on webhooks go to the bot, signed with it; github deliveries:
 // prints them with their answers, once all have one; github redeliver: sends all once more. github kill push|pull|review|merge before|after: the bot is killed when it next asks for
@@ -38,12 +37,15 @@ func (p *play) cmdGitHub(ctx context.Context, ts *testscript.TestScript, args []
 		}
 		return nil
 	case "log":
-		pulls := g.Pulls(stageRepo)
-		if len(pulls) == 0 {
-			return errors.New("there is no pull request")
+		which := arg(args, 1)
+		if which == "" {
+			pull, err := pullAt(g, "")
+			if err != nil {
+				return err
+			}
+			which = pull.Base + ".." + pull.Head
 		}
-		pull := pulls[len(pulls)-1]
-		commits, err := g.Log(stageRepo, pull.Base+".."+pull.Head)
+		commits, err := g.Log(stageRepo, which)
 		for _, c := range commits {
 			fmt.Fprintf(ts.Stdout(), "author %s <%s>, committer %s\n%s\n", c.Author.Name, c.Author.Email, c.Committer.Name, logPage.ReplaceAllString(c.Message, "(log)"))
 		}
@@ -171,6 +173,7 @@ var githubChanges = map[string]func(*githubtest.Server) error{
 	"blocked":         func(g *githubtest.Server) error { return g.SetBlocked(stageRepo, true) },
 	"not blocked":     func(g *githubtest.Server) error { return g.SetBlocked(stageRepo, false) },
 	"archived":        func(g *githubtest.Server) error { return g.SetArchived(stageRepo, true) },
+	"ada administers": func(g *githubtest.Server) error { g.SetAccess("ada-l", stageRepo, "admin"); return nil },
 	"bob reads":       func(g *githubtest.Server) error { g.SetAccess("bob-h", stageRepo, "read"); return nil },
 	"device flow":     func(g *githubtest.Server) error { g.DisableDeviceFlow(false); return nil },
 	"declined": func(g *githubtest.Server) error {

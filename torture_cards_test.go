@@ -170,9 +170,9 @@ func (t *tally) hold(c *crowd, now *slacktest.Snapshot, hub *githubtest.Server, 
 			case who == "guest": // is told once in a thread
 				refused[whereFor(e.who, e.channel, e.thread)] = e
 			case card.by != "" && who == strings.ToLower(strings.SplitN(card.by, " ", 2)[0]):
-				owe("card", e, 0, n-1)
+				owe("card", e, 0, 2*(n-1)) // taking it off in between may be answered, too
 			default:
-				owe("card", e, 1, n)
+				owe("card", e, 1, 2*n-1)
 			}
 		}
 	}

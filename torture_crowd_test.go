@@ -38,7 +38,8 @@ var answers = map[string]string{
 	"command": "`/inspect channel repo owner/name`",
 	"stop":    "Nothing is running here|That turn is over already|The agent is done already",
 	"sorry":   "Your request came to nothing",
-	"card":    "is being opened already|Already opened as|there are newer commits|cannot see " + stageRepo,
+	"card": "is being opened already|Already opened as|there are newer commits|cannot see " + stageRepo +
+		"|If it should not be, close it on GitHub|If the pull request should not be there, close it on GitHub", // the last two: to whoever took their ✅ off again
 }
 
 // talk is a thread that people write in.
