@@ -49,10 +49,11 @@ func sizes(t *testing.T, m session.Message) (all, largest int) {
 func TestEverythingAtItsLargest(t *testing.T) {
 	long := strings.Repeat("<&>[x](https://evil.test)`…", 2_000)
 	c := session.Card{ID: "c1", Kind: session.CardChanges, State: session.CardOpen, PromptID: "1.0", Commit: strings.Repeat("a", 40),
-		Repo: session.Repo{Owner: "acme", Name: "web"}, Base: long[:200], Branch: long[:200], Title: long, Commits: 1000}
+		Repo: session.Repo{Owner: "acme", Name: "web"}, Base: long[:200], Branch: long[:200], Title: long, Commits: 1000, Tests: long,
+		Asked: session.Person{Slack: "U1", Name: session.OneLine(long, 80)}}
 	for range 300 {
 		c.Files = append(c.Files, session.FileChange{Path: long, Added: 100_000, Deleted: 100_000})
-		c.Attention = append(c.Attention, long)
+		c.Attention, c.Named = append(c.Attention, long), append(c.Named, long)
 		c.Contributors = append(c.Contributors, session.Person{Slack: "U1", Name: session.OneLine(long, 80), GitHub: &session.Identity{Login: "somebody"}})
 	}
 	v := view{id: "abcdefghij", thread: session.Thread{Channel: "C", TS: "1.0"}, approve: "white_check_mark", stop: "octagonal_sign"}
@@ -68,6 +69,10 @@ func TestEverythingAtItsLargest(t *testing.T) {
 	all, largest := sizes(t, messages[0])
 	if all > 12_000 || largest > 3_000 {
 		t.Errorf("%d characters, %d in a section", all, largest)
+	}
+	ask := v.confirm(&session.Approval{ID: "a1", By: c.Asked, State: session.ApprovalNaming}, &c)
+	if all, largest := sizes(t, ask); all > 12_000 || largest > 3_000 || utf8.RuneCountInString(textOf(ask)) > 4_000 {
+		t.Errorf("a second approval: %d characters, %d in a section", all, largest)
 	}
 	edit := messages[0]
 	edit.TS = "1.1"

@@ -59,6 +59,9 @@ func TestSecondApproval(t *testing.T) {
 	}
 	react("alice", card)
 	ask = r.ours(ts, "Nothing is pushed until then").TS
+	clock.Advance(10 * time.Minute)
+	elsewhere := r.mention("bob", "look at acme/web") // so that the first thread is not read again
+	r.shown(elsewhere, "Starting on bob")
 	r.away(clock, 20*time.Minute, func() { react("bob", ask); hub.Advance(20 * time.Minute) })
 	r.shown(ts, "Opened as #1 by bob", "*Pull request")
 	r.told("alice", "bob gave the second :white_check_mark:, so it goes on as theirs.")

@@ -372,6 +372,8 @@ func testOpen(s *suite) {
 	check("the first again", true, prompt("1", session.PromptQueued))
 	check("the first stopped", false, prompt("1", session.PromptStopped))
 	check("an approval that waits", true, approval(session.ApprovalLinking))
+	check("one that waits for a second", true, approval(session.ApprovalNaming))
+	check("one that can be taken back", true, approval(session.ApprovalMerging))
 	check("an approval accepted", true, approval(session.ApprovalAccepted))
 	check("an approval done", false, approval(session.ApprovalDone))
 	check("an effect", true, session.Ready{Effects: []session.Effect{{ID: "e1"}, {ID: "e2"}}})
