@@ -195,8 +195,8 @@ func (a *App) build(ctx context.Context) (err error) {
 		URL: a.c.GitHubURL, AppID: appID, ClientID: a.c.GitHubClientID, PrivateKey: a.c.Secrets.GitHubPrivateKey,
 		Dir: a.c.DataDir, Store: a.db, Clock: a.o.Clock, Linked: a.linked,
 		Followed: a.db.Followed,
-		Seen: func(ctx context.Context, id session.ID, pr session.PullRequest) error {
-			return a.hub.Send(ctx, id, session.PullRequestSeen{PullRequest: pr})
+		Seen: func(ctx context.Context, id session.ID, in session.PullRequestSeen) error {
+			return a.hub.Send(ctx, id, in)
 		},
 		Named:  a.c.NamedPaths,
 		Stands: func(ctx context.Context, r session.MergeRequest) error { return a.bot.MergeStands(ctx, r) },

@@ -70,7 +70,12 @@ func (r *result) pieces(card bool) (pieces []string, whole bool) {
 	if card {
 		room = besideCard
 	}
-	said, least := r.answer, maxParts*room // what is longer than that in any case is not read to its end
+	return inParts(r.answer, room)
+}
+
+// inParts makes Markdown harmless and parts it into pieces for messages. Of what takes too many there is the first, and whole is false.
+func inParts(text string, room int) (pieces []string, whole bool) {
+	said, least := text, maxParts*room // what is longer than that in any case is not read to its end
 	if utf8.RuneCountInString(said) > 2*least {
 		said = string([]rune(said)[:2*least])
 	}
@@ -78,7 +83,7 @@ func (r *result) pieces(card bool) (pieces []string, whole bool) {
 	for i := range pieces {
 		pieces[i] = neutral(pieces[i]) // code that came apart is code no more
 	}
-	if len(pieces) > maxParts || len(said) < len(r.answer) {
+	if len(pieces) > maxParts || len(said) < len(text) {
 		return pieces[:1], false
 	}
 	return pieces, true

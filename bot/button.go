@@ -85,6 +85,7 @@ var buttons = map[string]func(key string, by session.Person, on session.Message)
 		}
 		return session.StopAsked{ID: key, By: by, PromptID: on.Subject.PromptID, Pause: on.Subject.Question}
 	},
+	pressAddress:      address,
 	pressAnswer + "0": answer(0),
 	pressAnswer + "1": answer(1),
 	pressAnswer + "2": answer(2),
@@ -138,6 +139,11 @@ func (b *Bot) pressed(ctx context.Context, p *press) error {
 	if in == nil || p.Actions[0].Value != buttonValue(m) {
 		b.logger.Warn("a button does not fit its message", "user", p.User.ID, "message", m.Key, "button", p.Actions[0].ID)
 		return b.whisper(ctx, key, at, p.User.ID, "That button does not belong to that message, so nothing happened.")
+	}
+	if a, is := in.(session.Addressed); is {
+		if in, err = b.quoting(ctx, m.Session, a); err != nil {
+			return err
+		}
 	}
 	at.thread = m.Thread
 	err = b.cfg.Sessions.Send(ctx, m.Session, in)

@@ -24,6 +24,9 @@ func (v view) pullRequest(c *session.Card) session.Message {
 		if reviews := reviewsLine(pr.Reviews, c.Commit); reviews != "" {
 			lines = append(lines, reviews)
 		}
+		if pr.Outside > 0 {
+			lines = append(lines, plural(pr.Outside, "remark")+" by people without write access, which are not told here: "+pullLink(pr))
+		}
 	}
 	var facts []string
 	if len(c.Contributors) > 0 {

@@ -43,6 +43,7 @@ func TestPullRequestCard(t *testing.T) {
 				{By: session.Identity{Login: "fay"}, State: session.ReviewChanges, Commit: commit, Writes: true},
 			}
 		}},
+		{"strangers talk", func(_ *session.Card, pr *session.PullRequest) { pr.Outside = 3 }},
 		{"being merged", func(c *session.Card, _ *session.PullRequest) { by := sessiontest.Ada; c.Merging = &by }},
 		{"merged", func(c *session.Card, _ *session.PullRequest) {
 			c.State, c.Outcome = session.CardDone, "#12 was merged by ada-l as ddddddd."

@@ -26,6 +26,7 @@ type digest struct {
 	muted   bool                      // replies need a mention
 	now     time.Time                 // of the newest event, or when it was looked at since
 	asked   *question                 // the agent's newest that nobody has answered
+	offers  map[string]*offer         // by id: those that stand
 	spoke   int64                     // number of the event that last became a message of its own
 }
 
@@ -102,7 +103,7 @@ type result struct {
 }
 
 func newDigest() *digest {
-	return &digest{results: map[string]*result{}, cards: map[string]session.Card{}, names: map[string]session.Person{}, abouts: map[string]string{}}
+	return &digest{results: map[string]*result{}, cards: map[string]session.Card{}, names: map[string]session.Person{}, abouts: map[string]string{}, offers: map[string]*offer{}}
 }
 
 // told is what an event has to say besides the status message.
@@ -114,6 +115,7 @@ type told struct {
 	author   session.Person
 	note     *session.Note
 	settled  *question // does not wait any more
+	offer    *offer    // it is new, or stands no more
 	approval *session.Approval
 	failure  string // outside of a turn
 	budget   *session.BudgetChange
@@ -197,6 +199,8 @@ func (d *digest) apply(e session.Event) told {
 				t.asks = true
 			}
 			d.asked = &question{seq: e.Seq, prompt: e.PromptID, note: e.Note}
+		case session.NoteOffer:
+			return told{offer: d.offered(e)}
 		case session.NoteClosed:
 			said.settled = d.settle("Nobody answered before the session was closed.")
 		case session.NoteUpdate, session.NoteUnsaid, session.NoteNotice, session.NoteMuted, session.NoteUnmuted:
@@ -238,6 +242,8 @@ func (d *digest) prompt(e session.Event) told {
 			d.abouts[id] = "Once more, as " + escape(p.AskedBy) + " asked."
 		case p.Corrects != "":
 			d.abouts[id] = "A correction: the message was edited after the agent had it."
+		case p.Addresses != "":
+			d.abouts[id] = "About what is said on GitHub."
 		}
 		d.joined(p.Author)
 		if i < 0 && (d.turn == nil || d.turn.prompt != id) {
@@ -249,6 +255,9 @@ func (d *digest) prompt(e session.Event) told {
 				how = escape(p.Author.Name) + " chose: " + escape(p.Text)
 			}
 			return told{settled: d.settle(how)}
+		}
+		if p.Addresses != "" {
+			return told{offer: d.taken(p.Addresses, escape(p.Author.Name)+" asked the agent for it.")}
 		}
 		return told{}
 	}

@@ -332,6 +332,8 @@ func render(v view, d *digest, e session.Event, said told) []session.Message {
 				return []session.Message{m}
 			}
 		}
+	case said.offer != nil:
+		return append(settled, v.offered(said.offer)...)
 	case said.dropped:
 		return []session.Message{v.notice(e.Seq, "", "<@"+said.author.Slack+"> Your queued message was not run. "+prose(said.reason))}
 	case said.approval != nil:

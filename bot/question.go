@@ -22,9 +22,13 @@ func answer(option int) func(key string, by session.Person, on session.Message) 
 		if on.Subject.Kind != "question" || !strings.HasPrefix(on.Subject.Question, "q") {
 			return nil
 		}
-		// The prompt has the time of the press and who pressed where others have the time of their message.
-		return session.Answered{ID: strings.Split(key, "/")[2] + "-" + by.Slack, By: by, Question: on.Subject.Question, Option: option}
+		return session.Answered{ID: pressedPrompt(key, by), By: by, Question: on.Subject.Question, Option: option}
 	}
+}
+
+// pressedPrompt names the prompt that a press makes: it has the time of the press and who pressed where others have the time of their message.
+func pressedPrompt(key string, by session.Person) string {
+	return strings.Split(key, "/")[2] + "-" + by.Slack
 }
 
 // ask is the message of a question of the agent's: with buttons while it waits, and with what came of it afterwards.

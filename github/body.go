@@ -101,7 +101,9 @@ func rewritten(text, block, session string) (string, bool) {
 func plainLines(s string) string { return strings.TrimSpace(strings.ReplaceAll(s, "\r\n", "\n")) }
 
 // trailer is the line by which a pull request tells its session.
-func trailer(id session.ID) string { return "Inspect-Session: " + string(id) }
+const trailerName = "Inspect-Session: "
+
+func trailer(id session.ID) string { return trailerName + string(id) }
 
 // named is a person as the body names them.
 func named(p session.Person) string {

@@ -40,9 +40,10 @@ type Config struct {
 	// Linked is told how a person's linking ended: with an identity, or with an error whose sentence is for them. It is told again, with the
 	// same flow, until it returns nil: also by the next start.
 	Linked func(ctx context.Context, slack, flow string, id *session.Identity, err error) error
-	// Followed returns the pull requests that are open; nil: none is followed. Seen is told what is new of one; NotFound for a session that is not there.
+	// Followed returns the pull requests that are open; nil: none is followed. Seen is told what is new of one, and each remark on it until it was taken;
+	// NotFound for a session that is not there.
 	Followed func(ctx context.Context) ([]session.Followed, error)
-	Seen     func(ctx context.Context, id session.ID, pr session.PullRequest) error
+	Seen     func(ctx context.Context, id session.ID, in session.PullRequestSeen) error
 	// Named are patterns of the paths that an approval has to name, as ParsePaths reads them; workflows are among them in any case.
 	Named []string
 	// Stands is asked last before a merge, whether its person still wants it: an error keeps it from happening. Nil: they do.

@@ -3,8 +3,10 @@ package github
 import (
 	"cmp"
 	"context"
+	"fmt"
 	"net/http"
 	"slices"
+	"strings"
 	"time"
 
 	gh "github.com/google/go-github/v66/github"
@@ -18,14 +20,9 @@ const (
 	stateChanges  = "CHANGES_REQUESTED"
 )
 
-// look returns what GitHub says of a pull request: all that a session.PullRequestSeen has.
+// look returns what GitHub says of a pull request, but for what people say of it.
 func (g *GitHub) look(ctx context.Context, c *gh.Client, r session.Repo, number int) (session.PullRequest, error) {
-	return g.lookAgain(ctx, c, r, number, &session.PullRequest{})
-}
-
-// lookAgain is look by a client that knows what has not changed: a review changes its pull request, so they are as they were then.
-func (g *GitHub) lookAgain(ctx context.Context, c *gh.Client, r session.Repo, number int, was *session.PullRequest) (session.PullRequest, error) {
-	pr, resp, err := c.PullRequests.Get(ctx, r.Owner, r.Name, number)
+	pr, _, err := c.PullRequests.Get(ctx, r.Owner, r.Name, number)
 	if err != nil {
 		return session.PullRequest{}, err
 	}
@@ -33,28 +30,71 @@ func (g *GitHub) lookAgain(ctx context.Context, c *gh.Client, r session.Repo, nu
 	if seen.State != session.PullOpen {
 		return seen, nil
 	}
-	if seen.Checks, err = checks(ctx, c, r, seen.Head); err != nil {
+	if seen.Checks, _, err = checks(ctx, c, r, seen.Head); err != nil {
 		return seen, err
+	}
+	_, err = judged(ctx, c, &seen, permissions{})
+	return seen, err
+}
+
+// lookAgain returns all that a session is told, by a client that knows what has not changed. What people say of a pull request changes it, so while it
+// does not, reviews are as they were, and there are no remarks to be told.
+func (g *GitHub) lookAgain(ctx context.Context, c *gh.Client, r session.Repo, number int, was *session.PullRequest) (in session.PullRequestSeen, err error) {
+	pr, resp, err := c.PullRequests.Get(ctx, r.Owner, r.Name, number)
+	if err != nil {
+		return in, err
+	}
+	in.PullRequest = described(r, pr)
+	seen := &in.PullRequest
+	if seen.State != session.PullOpen {
+		return in, nil
+	}
+	if seen.Checks, in.Output, err = checks(ctx, c, r, seen.Head); err != nil {
+		return in, err
 	}
 	if was.Number == number && settled(pr, resp) {
-		seen.Reviews = was.Reviews
-		return seen, nil
+		seen.Reviews, seen.Outside = was.Reviews, was.Outside
+		return in, nil
 	}
-	reviews, err := allReviews(ctx, c, r, number)
+	may := permissions{}
+	reviews, err := judged(ctx, c, seen, may)
 	if err != nil {
-		return seen, err
+		return in, err
+	}
+	said, err := remarks(ctx, c, r, number, reviews)
+	if err != nil {
+		return in, err
+	}
+	for _, m := range said {
+		switch writes, err := may.write(ctx, c, r, m.login); {
+		case err != nil:
+			return in, err
+		case writes:
+			in.Remarks = append(in.Remarks, m.Remark)
+		default:
+			seen.Outside++
+		}
+	}
+	return in, nil
+}
+
+// judged adds the verdicts that count to what was seen, and returns all reviews.
+func judged(ctx context.Context, c *gh.Client, seen *session.PullRequest, may permissions) ([]*gh.PullRequestReview, error) {
+	reviews, err := allReviews(ctx, c, seen.Repo, seen.Number)
+	if err != nil {
+		return nil, err
 	}
 	for _, v := range standing(reviews) {
 		review := session.Review{By: account(v.GetUser()), State: session.ReviewApproved, Commit: v.GetCommitID()}
 		if v.GetState() == stateChanges {
 			review.State = session.ReviewChanges
 		}
-		if review.Writes, err = writes(ctx, c, r, v.GetUser().GetLogin()); err != nil {
-			return seen, err
+		if review.Writes, err = may.write(ctx, c, seen.Repo, v.GetUser().GetLogin()); err != nil {
+			return nil, err
 		}
 		seen.Reviews = append(seen.Reviews, review)
 	}
-	return seen, nil
+	return reviews, nil
 }
 
 // described is a pull request without what has to be asked for apart.
@@ -111,18 +151,61 @@ func standing(all []*gh.PullRequestReview) []*gh.PullRequestReview {
 	return out
 }
 
-// writes reports whether somebody may push to a repository; only then does their review count.
-func writes(ctx context.Context, c *gh.Client, r session.Repo, login string) (bool, error) {
-	p, _, err := c.Repositories.GetPermissionLevel(ctx, r.Owner, r.Name, login)
-	if status, _ := answer(err); status == http.StatusNotFound {
-		return false, nil // an account that is gone, or has nothing to do with it
+// permissions remembers for one look, by login, who may push to a repository.
+type permissions map[string]bool
+
+// write reports whether somebody may push to a repository; only then does what they say count.
+func (p permissions) write(ctx context.Context, c *gh.Client, r session.Repo, login string) (bool, error) {
+	if may, known := p[login]; known {
+		return may, nil
 	}
-	return p.GetPermission() == "admin" || p.GetPermission() == "write", err
+	level, _, err := c.Repositories.GetPermissionLevel(ctx, r.Owner, r.Name, login)
+	if status, _ := answer(err); status == http.StatusNotFound {
+		err = nil // an account that is gone, or has nothing to do with it
+	}
+	if err != nil {
+		return false, err
+	}
+	p[login] = level.GetPermission() == "admin" || level.GetPermission() == "write"
+	return p[login], nil
 }
 
-// checks sums up the check runs and the statuses of a commit; hidden if the App may see neither.
-func checks(ctx context.Context, c *gh.Client, r session.Repo, commit string) (sum session.Checks, err error) {
+// failure is a check that failed, and what it says.
+type failure struct {
+	session.Check
+	said string
+}
+
+// maxSays is how many characters of what failing checks say an agent is handed.
+const maxSays = 16_000
+
+// saying is what failing checks say, each as much as there is room for. All of it is the words of whatever ran there.
+func saying(failed []failure) string {
+	var b strings.Builder
+	for _, f := range failed {
+		said := []rune(strings.TrimSpace(f.said))
+		if room := maxSays / len(failed); len(said) > room {
+			said = append(said[:room], []rune("… (cut)")...)
+		}
+		fmt.Fprintf(&b, "%s failed. %s\n%s\n\n", f.Name, f.URL, string(said))
+	}
+	return strings.TrimSpace(b.String())
+}
+
+// checks sums up the check runs and the statuses of a commit, and returns what those say that failed; hidden if the App may see neither.
+func checks(ctx context.Context, c *gh.Client, r session.Repo, commit string) (sum session.Checks, says string, err error) {
 	seen := 0
+	var failed []failure
+	tally := func(over, good bool, f failure) {
+		sum.Total++
+		switch {
+		case !over:
+			sum.Pending++
+		case !good:
+			f.Name = session.OneLine(f.Name, 100)
+			failed = append(failed, f)
+		}
+	}
 	options := &gh.ListCheckRunsOptions{ListOptions: gh.ListOptions{PerPage: 100}}
 	for {
 		page, resp, err := c.Checks.ListCheckRunsForRef(ctx, r.Owner, r.Name, commit, options)
@@ -130,11 +213,12 @@ func checks(ctx context.Context, c *gh.Client, r session.Repo, commit string) (s
 			break
 		}
 		if err != nil {
-			return sum, err
+			return sum, "", err
 		}
 		seen++
 		for _, run := range page.CheckRuns {
-			tally(&sum, run.GetStatus() == "completed", good(run.GetConclusion()), session.Check{Name: run.GetName(), URL: cmp.Or(run.GetHTMLURL(), run.GetDetailsURL())})
+			said := strings.Join([]string{run.GetOutput().GetTitle(), run.GetOutput().GetSummary(), run.GetOutput().GetText()}, "\n")
+			tally(run.GetStatus() == "completed", good(run.GetConclusion()), failure{session.Check{Name: run.GetName(), URL: cmp.Or(run.GetHTMLURL(), run.GetDetailsURL())}, said})
 		}
 		if resp.NextPage == 0 {
 			break
@@ -146,35 +230,27 @@ func checks(ctx context.Context, c *gh.Client, r session.Repo, commit string) (s
 	case err == nil:
 		seen++
 		for _, s := range combined.Statuses {
-			tally(&sum, s.GetState() != "pending", s.GetState() == "success", session.Check{Name: s.GetContext(), URL: s.GetTargetURL()})
+			tally(s.GetState() != "pending", s.GetState() == "success", failure{session.Check{Name: s.GetContext(), URL: s.GetTargetURL()}, s.GetDescription()})
 		}
 	case !forbidden(err):
-		return sum, err
+		return sum, "", err
 	}
 	switch {
 	case seen == 0:
 		sum.State = session.ChecksHidden
-	case len(sum.Failed) > 0:
+	case len(failed) > 0:
 		sum.State = session.ChecksFailed
 	case sum.Pending > 0:
 		sum.State = session.ChecksPending
 	case sum.Total > 0:
 		sum.State = session.ChecksGreen
 	}
-	slices.SortFunc(sum.Failed, func(a, b session.Check) int { return cmp.Compare(a.Name, b.Name) })
-	sum.Failed = sum.Failed[:min(len(sum.Failed), session.MaxChecks)]
-	return sum, nil
-}
-
-func tally(sum *session.Checks, over, good bool, c session.Check) {
-	sum.Total++
-	switch {
-	case !over:
-		sum.Pending++
-	case !good:
-		c.Name = session.OneLine(c.Name, 100)
-		sum.Failed = append(sum.Failed, c)
+	slices.SortFunc(failed, func(a, b failure) int { return cmp.Compare(a.Name, b.Name) })
+	failed = failed[:min(len(failed), session.MaxChecks)]
+	for _, f := range failed {
+		sum.Failed = append(sum.Failed, f.Check)
 	}
+	return sum, saying(failed), nil
 }
 
 // good are the conclusions that GitHub lets a required check have: docs.github.com, "About status checks".

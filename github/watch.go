@@ -6,6 +6,7 @@ import (
 	"hash/fnv"
 	"net/http"
 	"reflect"
+	"slices"
 	"sync"
 	"time"
 
@@ -44,8 +45,9 @@ type watched struct {
 	next    time.Time
 	soon    time.Time // until when it is looked at often
 	changed time.Time
-	seen    session.PullRequest // at the last look
+	seen    session.PullRequest // at the last look; zero if the session did not take it
 	told    session.PullRequest // what the session took
+	heard   map[string]bool     // the remarks that it took, by id
 }
 
 // readToken reads the pull requests of one installation. It is kept for its hour, because tags of answers are good for one token.
@@ -59,6 +61,10 @@ func newWatch(g *GitHub) *watch {
 	return &watch{g: g, pulls: map[session.ID]*watched{}, wake: make(chan struct{}), tokens: map[int64]readToken{}}
 }
 
+func newWatched(f session.Followed, now time.Time) *watched {
+	return &watched{Followed: f, cache: &conditional{known: map[string]remembered{}}, changed: now, heard: map[string]bool{}}
+}
+
 // Follow looks at a pull request from now on, and soon.
 func (w *watch) Follow(f session.Followed) {
 	now := w.g.c.Clock.Now()
@@ -66,8 +72,7 @@ func (w *watch) Follow(f session.Followed) {
 	defer w.mu.Unlock()
 	p := w.pulls[f.Session]
 	if p == nil || p.Followed != f {
-		p = &watched{Followed: f, changed: now}
-		p.cache = &conditional{known: map[string]remembered{}}
+		p = newWatched(f, now)
 		w.pulls[f.Session] = p
 	}
 	p.soon, p.next = now.Add(soonFor), now.Add(soonEvery)
@@ -95,7 +100,9 @@ func (w *watch) run(ctx context.Context) {
 	for _, f := range all {
 		if w.pulls[f.Session] == nil {
 			// Spread over a minute, so that a restart asks nothing all at once.
-			w.pulls[f.Session] = &watched{Followed: f, cache: &conditional{known: map[string]remembered{}}, changed: now, next: now.Add(jitter(f.Session))}
+			p := newWatched(f, now)
+			p.next = now.Add(jitter(f.Session))
+			w.pulls[f.Session] = p
 		}
 	}
 	w.mu.Unlock()
@@ -143,14 +150,21 @@ func (w *watch) first() (first *watched, wait time.Duration, wake chan struct{})
 
 // look asks GitHub, and tells the session what is new.
 func (w *watch) look(ctx context.Context, p *watched) {
-	seen, err := w.ask(ctx, p)
+	in, err := w.ask(ctx, p)
+	seen := in.PullRequest
 	now := w.g.c.Clock.Now()
 	if err == nil {
 		p.seen = seen
+		in.Remarks = slices.DeleteFunc(in.Remarks, func(r session.Remark) bool { return p.heard[r.ID] })
 	}
-	if err == nil && !reflect.DeepEqual(seen, p.told) {
-		if err = w.g.c.Seen(ctx, p.Session, seen); err == nil {
+	if err == nil && (len(in.Remarks) > 0 || !reflect.DeepEqual(seen, p.told)) {
+		if err = w.g.c.Seen(ctx, p.Session, in); err == nil {
 			p.told, p.changed = seen, now
+			for _, r := range in.Remarks {
+				p.heard[r.ID] = true
+			}
+		} else {
+			p.seen = session.PullRequest{} // what was not taken has to be read again
 		}
 	}
 	w.mu.Lock()
@@ -183,16 +197,16 @@ func (w *watch) look(ctx context.Context, p *watched) {
 }
 
 // ask looks at a pull request with a token that may only read.
-func (w *watch) ask(ctx context.Context, p *watched) (session.PullRequest, error) {
+func (w *watch) ask(ctx context.Context, p *watched) (session.PullRequestSeen, error) {
 	token, err := w.reader(ctx, p.Repo)
 	if err != nil {
-		return session.PullRequest{}, err
+		return session.PullRequestSeen{}, err
 	}
 	if p.client == nil || p.token != token.value {
 		p.cache.forget()
 		p.cache.next = w.g.guarded("reader/" + p.Repo.Owner)
 		if p.client, err = w.g.client(p.cache, token.value); err != nil {
-			return session.PullRequest{}, err
+			return session.PullRequestSeen{}, err
 		}
 		p.token = token.value
 	}

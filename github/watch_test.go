@@ -20,10 +20,10 @@ func TestWatch(t *testing.T) {
 	w, commit := pulled(t)
 	clock := &sessiontest.Clock{}
 	w.github.c.Clock = clock
-	seen := make(chan session.PullRequest, 10)
+	seen := make(chan session.PullRequestSeen, 10)
 	var busy atomic.Bool
-	w.github.c.Seen = func(_ context.Context, _ session.ID, pr session.PullRequest) error {
-		defer func() { seen <- pr }()
+	w.github.c.Seen = func(_ context.Context, _ session.ID, in session.PullRequestSeen) error {
+		defer func() { seen <- in }()
 		if busy.Load() {
 			return session.ErrBusy
 		}
@@ -47,13 +47,13 @@ func TestWatch(t *testing.T) {
 		clock.Advance(d)
 	}
 	after(soonEvery)
-	if pr := <-seen; pr.Head != commit || pr.State != session.PullOpen || pr.Checks.State != session.ChecksNone {
+	if pr := (<-seen).PullRequest; pr.Head != commit || pr.State != session.PullOpen || pr.Checks.State != session.ChecksNone {
 		t.Errorf("seen at first: %+v", pr)
 	}
 	clock.Wait(1)
 	must(t, w.server.SetCheckRun("acme/web", commit, githubtest.CheckRun{Name: "test", Status: "completed", Conclusion: "failure"}))
 	after(soonEvery)
-	if pr := <-seen; pr.Checks.State != session.ChecksFailed {
+	if pr := (<-seen).PullRequest; pr.Checks.State != session.ChecksFailed {
 		t.Errorf("seen after a check failed: %+v", pr)
 	}
 	for range 30 { // nothing is new
@@ -63,7 +63,7 @@ func TestWatch(t *testing.T) {
 	busy.Store(true)
 	must(t, w.server.Review("acme/web", 1, "cyd", "APPROVE", ""))
 	after(usualEvery)
-	if pr := <-seen; len(pr.Reviews) != 1 || !pr.Reviews[0].Writes {
+	if pr := (<-seen).PullRequest; len(pr.Reviews) != 1 || !pr.Reviews[0].Writes {
 		t.Errorf("seen after a review: %+v", pr)
 	}
 	busy.Store(false)
@@ -74,7 +74,7 @@ func TestWatch(t *testing.T) {
 	must(t, w.server.Merge("acme/web", 1, "cyd", ""))
 	after(usualEvery)
 	after(troubledFor)
-	if pr := <-seen; pr.State != session.PullMerged || pr.MergedBy.Login != "cyd" {
+	if pr := (<-seen).PullRequest; pr.State != session.PullMerged || pr.MergedBy.Login != "cyd" {
 		t.Errorf("seen after the merge: %+v", pr)
 	}
 	calls := w.server.Calls()[routePull]
@@ -105,7 +105,7 @@ func TestWatchIsCheap(t *testing.T) {
 	}
 	var mu sync.Mutex
 	told := map[session.ID]int{}
-	w.github.c.Seen = func(_ context.Context, id session.ID, _ session.PullRequest) error {
+	w.github.c.Seen = func(_ context.Context, id session.ID, _ session.PullRequestSeen) error {
 		mu.Lock()
 		defer mu.Unlock()
 		told[id]++

@@ -49,7 +49,10 @@ func (r *Redactor) clean(in Input) Input {
 		in.Err.Message = r.String(in.Err.Message)
 		return in
 	case PullRequestSeen:
-		in.PullRequest = r.cleanPull(in.PullRequest)
+		in.PullRequest, in.Remarks, in.Output = r.cleanPull(in.PullRequest), slices.Clone(in.Remarks), r.String(in.Output)
+		for i := range in.Remarks {
+			r.walk(reflect.ValueOf(&in.Remarks[i]).Elem())
+		}
 		return in
 	case SuspendFailed:
 		in.Err.Message = r.String(in.Err.Message)

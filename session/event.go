@@ -59,16 +59,17 @@ type Event struct {
 
 // PromptChange tells that a prompt came or changed its state.
 type PromptChange struct {
-	Author   Person      `json:"author"`
-	Text     string      `json:"text,omitempty"` // with the first change, and when it was edited
-	State    PromptState `json:"state"`
-	Reason   string      `json:"reason,omitempty"`
-	Position int         `json:"position,omitempty"` // in the queue, 1 is next; 0 when it starts at once
-	Answers  string      `json:"answers,omitempty"`  // id of the agent's question that it answers
-	Corrects string      `json:"corrects,omitempty"` // the prompt that it corrects
-	Edited   bool        `json:"edited,omitempty"`   // it came before, with another text
-	AskedBy  string      `json:"asked_by,omitempty"` // the name of who had it run again
-	With     string      `json:"with,omitempty"`     // the prompt whose failure ended this one too: told together
+	Author    Person      `json:"author"`
+	Text      string      `json:"text,omitempty"` // with the first change, and when it was edited
+	State     PromptState `json:"state"`
+	Reason    string      `json:"reason,omitempty"`
+	Position  int         `json:"position,omitempty"`  // in the queue, 1 is next; 0 when it starts at once
+	Answers   string      `json:"answers,omitempty"`   // id of the agent's question that it answers
+	Corrects  string      `json:"corrects,omitempty"`  // the prompt that it corrects
+	Addresses string      `json:"addresses,omitempty"` // id of the offer that it takes up
+	Edited    bool        `json:"edited,omitempty"`    // it came before, with another text
+	AskedBy   string      `json:"asked_by,omitempty"`  // the name of who had it run again
+	With      string      `json:"with,omitempty"`      // the prompt whose failure ended this one too: told together
 }
 
 // Phase is a step of a boot.
@@ -214,6 +215,7 @@ const (
 	NoteImage    NoteKind = "image"    // from the agent: a file below its answer
 	NoteUnsaid   NoteKind = "unsaid"   // from the bot: a message that Slack did not take; for the log alone
 	NoteNotice   NoteKind = "notice"   // from the bot: a message of its own
+	NoteOffer    NoteKind = "offer"    // likewise: what was said or failed on GitHub, which a press hands to the agent
 	NoteMuted    NoteKind = "muted"    // likewise: from here on replies need a mention
 	NoteUnmuted  NoteKind = "unmuted"  // and here no more than the thread's rule says
 	NoteClosed   NoteKind = "closed"   // the session is closed; what was withdrawn with it comes before
@@ -222,11 +224,14 @@ const (
 // Note is a sentence for the thread. With To set it is for that Slack user alone.
 type Note struct {
 	Kind    NoteKind `json:"kind"`
-	ID      string   `json:"id,omitempty"` // of a question
+	ID      string   `json:"id,omitempty"` // of a question or an offer
 	Text    string   `json:"text"`
 	Options []string `json:"options,omitempty"` // of a question
 	File    *File    `json:"file,omitempty"`    // an image's
 	To      string   `json:"to,omitempty"`
+	Quote   string   `json:"quote,omitempty"` // of an offer: what was said there, as it was
+	URL     string   `json:"url,omitempty"`   // likewise: where
+	Over    string   `json:"over,omitempty"`  // it is none any more, and why: a sentence. It was told before
 
 	Withdrawn []Withdrawal `json:"withdrawn,omitempty"` // with closed
 }

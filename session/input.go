@@ -207,6 +207,15 @@ type (
 		Option   int
 	}
 
+	// Addressed takes up an offer: a prompt of By's. Quote is what the offer's event quotes, as it is stored. Refused with Conflict if somebody did, or it
+	// is none any more. ID is the prompt's; one that was taken is not taken again.
+	Addressed struct {
+		ID    string
+		By    Person
+		Offer string
+		Quote string
+	}
+
 	// Shown is an image that the agent shows, kept as a file of the session. With Asks nothing is shown yet: it is refused where the image would be.
 	// Refused with Conflict outside of a turn, or when there were enough. Call names the call; one that was taken is not taken again.
 	Shown struct {
@@ -280,7 +289,11 @@ type (
 
 	// PullRequestSeen is what GitHub says of a pull request now: number, state, draft, title, head, author, checks, reviews, and how it was merged. One
 	// that the session does not follow, and what is no news, is nothing. Refused with ErrBusy while something is pushed to it.
-	PullRequestSeen struct{ PullRequest PullRequest }
+	PullRequestSeen struct {
+		PullRequest PullRequest
+		Remarks     []Remark // in order; those that were told before may be left out
+		Output      string   // what the checks say that fail
+	}
 
 	// Suspended confirms a suspend effect: the sandbox has ended. Image brings it back; empty when it was gone already.
 	Suspended struct {
@@ -358,6 +371,7 @@ func (Proposed) input()          {}
 func (Updated) input()           {}
 func (Asked) input()             {}
 func (Answered) input()          {}
+func (Addressed) input()         {}
 func (Shown) input()             {}
 func (Unsaid) input()            {}
 func (Collected) input()         {}

@@ -148,6 +148,8 @@ func (m *Machine) take(in Input) error {
 		return m.shown(in)
 	case Answered:
 		return m.chosen(in)
+	case Addressed:
+		return m.addressed(in)
 	case Restarted:
 		m.restarted()
 	case Proposed:

@@ -297,9 +297,12 @@ func (m *Machine) pullRequestOpened(in PullRequestOpened) {
 	pr := in.PullRequest
 	switch was := m.follows(); {
 	case was != nil && was.Number == pr.Number:
-		pr.OpenedBy, pr.Adopted, pr.Author, pr.Draft, pr.Reviews = was.OpenedBy, was.Adopted, was.Author, was.Draft, was.Reviews
+		pr.OpenedBy, pr.Adopted, pr.Author, pr.Draft, pr.Reviews, pr.Outside = was.OpenedBy, was.Adopted, was.Author, was.Draft, was.Reviews, was.Outside
 	case pr.Adopted:
 		pr.OpenedBy = m.opener(pr)
+	}
+	if was := m.s.PullRequest; was != nil && was.Number != pr.Number {
+		m.s.Offers = nil
 	}
 	m.s.PullRequest, m.s.Pushed = &pr, pr.Commit
 	m.s.Contributors = addPerson(m.s.Contributors, pr.OpenedBy)
@@ -321,6 +324,7 @@ func (m *Machine) pullRequestOpened(in PullRequestOpened) {
 	m.tellCard(c)
 	m.tell(Event{Kind: KindPullRequest, PromptID: c.PromptID, PullRequest: &pr})
 	m.staleCards(CardPullRequest, pr.Commit)
+	m.overOffers(pr.Commit, short(pr.Commit)+" is newer.")
 	m.retarget()
 	m.addCard(Card{
 		Kind: CardPullRequest, PromptID: c.PromptID, Commit: pr.Commit, Title: pr.Title, Commits: c.Commits, Files: c.Files, PullRequest: &pr,

@@ -24,7 +24,7 @@ func (m *Machine) pullRequestSeen(in PullRequestSeen) error {
 		return ErrBusy // its head may be what we are pushing
 	}
 	pr, now := *was, in.PullRequest
-	pr.State, pr.Draft, pr.Author, pr.Checks, pr.MergedBy, pr.MergedAs = now.State, now.Draft, now.Author, now.Checks, now.MergedBy, now.MergedAs
+	pr.State, pr.Draft, pr.Author, pr.Checks, pr.MergedBy, pr.MergedAs, pr.Outside = now.State, now.Draft, now.Author, now.Checks, now.MergedBy, now.MergedAs, now.Outside
 	pr.Title = OneLine(now.Title, 150)
 	pr.Reviews = append([]Review(nil), now.Reviews[:min(len(now.Reviews), MaxReviews)]...) // nil if there are none, as it is stored
 	pr.Checks.Failed = append([]Check(nil), now.Checks.Failed[:min(len(now.Checks.Failed), MaxChecks)]...)
@@ -37,6 +37,7 @@ func (m *Machine) pullRequestSeen(in PullRequestSeen) error {
 		pr.Head = now.Head
 	}
 	m.saw(pr)
+	m.offers(in)
 	return nil
 }
 
@@ -68,6 +69,7 @@ func (m *Machine) saw(pr PullRequest) {
 		m.tellCard(c)
 	}
 	if pr.State != PullOpen {
+		m.overOffers("", fmt.Sprintf("#%d is %s.", pr.Number, pr.State))
 		m.concluded(pr)
 	}
 	m.lapse()

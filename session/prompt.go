@@ -37,24 +37,25 @@ func (s PromptState) Finished() bool {
 
 // Prompt is one message for the agent.
 type Prompt struct {
-	ID       string      `json:"id"` // the Slack message's ts: unique in its channel, so in its session
-	Author   Person      `json:"author"`
-	Text     string      `json:"text"`
-	Context  string      `json:"context,omitempty"` // untrusted: thread history, quoted messages; marked as data for the agent
-	Files    []File      `json:"files,omitempty"`
-	Model    string      `json:"model,omitempty"` // provider/model; empty: the session's
-	Effort   string      `json:"effort,omitempty"`
-	Redacted bool        `json:"redacted,omitempty"` // something in the text looked like a secret and was taken out
-	Answers  string      `json:"answers,omitempty"`  // the question of the agent that this replies to
-	Corrects string      `json:"corrects,omitempty"` // the message that was edited after the agent had it, and reads like this now
-	Retries  string      `json:"retries,omitempty"`  // the prompt that runs again with this one, as it was first asked for
-	AskedBy  Person      `json:"asked_by,omitzero"`  // who had it run again
-	State    PromptState `json:"state"`
-	Reason   string      `json:"reason,omitempty"` // why it failed, was stopped or withdrawn: a sentence
-	Begun    bool        `json:"begun,omitempty"`  // the agent has had it, in this attempt or an earlier one
-	Attempt  int         `json:"attempt,omitempty"`
-	At       time.Time   `json:"at"`
-	Ended    time.Time   `json:"ended,omitzero"`
+	ID        string      `json:"id"` // the Slack message's ts: unique in its channel, so in its session
+	Author    Person      `json:"author"`
+	Text      string      `json:"text"`
+	Context   string      `json:"context,omitempty"` // untrusted: thread history, quoted messages, or the offer's words; marked as data for the agent
+	Files     []File      `json:"files,omitempty"`
+	Model     string      `json:"model,omitempty"` // provider/model; empty: the session's
+	Effort    string      `json:"effort,omitempty"`
+	Redacted  bool        `json:"redacted,omitempty"`  // something in the text looked like a secret and was taken out
+	Answers   string      `json:"answers,omitempty"`   // the question of the agent that this replies to
+	Corrects  string      `json:"corrects,omitempty"`  // the message that was edited after the agent had it, and reads like this now
+	Addresses string      `json:"addresses,omitempty"` // the offer that it takes up: Context is from GitHub
+	Retries   string      `json:"retries,omitempty"`   // the prompt that runs again with this one, as it was first asked for
+	AskedBy   Person      `json:"asked_by,omitzero"`   // who had it run again
+	State     PromptState `json:"state"`
+	Reason    string      `json:"reason,omitempty"` // why it failed, was stopped or withdrawn: a sentence
+	Begun     bool        `json:"begun,omitempty"`  // the agent has had it, in this attempt or an earlier one
+	Attempt   int         `json:"attempt,omitempty"`
+	At        time.Time   `json:"at"`
+	Ended     time.Time   `json:"ended,omitzero"`
 }
 
 // Of reports whether a prompt is what a message says: the message itself, a correction of it, or either of them run again.

@@ -243,6 +243,7 @@ type Session struct {
 	Collected    string       `json:"collected,omitempty"`    // newest commit the bot holds
 	Pushed       string       `json:"pushed,omitempty"`       // newest commit on the remote's Branch
 	PullRequest  *PullRequest `json:"pull_request,omitempty"` // the newest
+	Offers       []Offer      `json:"offers,omitempty"`       // of it, in order
 	Anew         bool         `json:"anew,omitempty"`         // it was merged: the next boot begins at the base
 	Usage        Usage        `json:"usage,omitzero"`
 	Cost         float64      `json:"cost,omitempty"`  // US dollars

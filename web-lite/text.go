@@ -182,6 +182,9 @@ func writeEvent(w io.Writer, e session.Event) error {
 	case e.Note != nil:
 		head(string(e.Note.Kind))
 		t.body("", e.Note.Text)
+		t.body("", e.Note.Over)
+		t.fact("address", e.Note.URL)
+		t.body("as it is said there", e.Note.Quote)
 		for _, o := range e.Note.Options {
 			t.body("", "- "+line(o))
 		}
@@ -288,6 +291,9 @@ func (t *entry) pull(p *session.PullRequest) {
 	}
 	for _, r := range p.Reviews {
 		t.fact("review", r.By.Login+" "+string(r.State)+" at "+r.Commit)
+	}
+	if p.Outside > 0 {
+		t.fact("remarks by people who may not write there", fmt.Sprint(p.Outside))
 	}
 	if p.MergedAs != "" {
 		t.fact("merged", "as "+p.MergedAs+" by "+p.MergedBy.Login)

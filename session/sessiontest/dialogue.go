@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -275,7 +276,16 @@ func (d *speaker) input(w []string, line string) (session.Input, error) {
 	case "merge-failed":
 		return session.MergeFailed{Effect: effect(session.EffectMerge), Err: session.Failure{Code: session.Conflict, Message: rest(line, 1)}}, nil
 	case "seen":
-		return session.PullRequestSeen{PullRequest: seen(s, w[1:])}, nil
+		in := session.PullRequestSeen{PullRequest: seen(s, w[1:])}
+		if slices.Contains(w, "failed") {
+			in.Output = "what fails, and why"
+		}
+		return in, nil
+	case "said": // said ID LOGIN approved|changes_requested|- TEXT: on GitHub
+		r := session.Remark{ID: w[1], By: session.Identity{ID: 200, Login: w[2]}, State: session.ReviewState(strings.Trim(w[3], "-")), Text: rest(line, 4), URL: "https://github.test/" + w[1]}
+		return session.PullRequestSeen{PullRequest: seen(s, nil), Remarks: []session.Remark{r}}, nil
+	case "address": // address PERSON PROMPT OFFER
+		return session.Addressed{By: person(w[1]), ID: w[2], Offer: w[3], Quote: "quoted\nwords"}, nil
 	case "linked":
 		p := person(w[1])
 		p.GitHub = &session.Identity{ID: 103, Login: w[1]}

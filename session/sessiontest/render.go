@@ -1,6 +1,7 @@
 package sessiontest
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"strconv"
@@ -103,7 +104,10 @@ func eventLine(e session.Event) string {
 	case e.Text != nil:
 		s += " " + e.Text.Text
 	case e.Note != nil:
-		s += fmt.Sprintf(" %s %s", e.Note.Kind, e.Note.Text)
+		s += fmt.Sprintf(" %s %s", e.Note.Kind, cmp.Or(e.Note.Text, e.Note.ID+" is over: "+e.Note.Over))
+		if e.Note.Quote != "" {
+			s += fmt.Sprintf(" %s %q", e.Note.ID, e.Note.Quote)
+		}
 	case e.Commits != nil:
 		s += fmt.Sprintf(" %s (%d)", e.Commits.Head, e.Commits.Count)
 	case e.Card != nil:

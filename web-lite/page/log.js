@@ -188,7 +188,8 @@
     pull_request: ({ pull_request: p }) => [[el("h3", "", `Pull request #${p.number}`), " ", badge(p.state)], facts(...pullFacts(p))],
     sandbox: ({ sandbox: s }) => [["Sandbox ", badge(s.state || "none"), span("quiet", " ", line(s.name))], s.reason ? prose(s.reason) : null],
     note: ({ note: n }) => n.to ? [["Note for one person alone"]] : [
-      [n.kind === "question" ? el("h3", "", "Question") : n.kind === "update" ? "Update" : n.kind === "image" ? "Image, posted in the thread" : "Notice"], prose(n.text),
+      [n.kind === "question" ? el("h3", "", "Question") : n.kind === "update" ? "Update" : n.kind === "image" ? "Image, posted in the thread" : n.kind === "offer" ? el("h3", "", "On GitHub") : "Notice"], n.text ? prose(n.text) : null,
+      n.over ? prose(n.over) : null, n.quote ? prose(n.quote) : null,
       n.options?.length ? el("ul", "", ...n.options.map((o) => el("li", "", line(o)))) : null,
     ],
     budget: ({ budget: b }) => [
