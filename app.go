@@ -125,7 +125,7 @@ func (a *App) Run(ctx context.Context) (err error) {
 		return session.Wrap("control socket", err)
 	}
 	defer stopControl()
-	server := &http.Server{Handler: a.web.Handler(), ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 32 << 10}
+	server := &http.Server{Handler: a.pages(), ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 32 << 10}
 
 	// What works for sessions outlives ctx by the time that draining takes.
 	work, stopWork := context.WithCancel(context.WithoutCancel(ctx))
@@ -198,10 +198,11 @@ func (a *App) build(ctx context.Context) (err error) {
 		Seen: func(ctx context.Context, id session.ID, in session.PullRequestSeen) error {
 			return a.hub.Send(ctx, id, in)
 		},
-		Named:  a.c.NamedPaths,
-		Stands: func(ctx context.Context, r session.MergeRequest) error { return a.bot.MergeStands(ctx, r) },
-		LogURL: func(id session.ID) string { return a.web.Unsigned(id) },
-		Report: func(op string, err error) { a.log.Warn("github", "op", op, "error", err) },
+		Named:         a.c.NamedPaths,
+		Stands:        func(ctx context.Context, r session.MergeRequest) error { return a.bot.MergeStands(ctx, r) },
+		WebhookSecret: a.c.Secrets.GitHubWebhook,
+		LogURL:        func(id session.ID) string { return a.web.Unsigned(id) },
+		Report:        func(op string, err error) { a.log.Warn("github", "op", op, "error", err) },
 	}); err != nil {
 		return err
 	}
@@ -259,6 +260,22 @@ func (a *App) build(ctx context.Context) (err error) {
 		AllowedChannels: a.c.AllowedChannels, AllowGuests: a.c.AllowGuests,
 	})
 	return err
+}
+
+// pages are what is served: the log pages, and GitHub's webhooks where there is a secret. These come with another host's name and are no page's.
+func (a *App) pages() http.Handler {
+	pages := a.web.Handler()
+	if a.c.Secrets.GitHubWebhook == "" {
+		return pages
+	}
+	hook := a.github.Hook()
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method == http.MethodPost && r.URL.Path == github.WebhookPath {
+			hook.ServeHTTP(w, r)
+			return
+		}
+		pages.ServeHTTP(w, r)
+	})
 }
 
 // classifier is who is asked which repository a request is about; nil: nobody but people.

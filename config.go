@@ -67,6 +67,7 @@ type Secrets struct {
 	SlackBotToken    string // SLACK_BOT_TOKEN
 	SlackAppToken    string // SLACK_APP_TOKEN
 	GitHubPrivateKey []byte // GITHUB_APP_PRIVATE_KEY, PEM
+	GitHubWebhook    string // GITHUB_WEBHOOK_SECRET; empty: no webhooks are taken
 	AnthropicKey     string // ANTHROPIC_API_KEY
 	OpenAIKey        string // OPENAI_API_KEY
 	MasterKey        []byte // INSPECT_MASTER_KEY, 32 bytes
@@ -89,7 +90,7 @@ func (s Secrets) redactor() *session.Redactor {
 
 // secretNames are the variables that hold secrets; each has a NAME_FILE beside it.
 var secretNames = []string{
-	"SLACK_BOT_TOKEN", "SLACK_APP_TOKEN", "GITHUB_APP_PRIVATE_KEY", "ANTHROPIC_API_KEY", "OPENAI_API_KEY", "INSPECT_MASTER_KEY",
+	"SLACK_BOT_TOKEN", "SLACK_APP_TOKEN", "GITHUB_APP_PRIVATE_KEY", "GITHUB_WEBHOOK_SECRET", "ANTHROPIC_API_KEY", "OPENAI_API_KEY", "INSPECT_MASTER_KEY",
 }
 
 // ConfigError is a setting that has to be mended: one line that names it and says how. The process ends with status 2.
@@ -104,6 +105,12 @@ type environment struct {
 }
 
 func systemEnvironment() environment { return environment{os.LookupEnv, os.Environ()} }
+
+// has reports whether a variable is set, be it empty.
+func (e environment) has(name string) bool {
+	_, set := e.lookup(name)
+	return set
+}
 
 // secret reads NAME, or the file that NAME_FILE names.
 func (e environment) secret(name string) (string, error) {
@@ -168,6 +175,7 @@ func (c *Config) secrets(env environment) error {
 	c.Secrets.SlackBotToken = values["SLACK_BOT_TOKEN"]
 	c.Secrets.SlackAppToken = values["SLACK_APP_TOKEN"]
 	c.Secrets.GitHubPrivateKey = []byte(values["GITHUB_APP_PRIVATE_KEY"])
+	c.Secrets.GitHubWebhook = values["GITHUB_WEBHOOK_SECRET"]
 	c.Secrets.AnthropicKey = values["ANTHROPIC_API_KEY"]
 	c.Secrets.OpenAIKey = values["OPENAI_API_KEY"]
 	switch {
@@ -191,6 +199,9 @@ func (c *Config) secrets(env environment) error {
 		return &ConfigError{"GITHUB_APP_PRIVATE_KEY", "is not a PEM file. Set GITHUB_APP_PRIVATE_KEY_FILE to the .pem file that GitHub gave you."}
 	case c.Secrets.AnthropicKey == "" && c.Secrets.OpenAIKey == "":
 		return &ConfigError{"ANTHROPIC_API_KEY", "is not set, and neither is OPENAI_API_KEY. Set at least one: the agent needs a model."}
+	}
+	if c.Secrets.GitHubWebhook == "" && (env.has("GITHUB_WEBHOOK_SECRET") || env.has("GITHUB_WEBHOOK_SECRET_FILE")) {
+		return &ConfigError{"GITHUB_WEBHOOK_SECRET", "is set and empty, so anybody could send webhooks. Give it the secret of your GitHub App's webhook, or leave it out: the bot does without."}
 	}
 	return c.decodeMasterKey(values["INSPECT_MASTER_KEY"])
 }

@@ -48,6 +48,8 @@ type Config struct {
 	Named []string
 	// Stands is asked last before a merge, whether its person still wants it: an error keeps it from happening. Nil: they do.
 	Stands func(ctx context.Context, r session.MergeRequest) error
+	// WebhookSecret is what GitHub signs webhooks with; "" refuses them.
+	WebhookSecret string
 	// LogURL is the unsigned address of a session's page, for pull requests' bodies; "" leaves it out.
 	LogURL func(session.ID) string
 	// Report takes errors nobody else hears of, such as a token that could not be revoked.
@@ -79,6 +81,7 @@ type GitHub struct {
 	minted        map[string]bool   // keys of installation tokens that this run made and has not revoked
 	handed        map[string]func() // by key: revokes what a sandbox holds
 	revoking      sync.WaitGroup    // of what an earlier run left
+	saidAt        time.Time         // when the operator was told of a webhook that was refused
 	watch         *watch
 	repos         keyed // one git operation per repository at a time
 	users         keyed // one refresh per person at a time

@@ -93,6 +93,14 @@ func (g *GitHub) forget(r session.Repo) {
 	delete(g.installations, r)
 }
 
+// forgetAll has everything about installations looked up again.
+func (g *GitHub) forgetAll() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	clear(g.installations)
+	g.listedAt = time.Time{}
+}
+
 func (m minted) key() string {
 	sum := sha256.Sum256([]byte(m.Token))
 	return mintedPrefix + hex.EncodeToString(sum[:8])

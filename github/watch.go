@@ -36,18 +36,23 @@ type watch struct {
 	tokens map[int64]readToken
 }
 
-// watched is one of them. But for next and soon it is the loop's alone.
+// watched is one of them. But for what the watch's mu guards it is the loop's alone.
 type watched struct {
 	session.Followed
 	cache   *conditional
 	client  *gh.Client
 	token   string
-	next    time.Time
-	soon    time.Time // until when it is looked at often
 	changed time.Time
 	seen    session.PullRequest // at the last look; zero if the session did not take it
 	told    session.PullRequest // what the session took
 	heard   map[string]bool     // the remarks that it took, by id
+
+	// Guarded by mu.
+	next         time.Time
+	soon         time.Time // until when it is looked at often
+	looked       time.Time // when the last look began
+	hinted       bool      // something has happened since
+	head, branch string    // at the last look
 }
 
 // readToken reads the pull requests of one installation. It is kept for its hour, because tags of answers are good for one token.
@@ -150,6 +155,9 @@ func (w *watch) first() (first *watched, wait time.Duration, wake chan struct{})
 
 // look asks GitHub, and tells the session what is new.
 func (w *watch) look(ctx context.Context, p *watched) {
+	w.mu.Lock()
+	p.looked, p.hinted = w.g.c.Clock.Now(), false
+	w.mu.Unlock()
 	in, err := w.ask(ctx, p)
 	seen := in.PullRequest
 	now := w.g.c.Clock.Now()
@@ -169,6 +177,9 @@ func (w *watch) look(ctx context.Context, p *watched) {
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	if seen.Number != 0 {
+		p.head, p.branch = seen.Head, seen.Branch
+	}
 	status, _ := answer(err)
 	removed := status == 0 && session.CodeOf(err) == session.NotFound // the session is
 	switch {
@@ -193,6 +204,9 @@ func (w *watch) look(ctx context.Context, p *watched) {
 		p.next = now.Add(quietEvery)
 	default:
 		p.next = now.Add(usualEvery)
+	}
+	if at := p.looked.Add(hintEvery); p.hinted && err == nil && at.Before(p.next) {
+		p.next = at
 	}
 }
 
