@@ -25,7 +25,7 @@ func (v view) pullRequest(c *session.Card) session.Message {
 			lines = append(lines, reviews)
 		}
 		if pr.Outside > 0 {
-			lines = append(lines, plural(pr.Outside, "remark")+" by people without write access, which are not told here: "+pullLink(pr))
+			lines = append(lines, "People without write access made "+plural(pr.Outside, "remark")+", not told here: "+pullLink(pr))
 		}
 	}
 	var facts []string
