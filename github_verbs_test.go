@@ -17,7 +17,7 @@ import (
 // github wait N: waits for N pull requests. github pulls, github log (of the newest one, or of a branch that is named), github tokens, github usage: print what there is. github repo NAME [FILE=TEXT]:
 // another repository. github rename NAME NEW: gives one another name. github write PATH TEXT: a commit on main. github fail FAULT [TIMES]: GitHub's next
 // calls of a kind go wrong. github mend: no more of them do. github webhook SECRET: from now on webhooks go to the bot, signed with it; github deliveries:
-// prints them with their answers, once all have one; github redeliver: sends all once more. github kill push|pull|review|merge before|after: the bot is killed when it next asks for
+// prints them with their answers, once all have one; github redeliver: sends all once more. github kill push|pull|text|review|merge before|after: the bot is killed when it next asks for
 // that, before it is done or after; see crash. github set CHANGE: what people change there. What they do with pull requests is in
 // pullVerbs.
 func (p *play) cmdGitHub(ctx context.Context, ts *testscript.TestScript, args []string) error {
@@ -135,6 +135,7 @@ var githubFaults = map[string]struct {
 }{
 	"push-answer": {"git git-receive-pack", true, &githubtest.Response{Drop: true}},
 	"pull-answer": {"POST /repos/{owner}/{repo}/pulls", true, &githubtest.Response{Drop: true}},
+	"text-answer": {"PATCH /repos/{owner}/{repo}/pulls/{number}", true, &githubtest.Response{Drop: true}},
 	"pull-limit":  {"POST /repos/{owner}/{repo}/pulls", false, githubtest.SecondaryLimit(403, 25*time.Minute)},
 	"pull-app":    {"POST /repos/{owner}/{repo}/pulls", false, githubtest.Refusal(403, "Resource not accessible by integration")},
 	"fetch":       {"git info/refs git-upload-pack", false, githubtest.Busy(503)},

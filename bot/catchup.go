@@ -412,14 +412,15 @@ func (a *absence) reactions(ctx context.Context, ts string, all []slack.ItemReac
 	return a.takenOff(ctx, ts, all)
 }
 
-// takenOff tells the inbox of approvals that wait, on a message of ours, and whose reaction is not there any more: they would be carried out.
+// takenOff tells the inbox of approvals that wait, on a message of ours, and whose reaction is not there any more: they would be carried out. A second
+// one is on the message that asks for it.
 func (a *absence) takenOff(ctx context.Context, ts string, all []slack.ItemReaction) error {
 	for _, l := range a.threads {
 		if len(l.waiting) == 0 {
 			continue
 		}
 		m, err := a.bot.store.MessageAt(ctx, a.channel, ts)
-		if err != nil || m.Session != l.id || m.Subject.Approval != "" { // what is on the message for a second approval is another one
+		if err != nil || m.Session != l.id {
 			if session.CodeOf(err) == session.Unavailable {
 				return session.Wrap("bot.takenOff", err)
 			}
@@ -430,7 +431,7 @@ func (a *absence) takenOff(ctx context.Context, ts string, all []slack.ItemReact
 			if p.Kind == session.ApprovalMerge {
 				emoji = a.bot.cfg.MergeEmoji
 			}
-			if p.Card != m.Subject.Card || p.Seconds != "" || reacted(all, emoji, p.By.Slack) {
+			if p.Card != m.Subject.Card || p.Seconds != m.Subject.Approval || reacted(all, emoji, p.By.Slack) {
 				continue
 			}
 			e := event{Type: taken, User: p.By.Slack, Reaction: emoji, ItemUser: a.bot.self.user}

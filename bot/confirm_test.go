@@ -2,6 +2,7 @@ package bot
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -107,4 +108,40 @@ func TestConfirmMessage(t *testing.T) {
 		out.WriteString("\n")
 	}
 	golden(t, "confirm.txt", out.String())
+}
+
+// Who takes a second ✅ off while the bot is away takes back theirs, which waits for their account, and not the first one.
+func TestSecondApprovalTakenBack(t *testing.T) {
+	clock := &sessiontest.Clock{}
+	r := newRig(t, func(r *rig) { r.cfg.Clock = clock })
+	r.link("U0ALICE", session.Identity{ID: 9, Login: "alice-gh"})
+	r.world.OnCollect = namedChanges("a")
+	ts := r.mention("alice", "fix acme/web")
+	id := r.id(ts)
+	r.ready(id, ts)
+	r.answered(id, ts, "Fixed.")
+	waits := func() (names []string) {
+		for _, a := range r.load(id).Approvals {
+			names = append(names, a.By.Name+" "+string(a.State))
+		}
+		return names
+	}
+	if err := r.slack.As("alice").React("general", r.ours(ts, "Changes ready").TS, "white_check_mark"); err != nil {
+		t.Fatal(err)
+	}
+	ask := r.ours(ts, "Nothing is pushed until then").TS
+	if err := r.slack.As("bob").React("general", ask, "white_check_mark"); err != nil {
+		t.Fatal(err)
+	}
+	r.kept("both approvals", func() bool { return slices.Equal(waits(), []string{"alice naming", "bob linking"}) })
+	r.away(clock, 20*time.Minute, func() {
+		if err := r.slack.As("bob").Unreact("general", ask, "white_check_mark"); err != nil {
+			t.Fatal(err)
+		}
+	})
+	r.kept("alice's approval", func() bool { return slices.Equal(waits(), []string{"alice naming"}) })
+	r.caughtUp(1)
+	if got := waits(); !slices.Equal(got, []string{"alice naming"}) {
+		t.Errorf("what waits: %q", got)
+	}
 }
