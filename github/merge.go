@@ -75,7 +75,7 @@ func (g *GitHub) mergeAs(ctx context.Context, c *gh.Client, a act, r session.Mer
 			if again++; again > baseMoved || !g.wait(ctx, time.Duration(again)*time.Second) {
 				return "", session.Errorf(session.Conflict, "`%s` keeps moving, so GitHub did not merge. Please react again in a while.", a.repo)
 			}
-		case status == http.StatusMethodNotAllowed && strings.Contains(words, "merges are not allowed"):
+		case status == http.StatusMethodNotAllowed && strings.Contains(words, "are not allowed on this repository"):
 			methods = methods[1:]
 		case status == http.StatusMethodNotAllowed:
 			return "", session.Errorf(session.Conflict, "GitHub does not merge it: %s.", words)

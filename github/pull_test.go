@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	"openinspect/github/githubtest"
 	"openinspect/session"
@@ -179,8 +180,58 @@ func TestReviewWithoutWriteAccess(t *testing.T) {
 	refusedWith(t, err, session.Conflict, "and has 0")
 }
 
+// hasty is a clock on which every wait is over at once.
+type hasty struct{ session.SystemClock }
+
+func (hasty) AfterFunc(_ time.Duration, f func()) (stop func() bool) {
+	go f()
+	return func() bool { return false }
+}
+
+// TestMergeRefused: what GitHub, or a look at it, has against a merge, in words for whoever asked.
 func TestMergeRefused(t *testing.T) {
-	moved := githubtest.Refusal(http.StatusMethodNotAllowed, "Base branch was modified. Review and try the merge again.")
+	base := githubtest.Refusal(http.StatusMethodNotAllowed, "Base branch was modified. Review and try the merge again.")
+	w, commit := pulled(t)
+	_, err := w.review(commit, cyd)
+	must(t, err)
+	w.github.c.Clock = hasty{}
+	for _, tt := range []struct {
+		name   string
+		answer *githubtest.Response
+		times  int
+		code   session.Code
+		words  string
+	}{
+		{"head moved at last", githubtest.Refusal(409, "Head branch was modified. Review and try the merge again."), 1, session.Conflict, "#1 has newer commits than this card's"},
+		{"no right", githubtest.Refusal(404, "Not Found"), 1, session.Forbidden, "Your GitHub account bob may not merge in acme/web. Ask for write access to it"},
+		{"no right, in words", githubtest.Refusal(403, "You must have push access to this repository."), 1, session.Forbidden, "Your GitHub account bob may not merge in acme/web"},
+		{"single sign-on", githubtest.SSO("acme"), 1, session.Forbidden, "Start a single sign-on session for it on GitHub, then react again."},
+		{"app may not", githubtest.Refusal(403, "Resource not accessible by integration"), 1, session.Forbidden, "The GitHub App may not merge pull requests in `acme/web`"},
+		{"archived", githubtest.Refusal(403, "Repository was archived so is read-only."), 1, session.Forbidden, "`acme/web` is archived, so nothing can be merged in it."},
+		{"does not work", githubtest.Busy(502), 1, session.Unavailable, "it answered 502"},
+		{"required by GitHub", githubtest.Refusal(405, `Required status check "test" is expected.`), 1, session.Conflict, `GitHub does not merge it: Required status check "test" is expected.`},
+		{"not mergeable", githubtest.Refusal(405, "Pull Request is not mergeable"), 1, session.Conflict, "GitHub does not merge it: Pull Request is not mergeable."},
+		{"no method at all", githubtest.Refusal(405, "Merge commits are not allowed on this repository."), 3, session.Conflict, "acme/web allows none of GitHub's ways to merge from outside. Merge it on GitHub."},
+		{"base keeps moving", base, 1 + baseMoved, session.Conflict, "`acme/web` keeps moving, so GitHub did not merge. Please react again in a while."},
+	} {
+		w.server.Fail(routeMerge, tt.times, false, tt.answer)
+		_, err := w.merge(commit, bob)
+		t.Log(tt.name)
+		refusedWith(t, err, tt.code, tt.words)
+		if w.server.Pulls("acme/web")[0].Merged {
+			t.Fatal("merged")
+		}
+	}
+	w.server.Fail(routeMerge, baseMoved, false, base)
+	_, err = w.merge(commit, bob)
+	must(t, err)
+	if !w.server.Pulls("acme/web")[0].Merged {
+		t.Error("not merged, although the base has come to rest")
+	}
+}
+
+// TestMergeJudgedAnew: what is so on GitHub when it is merged counts, not what was seen when somebody asked.
+func TestMergeJudgedAnew(t *testing.T) {
 	for _, tt := range []struct {
 		name  string
 		do    func(w *world)
@@ -188,17 +239,16 @@ func TestMergeRefused(t *testing.T) {
 		words string
 	}{
 		{"required by GitHub", func(w *world) { must(w.t.(*testing.T), w.server.Protect("acme/web", 2)) }, session.Conflict, "GitHub does not merge it: At least 2 approving reviews"},
-		{"head moved at last", func(w *world) {
-			w.server.Fail(routeMerge, 1, false, githubtest.Refusal(409, "Head branch was modified. Review and try the merge again."))
-		}, session.Conflict, "has newer commits"},
-		{"no right", func(w *world) { w.server.Fail(routeMerge, 1, false, githubtest.Refusal(404, "Not Found")) }, session.Forbidden, "Your GitHub account bob may not merge"},
-		{"no method", func(w *world) { must(w.t.(*testing.T), w.server.SetMergeMethods("acme/web", "rebase")) }, "", ""},
-		{"base moves once", func(w *world) { w.server.Fail(routeMerge, 1, false, moved) }, "", ""},
+		{"another method", func(w *world) { must(w.t.(*testing.T), w.server.SetMergeMethods("acme/web", "rebase")) }, "", ""},
 		{"closed", func(w *world) { must(w.t.(*testing.T), w.server.ClosePull("acme/web", 1, "bob")) }, session.Conflict, "#1 is closed"},
 		{"moved", func(w *world) {
 			_, err := w.server.ForcePush("acme/web", 1, "bob", map[string]string{"b.txt": "b"})
 			must(w.t.(*testing.T), err)
 		}, session.Conflict, "Somebody pushed"},
+		{"draft", func(w *world) { must(w.t.(*testing.T), w.server.SetDraft("acme/web", 1, "bob", true)) }, session.Conflict, "#1 is a draft"},
+		{"blocked", func(w *world) { must(w.t.(*testing.T), w.server.SetBlocked("acme/web", true)) }, session.Forbidden, "GitHub has blocked `acme/web`"},
+		{"account cannot see it", func(w *world) { w.server.SetAccess("bob", "*", "none") }, session.NotFound, "Your GitHub account bob cannot see acme/web"},
+		{"link taken back", func(w *world) { w.server.RevokeAuthorization("bob") }, session.Forbidden, "Your GitHub account is not linked any more"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			w, commit := pulled(t)
