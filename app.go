@@ -233,7 +233,7 @@ func (a *App) build(ctx context.Context) (err error) {
 		forge = a.o.Forge(forge)
 	}
 	if a.hub, err = session.NewHub(session.HubConfig{
-		Store: a.db, Sandboxes: a.manager, Forge: forge, Clock: a.o.Clock, Report: a.report, Budget: a.c.budget, Redactor: a.redactor,
+		Store: a.db, Sandboxes: a.manager, Forge: forge, Audit: a.db, Clock: a.o.Clock, Report: a.report, Budget: a.c.budget, Redactor: a.redactor,
 		Room: a.c.room(), Hours: a.db, Starts: a.o.Starts,
 		OnCommit: func(id session.ID) { a.bot.Notify(id) },
 	}); err != nil {

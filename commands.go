@@ -30,6 +30,7 @@ type cli struct {
 	Demo       demoCommand     `cmd:"" help:"Show a whole session without any credential, against doubles of Slack, GitHub and the model on this computer."`
 	Sessions   sessionsCommand `cmd:"" help:"List the sessions of a data directory."`
 	Logs       logsCommand     `cmd:"" help:"Print a session's log."`
+	Audit      auditCommand    `cmd:"" help:"Show who approved what and what came of it, or check that nobody changed that since."`
 	Backup     backupCommand   `cmd:"" help:"Back a data directory up, also while the bot runs."`
 	Restore    restoreCommand  `cmd:"" help:"Restore a backup into an empty data directory."`
 	FetchAgent fetchCommand    `cmd:"" name:"fetch-agent" help:"Fetch the agent (OpenCode) with npm, once, and print where it is."`

@@ -24,6 +24,7 @@ import (
 type store interface {
 	List(ctx context.Context, limit int) ([]session.Session, error)
 	Events(ctx context.Context, id session.ID, after int64, limit int) ([]session.Event, error)
+	auditLog
 }
 
 // controlSocket is where a running bot answers those commands: one process alone can have the store open.
@@ -53,6 +54,7 @@ func serveControl(ctx context.Context, dataDir string, db store, backup backupSo
 		events, err := db.Events(r.Context(), session.ID(r.PathValue("id")), after, eventPage)
 		answer(w, events, err)
 	})
+	serveAudit(mux, db)
 	mux.HandleFunc("GET /backup", serveBackup(dataDir, backup))
 	srv := &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second}
 	go func() { _ = srv.Serve(l) }() // ends with stop

@@ -257,7 +257,7 @@ func (o *outcome) store(ctx context.Context, db *boltdb.DB) error {
 	if len(unpresented)+len(open) > 0 {
 		o.add("LEFT", "%d sessions unpresented, %d open", len(unpresented), len(open))
 	}
-	audit, err5 := db.AuditLog(ctx)
+	audit, err5 := db.AuditLog(ctx, session.AuditQuery{})
 	for _, a := range audit {
 		o.add("audit", "%s by %s %s %s: %s", a.Action, a.By.Slack, a.Card, a.Commit, a.Result)
 	}
@@ -270,7 +270,8 @@ func (o *outcome) store(ctx context.Context, db *boltdb.DB) error {
 		kept = append(kept, key)
 	}
 	o.addSorted("secret", kept)
-	return errors.Join(err1, err2, err3, err4, err5, err6, db.VerifyAudit(ctx))
+	_, err7 := db.VerifyAudit(ctx)
+	return errors.Join(err1, err2, err3, err4, err5, err6, err7)
 }
 
 func (o *outcome) session(ctx context.Context, db *boltdb.DB, s session.Session) error {

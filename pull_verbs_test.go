@@ -21,7 +21,7 @@ import (
 // takes LOGIN's verdicts back. github merge N [LOGIN [merge|squash|rebase]], github close N [LOGIN], github reopen N [LOGIN], github open N [LOGIN] (another one of N's branch), github edit N LOGIN TEXT (above what is there), github draft N,
 // github ready N, github lock N. github push-to-branch N [LOGIN], github force-push N [LOGIN]: a commit on its branch, after what is there or in its place. github
 // update-branch N [LOGIN]: merges its base into it. github delete-branch N [LOGIN]. github check NAME success|failure|pending [N [SUMMARY]], github
-// status NAME success|failure|pending [N]: at its head, the newest pull request's if N is left out. github reviews N, github pull N: print.
+// status NAME success|failure|pending [N]: at its head, the newest pull request's if N is left out. github reviews N [whole], github pull N: print.
 // github await N merged|closed|open|reviews=COUNT: waits for that.
 var pullVerbs = map[string]func(g *githubtest.Server, ts *testscript.TestScript, args []string) error{
 	"review": func(g *githubtest.Server, _ *testscript.TestScript, args []string) error {
@@ -76,6 +76,9 @@ var pullVerbs = map[string]func(g *githubtest.Server, ts *testscript.TestScript,
 				at += " (head)"
 			}
 			first, _, _ := strings.Cut(r.Body, "\n")
+			if arg(args, 1) == "whole" {
+				first = r.Body
+			}
 			fmt.Fprintf(ts.Stdout(), "%s %s at %s: %s\n", r.Author, r.State, at, first)
 			for _, m := range r.Lines {
 				fmt.Fprintf(ts.Stdout(), "  %s:%d: %s\n", m.Path, m.Line, m.Body)

@@ -67,6 +67,13 @@ type Store interface {
 	Files
 	Awake
 	Watermarks
+	Audits
+}
+
+// Audits is the audit log.
+type Audits interface {
+	// AuditOnce appends a record, unless one was appended under that key within a day.
+	AuditOnce(ctx context.Context, key string, r session.AuditRecord) error
 }
 
 // Routes remembers which words lead to which repository.

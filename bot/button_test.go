@@ -72,7 +72,7 @@ func TestBudget(t *testing.T) {
 	if text := r.slack.Render("general", ts); strings.Contains(text, "[Allow") || strings.Contains(text, "May it cost") {
 		t.Errorf("the question still stands:\n%s", text)
 	}
-	log, err := r.db.AuditLog(r.ctx)
+	log, err := r.db.AuditLog(r.ctx, session.AuditQuery{})
 	if err != nil || len(log) != 1 || log[0].Action != "raise" || log[0].By.Slack != "U0BOB" || log[0].Session != id || log[0].Result != "$1.00 more, $2.00 in all, at $1.25 spent" {
 		t.Errorf("%+v %v", log, err)
 	}

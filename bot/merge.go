@@ -44,7 +44,7 @@ func (b *Bot) mergeAsked(ctx context.Context, key string, by session.Person, m s
 		return nil, session.Wrap("bot.mergeAsked", err)
 	}
 	on, err := b.merges(ctx, st.Session.Repo)
-	return session.MergeAsked{ID: key, By: by, Card: m.Subject.Card, Put: put, Allowed: on, Quorum: b.cfg.Approvals}, err
+	return session.MergeAsked{ID: key, By: by, Card: m.Subject.Card, Emoji: b.cfg.MergeEmoji, Put: put, Allowed: on, Quorum: b.cfg.Approvals}, err
 }
 
 // MergeStands is asked last before a pull request is merged: whether whoever asked for it still has their 🚢 on the card, and people may still merge

@@ -117,7 +117,7 @@ func (b *Bot) reaction(ctx context.Context, e event) error {
 	if e.Type == taken {
 		return b.unreacted(ctx, e, m, at)
 	}
-	by, ok, err := b.mayAct(ctx, e.User, at, m.Thread)
+	by, ok, err := b.mayApprove(ctx, e, m, at, m.Thread)
 	if !ok {
 		return err
 	}
@@ -138,7 +138,7 @@ func (b *Bot) reaction(ctx context.Context, e event) error {
 	var in session.Input
 	switch {
 	case emojiName(e.Reaction) == b.cfg.ApproveEmoji:
-		in = session.Approved{ID: key, By: by, Card: m.Subject.Card, Seconds: m.Subject.Approval, Put: e.put}
+		in = session.Approved{ID: key, By: by, Card: m.Subject.Card, Emoji: emojiName(e.Reaction), Seconds: m.Subject.Approval, Put: e.put}
 	case emojiName(e.Reaction) == b.cfg.MergeEmoji:
 		if in, err = b.mergeAsked(ctx, key, by, m, e.put); err != nil {
 			return err
@@ -151,6 +151,9 @@ func (b *Bot) reaction(ctx context.Context, e event) error {
 	err = b.cfg.Sessions.Send(ctx, m.Session, in)
 	switch {
 	case refused(err):
+		if err := b.refusedApproval(ctx, key, e, m, by, session.Sentence(err)); err != nil {
+			return err
+		}
 		return b.whisper(ctx, key, at, e.User, escape(session.Sentence(err)))
 	case err != nil:
 		return session.Wrap("bot.reaction", err)
@@ -190,14 +193,17 @@ func (b *Bot) unreacted(ctx context.Context, e event, m session.Message, at plac
 
 // forgotten answers an approval of a message of ours that we do not know: its session was removed, or is not in the backup that was restored.
 func (b *Bot) forgotten(ctx context.Context, e event) error {
-	asks := emojiName(e.Reaction) == b.cfg.ApproveEmoji || emojiName(e.Reaction) == b.cfg.MergeEmoji
-	if e.ItemUser != b.self.user || !asks || e.Type == taken || isDirect(e.Item.Channel) {
+	if e.ItemUser != b.self.user || !b.approves(e) || isDirect(e.Item.Channel) {
 		return nil
 	}
 	at := place{channel: e.Item.Channel}
-	if _, ok, err := b.mayAct(ctx, e.User, at, e.Item.TS); !ok {
+	by, ok, err := b.mayApprove(ctx, e, session.Message{}, at, e.Item.TS)
+	if !ok {
 		return err
 	}
-	return b.whisper(ctx, "forgotten/"+e.Item.Channel+"/"+e.Item.TS+"/"+e.User, at, e.User,
-		"I do not know that message any more, so nothing came of your reaction: sessions are not kept for ever. Mention me in its thread to start anew.")
+	key := "forgotten/" + e.Item.Channel + "/" + e.Item.TS + "/" + e.User
+	if err := b.refusedApproval(ctx, key, e, session.Message{}, by, "the bot does not know message "+e.Item.TS+" of "+e.Item.Channel+" any more"); err != nil {
+		return err
+	}
+	return b.whisper(ctx, key, at, e.User, "I do not know that message any more, so nothing came of your reaction: sessions are not kept for ever. Mention me in its thread to start anew.")
 }

@@ -152,7 +152,7 @@ func TestControls(t *testing.T) {
 // audited is who did what.
 func (r *rig) audited() string {
 	r.t.Helper()
-	all, err := r.db.AuditLog(r.ctx)
+	all, err := r.db.AuditLog(r.ctx, session.AuditQuery{})
 	if err != nil {
 		r.t.Fatal(err)
 	}

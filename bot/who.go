@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/slack-go/slack"
 
@@ -169,6 +170,9 @@ func (b *Bot) mayAct(ctx context.Context, user string, at place, root string) (b
 	return by, true, nil
 }
 
+// today is the day, as what is said or noted once a day is keyed by it.
+func (b *Bot) today() string { return b.clock.Now().UTC().Format(time.DateOnly) }
+
 func (b *Bot) allowed() string {
 	var names []string
 	for _, c := range b.cfg.AllowedChannels {
@@ -179,7 +183,7 @@ func (b *Bot) allowed() string {
 
 // refuse tells a person privately that they may not act, once per thread and day. That is the outcome of all their messages there that day.
 func (b *Bot) refuse(ctx context.Context, at place, root, user, refusal string) error {
-	key := fmt.Sprintf("refused/%s/%s/%s/%s", at.channel, root, user, b.clock.Now().UTC().Format("2006-01-02"))
+	key := fmt.Sprintf("refused/%s/%s/%s/%s", at.channel, root, user, b.today())
 	if _, err := b.store.Message(ctx, key); err == nil || session.CodeOf(err) != session.NotFound {
 		return session.Wrap("bot.refuse", err)
 	}

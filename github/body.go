@@ -39,10 +39,7 @@ func (g *GitHub) body(r session.OpenRequest) string {
 	if url := g.c.LogURL(r.Session); url != "" {
 		fmt.Fprintf(&b, " [The session's log](%s)", url)
 	}
-	b.WriteString("\n\n" + trailer(r.Session) + "\n")
-	if r.Audit != "" {
-		b.WriteString("Inspect-Audit: " + r.Audit + "\n")
-	}
+	b.WriteString("\n\n" + trailer(r.Session) + audited(r.Audit) + "\n")
 	for _, p := range r.Contributors {
 		if a, ok := p.Author(); ok {
 			fmt.Fprintf(&b, "Co-authored-by: %s <%s>\n", a.Name, a.Email)
@@ -104,6 +101,14 @@ func plainLines(s string) string { return strings.TrimSpace(strings.ReplaceAll(s
 const trailerName = "Inspect-Session: "
 
 func trailer(id session.ID) string { return trailerName + string(id) }
+
+// audited is the line that tells what the bot's audit log had come to; "" if that is not known.
+func audited(h session.AuditHead) string {
+	if h.N == 0 {
+		return ""
+	}
+	return "\nInspect-Audit: " + h.String()
+}
 
 // named is a person as the body names them.
 func named(p session.Person) string {

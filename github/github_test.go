@@ -213,7 +213,7 @@ func TestFromCommitsToPullRequest(t *testing.T) {
 	if len(pulls) != 1 || pulls[0].Author != "bob" || pulls[0].HeadSHA != head {
 		t.Fatalf("%+v", pulls)
 	}
-	for _, want := range []string{"It was broken. cc @\u200beveryone", "**Ada (@ada)**: fix the cart", "Co-authored-by: Ada <101+ada@users.noreply.github.com>", "https://inspect.test/s/abcdefghij", "Inspect-Session: abcdefghij"} {
+	for _, want := range []string{"It was broken. cc @\u200beveryone", "**Ada (@ada)**: fix the cart", "Co-authored-by: Ada <101+ada@users.noreply.github.com>", "https://inspect.test/s/abcdefghij", "Inspect-Session: abcdefghij", "\nInspect-Audit: " + auditHead.String() + "\n"} {
 		if !strings.Contains(pulls[0].Body, want) {
 			t.Errorf("the body lacks %q:\n%s", want, pulls[0].Body)
 		}

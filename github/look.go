@@ -85,7 +85,7 @@ func judged(ctx context.Context, c *gh.Client, seen *session.PullRequest, may pe
 		return nil, err
 	}
 	for _, v := range standing(reviews) {
-		review := session.Review{By: account(v.GetUser()), State: session.ReviewApproved, Commit: v.GetCommitID()}
+		review := session.Review{ID: v.GetID(), By: account(v.GetUser()), State: session.ReviewApproved, Commit: v.GetCommitID()}
 		if v.GetState() == stateChanges {
 			review.State = session.ReviewChanges
 		}

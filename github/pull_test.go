@@ -41,8 +41,11 @@ func pulled(t *testing.T) (w *world, commit string) {
 }
 
 func (w *world) review(commit string, by session.Person) (session.Review, error) {
-	return w.github.Review(context.Background(), session.ReviewRequest{Session: id, Approval: "a2", Repo: web, Number: 1, Commit: commit, By: by})
+	return w.github.Review(context.Background(), session.ReviewRequest{Session: id, Approval: "a2", Repo: web, Number: 1, Commit: commit, By: by, Audit: auditHead})
 }
+
+// auditHead is what the audit log had come to.
+var auditHead = session.AuditHead{N: 412, MAC: strings.Repeat("3f9a", 16)}
 
 func (w *world) merge(commit string, by session.Person) (string, error) {
 	return w.github.Merge(context.Background(), session.MergeRequest{
@@ -67,20 +70,31 @@ func refusedWith(t *testing.T, err error, code session.Code, words string) {
 
 func TestReviewAndMerge(t *testing.T) {
 	w, commit := pulled(t)
+	var ids []int64
 	for range 2 { // the second time is a crash before the first was recorded
 		v, err := w.review(commit, cyd)
 		must(t, err)
-		if v != (session.Review{By: *cyd.GitHub, State: session.ReviewApproved, Commit: commit, Writes: true}) {
+		ids = append(ids, v.ID)
+		if v != (session.Review{ID: v.ID, By: *cyd.GitHub, State: session.ReviewApproved, Commit: commit, Writes: true}) {
 			t.Errorf("the review is %+v", v)
 		}
 	}
+	token, err := w.github.token(t.Context(), "UCYD", "")
+	must(t, err)
+	c, err := w.github.userClient(token.Access)
+	must(t, err)
+	seen, err := w.github.look(t.Context(), c, web, 1)
+	must(t, err)
+	if len(ids) != 2 || ids[0] != ids[1] || ids[0] == 0 || len(seen.Reviews) != 1 || seen.Reviews[0].ID != ids[0] {
+		t.Errorf("the review's id is %v, and is seen in %+v", ids, seen.Reviews)
+	}
 	reviews := w.server.Pulls("acme/web")[0].Reviews
-	if len(reviews) != 1 || reviews[0].Author != "cyd" || reviews[0].State != "APPROVED" || reviews[0].Commit != commit || !strings.Contains(reviews[0].Body, "Approved by Cyd (@cyd) from Slack.") {
+	if len(reviews) != 1 || reviews[0].Author != "cyd" || reviews[0].State != "APPROVED" || reviews[0].Commit != commit || !strings.Contains(reviews[0].Body, "Approved by Cyd (@cyd) from Slack.\n\nInspect-Session: abcdefghij\nInspect-Audit: "+auditHead.String()) {
 		t.Fatalf("recorded is %+v", reviews)
 	}
 	must(t, w.server.SetCheckRun("acme/web", commit, githubtest.CheckRun{Name: "test", Status: "completed", Conclusion: "success"}))
 	must(t, w.server.SetStatus("acme/web", commit, githubtest.Status{Context: "lint", State: "pending"}))
-	_, err := w.merge(commit, bob)
+	_, err = w.merge(commit, bob)
 	refusedWith(t, err, session.Conflict, "1 of 2 checks are still running")
 	must(t, w.server.SetStatus("acme/web", commit, githubtest.Status{Context: "lint", State: "failure"}))
 	_, err = w.merge(commit, bob)
@@ -338,7 +352,7 @@ func TestLook(t *testing.T) {
 	if pr.Head != commit || pr.State != session.PullOpen || pr.Author.Login != "bob" || pr.Checks.State != session.ChecksFailed || pr.Checks.Total != 130 || len(pr.Checks.Failed) != session.MaxChecks || pr.Checks.Failed[0].Name != "run 000" {
 		t.Errorf("%+v", pr)
 	}
-	if len(pr.Reviews) != 1 || pr.Reviews[0] != (session.Review{By: *cyd.GitHub, State: session.ReviewChanges, Commit: commit, Writes: true}) {
+	if len(pr.Reviews) != 1 || pr.Reviews[0] != (session.Review{ID: pr.Reviews[0].ID, By: *cyd.GitHub, State: session.ReviewChanges, Commit: commit, Writes: true}) {
 		t.Errorf("the reviews are %+v", pr.Reviews)
 	}
 	must(t, w.server.Review("acme/web", 1, "cyd", "APPROVE", ""))

@@ -31,6 +31,7 @@ func (g *GitHub) Review(ctx context.Context, r session.ReviewRequest) (v session
 		}
 		for _, was := range standing(reviews) {
 			if was.GetUser().GetID() == t.Identity.ID && was.GetState() == stateApproved && was.GetCommitID() == r.Commit {
+				v.ID = was.GetID()
 				return nil // an attempt of before whose answer was lost, or they did it themselves; whatever has happened since
 			}
 		}
@@ -40,13 +41,14 @@ func (g *GitHub) Review(ctx context.Context, r session.ReviewRequest) (v session
 		if pr.GetUser().GetID() == t.Identity.ID {
 			return ownPull(r.Number)
 		}
-		_, _, err = c.PullRequests.CreateReview(ctx, r.Repo.Owner, r.Repo.Name, r.Number, &gh.PullRequestReviewRequest{
+		made, _, err := c.PullRequests.CreateReview(ctx, r.Repo.Owner, r.Repo.Name, r.Number, &gh.PullRequestReviewRequest{
 			CommitID: gh.String(r.Commit), Event: gh.String("APPROVE"),
-			Body: gh.String(fmt.Sprintf("Approved by %s from Slack.\n\n%s", named(r.By), trailer(r.Session))),
+			Body: gh.String(fmt.Sprintf("Approved by %s from Slack.\n\n%s%s", named(r.By), trailer(r.Session), audited(r.Audit))),
 		})
 		if err != nil {
 			return refusedReview(a, r, err)
 		}
+		v.ID = made.GetID()
 		return nil // should the branch move meanwhile, it is of this commit still: GitHub takes a review of any that the pull request ever had
 	})
 	g.watch.Follow(session.Followed{Session: r.Session, Repo: r.Repo, Number: r.Number}) // whatever came of it

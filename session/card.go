@@ -85,4 +85,7 @@ type Approval struct {
 	Deadline time.Time     `json:"deadline,omitzero"` // while linking or naming: 15 minutes; while merging: MergeWithin
 	Quorum   int           `json:"quorum,omitempty"`  // of a merge: how many reviews have to approve
 	Put      time.Time     `json:"put,omitzero"`      // the reaction, by Slack's clock
+	Emoji    string        `json:"emoji,omitempty"`   // with which it was given
+	Number   int           `json:"number,omitempty"`  // of the pull request
+	Ref      string        `json:"ref,omitempty"`     // GitHub's, as AuditRecord has it
 }

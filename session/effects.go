@@ -49,13 +49,25 @@ func (a *actor) perform(ctx context.Context, e Effect) Input {
 		})
 	case EffectOpen:
 		var pr PullRequest
-		err := a.try(ctx, e, startTries, func() (err error) { pr, err = a.hub.forge.Open(ctx, *e.Open); return err })
+		r := *e.Open
+		err := a.try(ctx, e, startTries, func() (err error) {
+			if r.Audit, err = a.hub.auditHead(ctx); err == nil {
+				pr, err = a.hub.forge.Open(ctx, r)
+			}
+			return err
+		})
 		return outcome(ctx, err, PullRequestOpened{Effect: e.ID, PullRequest: pr}, func(f Failure) Input {
 			return OpenFailed{Effect: e.ID, Err: f}
 		})
 	case EffectReview:
 		var v Review
-		err := a.try(ctx, e, startTries, func() (err error) { v, err = a.hub.forge.Review(ctx, *e.Review); return err })
+		r := *e.Review
+		err := a.try(ctx, e, startTries, func() (err error) {
+			if r.Audit, err = a.hub.auditHead(ctx); err == nil {
+				v, err = a.hub.forge.Review(ctx, r)
+			}
+			return err
+		})
 		return outcome(ctx, err, Reviewed{Effect: e.ID, Review: v}, func(f Failure) Input { return ReviewFailed{Effect: e.ID, Err: f} })
 	case EffectMerge:
 		var commit string

@@ -21,6 +21,8 @@ type HubConfig struct {
 	Hours Hours
 	// Starts is how often one session's sandbox may start in an hour; 0: DefaultStarts.
 	Starts int
+	// Audit tells the audit log's head, for what is done on GitHub to carry; nil: nothing carries one.
+	Audit Auditor
 	// Redactor takes secrets out of every input before it is decided upon; default: token shapes alone.
 	Redactor *Redactor
 	// OnCommit is called after each commit to a session, in its goroutine: it must return at once. Start calls it for those that are damaged.
@@ -36,6 +38,7 @@ type Hub struct {
 	forge     Forge
 	clock     Clock
 	budget    float64
+	audit     Auditor
 	redactor  *Redactor
 	onCommit  func(ID)
 	onReport  func(ID, string, error)
@@ -62,7 +65,7 @@ func NewHub(c HubConfig) (*Hub, error) {
 		return nil, Errorf(Internal, "a hub needs a store, sandboxes and a forge")
 	}
 	h := &Hub{
-		store: c.Store, sandboxes: c.Sandboxes, forge: c.Forge, clock: c.Clock, budget: c.Budget, redactor: c.Redactor, onCommit: c.OnCommit, onReport: c.Report,
+		store: c.Store, sandboxes: c.Sandboxes, forge: c.Forge, clock: c.Clock, budget: c.Budget, audit: c.Audit, redactor: c.Redactor, onCommit: c.OnCommit, onReport: c.Report,
 		hours: c.Hours, starts: c.Starts, line: newLine(c.Room),
 		actors: map[ID]*actor{}, logs: map[ID]*log{},
 	}
@@ -246,6 +249,14 @@ func (h *Hub) retire(a *actor) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	delete(h.actors, a.id)
+}
+
+// auditHead is the audit log's head now.
+func (h *Hub) auditHead(ctx context.Context) (AuditHead, error) {
+	if h.audit == nil {
+		return AuditHead{}, nil
+	}
+	return h.audit.AuditHead(ctx)
 }
 
 func (h *Hub) committed(id ID) {

@@ -73,10 +73,11 @@ type (
 	// Approved is a ✅ on a card, by somebody who may act. By.GitHub is nil when they have not linked an account. ID is
 	// of the reaction; one that was taken is not taken again.
 	Approved struct {
-		ID   string
-		By   Person
-		Card string
-		Put  time.Time // by Slack's clock; zero: unknown
+		ID    string
+		By    Person
+		Card  string
+		Put   time.Time // by Slack's clock; zero: unknown
+		Emoji string
 		// Seconds is the approval whose second one this is, if it was put on the message that asks for that.
 		Seconds string
 	}
@@ -87,6 +88,7 @@ type (
 		By      Person
 		Card    string
 		Put     time.Time
+		Emoji   string
 		Allowed bool
 		Quorum  int
 	}

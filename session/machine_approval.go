@@ -19,7 +19,7 @@ func (m *Machine) approved(in Approved) error {
 		m.seconded(in, c)
 		return nil
 	}
-	a := Approval{Card: c.ID, Commit: c.Commit, By: in.By, Put: in.Put}
+	a := Approval{Card: c.ID, Commit: c.Commit, By: in.By, Emoji: in.Emoji, Put: in.Put}
 	if c.Kind == CardPullRequest {
 		a.Kind = ApprovalReview
 	}
@@ -33,7 +33,7 @@ func (m *Machine) mergeAsked(in MergeAsked) error {
 	if c == nil {
 		return errNoCard
 	}
-	a := Approval{Kind: ApprovalMerge, Card: c.ID, Commit: c.Commit, By: in.By, Quorum: in.Quorum, Put: in.Put}
+	a := Approval{Kind: ApprovalMerge, Card: c.ID, Commit: c.Commit, By: in.By, Emoji: in.Emoji, Quorum: in.Quorum, Put: in.Put}
 	if !in.Allowed {
 		m.reject(in.ID, a, fmt.Sprintf("Merging from Slack is off for %s. An admin of it can switch it on: `/inspect merge on %s`", c.Repo, c.Repo))
 		return nil
@@ -78,6 +78,9 @@ func (m *Machine) newApproval(id string, a Approval) (Approval, bool) {
 	m.s.Participants = addPerson(m.s.Participants, a.By)
 	m.s.Approvals++
 	a.ID, a.At = fmt.Sprintf("a%d", m.s.Approvals), m.at
+	if c := m.card(a.Card); c.PullRequest != nil {
+		a.Number = c.PullRequest.Number
+	}
 	m.approvals = append(m.approvals, a)
 	return a, true
 }
@@ -320,6 +323,7 @@ func (m *Machine) pullRequestOpened(in PullRequestOpened) {
 	if e.Open.Draft && !pr.Draft && !pr.Adopted {
 		reason = fmt.Sprintf("GitHub has no drafts in %s, so #%d is open for review already.", pr.Repo, pr.Number)
 	}
+	a.Number = pr.Number
 	m.finishApproval(a, ApprovalDone, reason)
 	m.tellCard(c)
 	m.tell(Event{Kind: KindPullRequest, PromptID: c.PromptID, PullRequest: &pr})

@@ -143,6 +143,7 @@ func (m *Machine) merged(in Merged) {
 	if c == nil {
 		return
 	}
+	a.Ref = in.Commit
 	m.finishApproval(a, ApprovalDone, "")
 	c.Merging = nil
 	if c.State == CardDone { // GitHub's word came first

@@ -3,6 +3,7 @@ package session
 import (
 	"fmt"
 	"slices"
+	"strconv"
 )
 
 // pullRefusal says why nothing can be done from a pull request's card; "" if something can.
@@ -50,6 +51,7 @@ func (m *Machine) reviewed(in Reviewed) {
 	if !in.Review.Writes {
 		words = fmt.Sprintf("Approved on GitHub. Your account %s has no write access to %s, so it does not count for a merge.", in.Review.By.Login, c.Repo)
 	}
+	a.Ref = strconv.FormatInt(in.Review.ID, 10)
 	m.finishApproval(a, ApprovalDone, words)
 	was := m.follows()
 	if was == nil || was.Number != c.PullRequest.Number {

@@ -127,7 +127,8 @@ type OpenRequest struct {
 	By           Person   `json:"by"`
 	Asked        []Asking `json:"asked"`
 	Contributors []Person `json:"contributors"`
-	Audit        string   `json:"audit,omitempty"` // where the audit log stands as it is approved: a line of the pull request's text
+	// Audit is the audit log when it is carried out, for the pull request to carry; the actor sets it.
+	Audit AuditHead `json:"audit,omitzero"`
 }
 
 // Asking is who asked for what, for the pull request's body.

@@ -106,6 +106,7 @@ const (
 
 // Review is a verdict that stands: the newest of its author that is one, and was not dismissed.
 type Review struct {
+	ID     int64       `json:"id,omitempty"` // GitHub's
 	By     Identity    `json:"by"`
 	State  ReviewState `json:"state"`
 	Commit string      `json:"commit"`
@@ -136,6 +137,8 @@ type ReviewRequest struct {
 	Number   int    `json:"number"`
 	Commit   string `json:"commit"`
 	By       Person `json:"by"`
+	// Audit is the audit log when it is carried out, for the review to carry; the actor sets it.
+	Audit AuditHead `json:"audit,omitzero"`
 }
 
 // MergeRequest asks for a merge at a commit, as a person.

@@ -5,11 +5,14 @@ import (
 	"context"
 	"crypto/hmac"
 	"crypto/sha256"
+	"encoding/hex"
 
 	"go.etcd.io/bbolt"
 
 	"openinspect/session"
 )
+
+var _ session.Auditor = (*DB)(nil)
 
 // kAudit is where meta keeps how many audit records there are (8 bytes) and the newest one's MAC, so that a log cut short shows.
 var kAudit = []byte("audit")
@@ -55,31 +58,70 @@ func (k keys) chain(before, body []byte) []byte {
 	return h.Sum(nil)
 }
 
-// AuditLog returns the audit log, oldest first.
-func (db *DB) AuditLog(ctx context.Context) ([]session.AuditRecord, error) {
+// AuditOnce is Audit unless a record was appended under that key within a day.
+func (db *DB) AuditOnce(ctx context.Context, key string, r session.AuditRecord) error {
+	return wrap("boltdb.AuditOnce", db.update(ctx, func(tx *bbolt.Tx) error {
+		key, now := []byte(auditedOnce+key), db.clock.Now()
+		if v := tx.Bucket(bSeen).Get(key); v != nil && now.Sub(stamped(v)) < day {
+			return nil
+		}
+		if err := tx.Bucket(bSeen).Put(key, stamp(now, number(0))); err != nil {
+			return err
+		}
+		return db.keys.record(tx, r)
+	}))
+}
+
+// auditedOnce begins the keys of AuditOnce among the identities that are remembered for a day.
+const auditedOnce = "audited/"
+
+// AuditHead returns how many records there are, and the newest one's MAC.
+func (db *DB) AuditHead(ctx context.Context) (h session.AuditHead, err error) {
+	err = db.view(ctx, func(tx *bbolt.Tx) error {
+		h = namedHead(auditHead(tx))
+		return nil
+	})
+	return h, wrap("boltdb.AuditHead", err)
+}
+
+func namedHead(n uint64, mac []byte) session.AuditHead {
+	return session.AuditHead{N: n, MAC: hex.EncodeToString(mac)}
+}
+
+// AuditLog returns records of the audit log, oldest first.
+func (db *DB) AuditLog(ctx context.Context, q session.AuditQuery) ([]session.AuditEntry, error) {
 	const op = "boltdb.AuditLog"
-	var bodies [][]byte
+	var all []session.AuditEntry
 	err := db.view(ctx, func(tx *bbolt.Tx) error {
-		return tx.Bucket(bAudit).ForEach(func(k, v []byte) error {
+		c := tx.Bucket(bAudit).Cursor()
+		for k, v := c.Seek(number(q.After + 1)); k != nil && (q.Limit == 0 || len(all) < q.Limit); k, v = c.Next() {
 			if len(v) < sha256.Size {
 				return tampered(numberOf(k))
 			}
-			bodies = append(bodies, bytes.Clone(v[sha256.Size:]))
-			return nil
-		})
+			if !bytes.Contains(v[sha256.Size:], []byte(q.Session)) {
+				continue
+			}
+			r, err := decode[session.AuditRecord](v[sha256.Size:])
+			if err != nil {
+				return err
+			}
+			if q.Session == "" || r.Session == q.Session {
+				all = append(all, session.AuditEntry{AuditHead: namedHead(numberOf(k), v[:sha256.Size]), AuditRecord: r})
+			}
+		}
+		return nil
 	})
 	if err != nil {
 		return nil, wrap(op, err)
 	}
-	all, err := decodeAll[session.AuditRecord](bodies)
-	return all, wrap(op, err)
+	return all, nil
 }
 
-// VerifyAudit checks that no record of the audit log was changed, moved, left out or cut off: Internal, naming the first that was.
-// A whole file put back to an earlier state is not noticed.
-func (db *DB) VerifyAudit(ctx context.Context) error {
-	return wrap("boltdb.VerifyAudit", db.view(ctx, func(tx *bbolt.Tx) error {
-		n, before := uint64(0), make([]byte, sha256.Size)
+// VerifyAudit checks that no record of the audit log was changed, moved, left out or cut off: Internal, naming the first that was. It returns the head
+// of what it checked. A whole file put back to an earlier state, or written anew by whoever has the master key, is noticed by heads of before alone.
+func (db *DB) VerifyAudit(ctx context.Context, heads ...session.AuditHead) (session.AuditHead, error) {
+	n, before := uint64(0), make([]byte, sha256.Size)
+	err := db.view(ctx, func(tx *bbolt.Tx) error {
 		err := tx.Bucket(bAudit).ForEach(func(k, v []byte) error {
 			n++
 			if numberOf(k) != n || len(v) < sha256.Size {
@@ -90,6 +132,11 @@ func (db *DB) VerifyAudit(ctx context.Context) error {
 				return tampered(n)
 			}
 			before = mac
+			for _, h := range heads {
+				if h.N == n && h != namedHead(n, mac) {
+					return session.Errorf(session.Internal, "Record %d of the audit log is not the one of that head: the log was written anew after it, or the head is of another bot's log.", n)
+				}
+			}
 			return nil
 		})
 		if err != nil {
@@ -98,8 +145,14 @@ func (db *DB) VerifyAudit(ctx context.Context) error {
 		if count, mac := auditHead(tx); count != n || !hmac.Equal(mac, before) {
 			return tampered(min(n, count) + 1)
 		}
+		for _, h := range heads {
+			if h.N > n {
+				return session.Errorf(session.Internal, "The audit log has %d records, and had %d once: it was put back to an earlier state.", n, h.N)
+			}
+		}
 		return nil
-	}))
+	})
+	return namedHead(n, before), wrap("boltdb.VerifyAudit", err)
 }
 
 func tampered(n uint64) error {

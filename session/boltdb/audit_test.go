@@ -53,14 +53,64 @@ func TestAuditShowsTampering(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			if err := db.VerifyAudit(t.Context()); err != nil {
+			if _, err := db.VerifyAudit(t.Context()); err != nil {
 				t.Fatal(err)
 			}
 			err := db.bolt.Update(func(tx *bbolt.Tx) error { return c.tamper(tx.Bucket(bAudit), tx.Bucket(bMeta)) })
 			if err != nil {
 				t.Fatal(err)
 			}
-			refused(t, db.VerifyAudit(t.Context()), session.Internal, fmt.Sprintf("the audit log was changed from outside at record %d", c.at))
+			_, err = db.VerifyAudit(t.Context())
+			refused(t, err, session.Internal, fmt.Sprintf("the audit log was changed from outside at record %d", c.at))
 		})
 	}
+}
+
+// TestAuditHeads: what the chain alone cannot show, a head of before does: a log that was put back to an earlier state, or written anew with the key.
+func TestAuditHeads(t *testing.T) {
+	db := open(t, file(t), nil)
+	var heads []session.AuditHead
+	for i := range 4 {
+		if err := db.Audit(t.Context(), session.AuditRecord{At: sessiontest.Epoch, Action: "approve", Card: fmt.Sprint("c", i), Result: "refused"}); err != nil {
+			t.Fatal(err)
+		}
+		head, err := db.AuditHead(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		heads = append(heads, head)
+	}
+	back := func(n uint64) {
+		t.Helper()
+		err := db.bolt.Update(func(tx *bbolt.Tx) error {
+			log := tx.Bucket(bAudit)
+			for ; log.Get(number(n+1)) != nil; n++ {
+				if err := log.Delete(number(n + 1)); err != nil {
+					return err
+				}
+			}
+			n, v := log.Cursor().Last()
+			return tx.Bucket(bMeta).Put(kAudit, append(bytes.Clone(n), v[:32]...))
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got, err := db.VerifyAudit(t.Context(), heads...); err != nil || got != heads[3] {
+		t.Fatal(got, err)
+	}
+	back(2)
+	if got, err := db.VerifyAudit(t.Context(), heads[:2]...); err != nil || got != heads[1] {
+		t.Errorf("the chain of what is left: %v %v", got, err)
+	}
+	_, err := db.VerifyAudit(t.Context(), heads...)
+	refused(t, err, session.Internal, "The audit log has 2 records, and had 3 once: it was put back to an earlier state.")
+	if err := db.Audit(t.Context(), session.AuditRecord{Action: "approve", Result: "done"}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := db.VerifyAudit(t.Context()); err != nil {
+		t.Errorf("the chain that was written anew: %v", err)
+	}
+	_, err = db.VerifyAudit(t.Context(), heads[:3]...)
+	refused(t, err, session.Internal, "Record 3 of the audit log is not the one of that head: the log was written anew after it, or the head is of another bot's log.")
 }

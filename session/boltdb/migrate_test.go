@@ -72,7 +72,7 @@ func TestMigrationFromTheFirstLayout(t *testing.T) {
 		if v, err := db.Secret(t.Context(), "github/user/U1"); err != nil || string(v) != "token" {
 			t.Errorf("the secret is %q, %v", v, err)
 		}
-		if err := db.VerifyAudit(t.Context()); err != nil {
+		if _, err := db.VerifyAudit(t.Context()); err != nil {
 			t.Error(err)
 		}
 		err = db.view(t.Context(), func(tx *bbolt.Tx) error {
@@ -134,7 +134,7 @@ func TestMigrationFromTheSecondLayout(t *testing.T) {
 		if v, err := db.Secret(t.Context(), "github/user/U1"); err != nil || string(v) != "token" {
 			t.Errorf("the secret is %q, %v", v, err)
 		}
-		if err := db.VerifyAudit(t.Context()); err != nil {
+		if _, err := db.VerifyAudit(t.Context()); err != nil {
 			t.Error(err)
 		}
 		if err := db.Close(); err != nil {

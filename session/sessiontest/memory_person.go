@@ -239,34 +239,3 @@ func (m *Memory) Secrets(ctx context.Context, prefix string) ([]string, error) {
 	defer end()
 	return slices.DeleteFunc(slices.Sorted(maps.Keys(m.secrets)), func(k string) bool { return !strings.HasPrefix(k, prefix) }), nil
 }
-
-// Audit implements Audit.
-func (m *Memory) Audit(ctx context.Context, r session.AuditRecord) error {
-	end, err := m.begin(ctx, "Audit")
-	if err != nil {
-		return err
-	}
-	defer end()
-	m.audit = append(m.audit, clone(r))
-	return nil
-}
-
-// AuditLog implements Audit.
-func (m *Memory) AuditLog(ctx context.Context) ([]session.AuditRecord, error) {
-	end, err := m.begin(ctx, "AuditLog")
-	if err != nil {
-		return nil, err
-	}
-	defer end()
-	return cloneAll(m.audit), nil
-}
-
-// VerifyAudit implements Audit: nobody can reach into this log from outside.
-func (m *Memory) VerifyAudit(ctx context.Context) error {
-	end, err := m.begin(ctx, "VerifyAudit")
-	if err != nil {
-		return err
-	}
-	end()
-	return nil
-}

@@ -126,11 +126,14 @@ type Secrets interface {
 
 // Audit is who did what, for good.
 type Audit interface {
+	session.Auditor
 	Audit(ctx context.Context, r session.AuditRecord) error
-	// AuditLog returns all records, oldest first.
-	AuditLog(ctx context.Context) ([]session.AuditRecord, error)
-	// VerifyAudit returns Internal if the log was changed from outside.
-	VerifyAudit(ctx context.Context) error
+	// AuditOnce is Audit, unless it was called with that key within a day.
+	AuditOnce(ctx context.Context, key string, r session.AuditRecord) error
+	// AuditLog returns records, oldest first.
+	AuditLog(ctx context.Context, q session.AuditQuery) ([]session.AuditEntry, error)
+	// VerifyAudit returns the log's head; Internal if the log was changed from outside, or heads that it had once are not in it.
+	VerifyAudit(ctx context.Context, heads ...session.AuditHead) (session.AuditHead, error)
 }
 
 // Retention is what is not kept for ever.

@@ -51,6 +51,7 @@ func TestStore(t *testing.T, open func(t *testing.T, clock session.Clock) Store)
 		{"rules for merging", testMergeRules},
 		{"secrets", testSecrets},
 		{"audit", testAudit},
+		{"audited once", testAuditOnce},
 		{"audited", testAudited},
 		{"links with secrets", testLinkSecrets},
 		{"big events", testBigEvents},

@@ -329,7 +329,7 @@ func testChannels(s *suite) {
 	c.By = Ada
 	s.ok(s.PutChannel(s.ctx, c))
 	s.ok(s.PutChannel(s.ctx, c)) // told again after a crash: audited once
-	same(s, "audit log", must(s.AuditLog(s.ctx))(s), []session.AuditRecord{{At: s.clock.Now(), Action: "channel", By: Ada, Result: "C1 to acme/web"}})
+	same(s, "audit log", s.audited(session.AuditQuery{}), []session.AuditRecord{{At: s.clock.Now(), Action: "channel", By: Ada, Result: "C1 to acme/web"}})
 	c.Repo = session.Repo{}
 	s.ok(s.PutChannel(s.ctx, c))
 	same(s, "channel", must(s.Channel(s.ctx, "C1"))(s), c)
@@ -359,8 +359,8 @@ func testRoutes(s *suite) {
 	s.ok(s.PutRoute(s.ctx, route("word 1", "acme/web")))
 	s.reopen()
 	same(s, "number of routes", len(must(s.Routes(s.ctx))(s)), session.MaxRoutes)
-	s.ok(s.VerifyAudit(s.ctx))
-	log := must(s.AuditLog(s.ctx))(s)
+	must(s.VerifyAudit(s.ctx))(s)
+	log := s.audited(session.AuditQuery{})
 	same(s, "audited", len(log), 4+session.MaxRoutes)
 	same(s, "route", log[0], session.AuditRecord{At: s.clock.Now(), Action: "route", By: Ada, Result: `"payments" to acme/api`})
 	same(s, "removal", log[3].Result, `"payments" to none`)
@@ -403,39 +403,4 @@ func testSecrets(s *suite) {
 	s.reopen()
 	_, err = s.Secret(s.ctx, "user/1")
 	s.is(err, session.NotFound)
-}
-
-func testAudit(s *suite) {
-	s.ok(s.VerifyAudit(s.ctx))
-	same(s, "empty log", must(s.AuditLog(s.ctx))(s), nil)
-	var want []session.AuditRecord
-	for i, action := range []string{"link", "approve", "open"} {
-		r := session.AuditRecord{At: Epoch.Add(time.Duration(i) * time.Second), Action: action, By: Ada, Session: one, Card: "c1", Commit: "abc", Result: "done"}
-		s.ok(s.Store.Audit(s.ctx, r))
-		want = append(want, r)
-		s.reopen()
-	}
-	same(s, "log", must(s.AuditLog(s.ctx))(s), want)
-	s.ok(s.VerifyAudit(s.ctx))
-}
-
-// testAudited: links and approvals that ended are in the audit log with the transaction that stored them.
-func testAudited(s *suite) {
-	s.ok(s.LinkUser(s.ctx, "U1", session.Identity{ID: 7, Login: "u"}))
-	s.ok(s.UnlinkUser(s.ctx, "U1"))
-	s.ok(s.UnlinkUser(s.ctx, "U1")) // nothing to forget, nothing to tell
-	r := session.Ready{Record: session.Record{Session: fresh(one)}}
-	r.Record.Approvals = []session.Approval{
-		{ID: "a1", Card: "c1", Commit: "abc", By: Ada, State: session.ApprovalDone},
-		{ID: "a2", Card: "c1", Commit: "abc", By: Bob, State: session.ApprovalRefused, Reason: "Already opened."},
-		{ID: "a3", Card: "c1", Commit: "abc", By: Cyd, State: session.ApprovalLinking},
-	}
-	s.ok(s.Commit(s.ctx, r))
-	s.reopen()
-	var got []string
-	for _, line := range must(s.AuditLog(s.ctx))(s) {
-		got = append(got, line.Action+" "+line.By.Slack+" "+line.Commit+" "+line.Result)
-	}
-	same(s, "log", got, []string{"link U1  linked", "unlink U1  unlinked", "approve UADA abc done", "approve UBOB abc refused: Already opened."})
-	s.ok(s.VerifyAudit(s.ctx))
 }
