@@ -25,7 +25,7 @@ const maxText = 60_000
 // contributed, and where the log is.
 func (g *GitHub) body(r session.OpenRequest) string {
 	var b strings.Builder
-	if text := strings.TrimSpace(r.Tests); text != "" {
+	if text := strings.TrimSpace(session.WithoutClaims(r.Tests)); text != "" {
 		b.WriteString("### Tests, as reported by the agent\n\n" + quiet(text) + "\n\n")
 	}
 	if len(r.Asked) > 0 {
@@ -49,7 +49,7 @@ func (g *GitHub) body(r session.OpenRequest) string {
 	}
 	b.WriteString("\n" + blockEnd + "\n")
 	summary := ""
-	if text := strings.TrimSpace(r.Body); text != "" {
+	if text := strings.TrimSpace(session.WithoutClaims(r.Body)); text != "" {
 		summary = "### Summary, by the agent\n\n" + cutText(quiet(text), maxText-utf8.RuneCountInString(b.String())) + "\n\n"
 	}
 	return blockBegin + "\n" + summary + b.String()

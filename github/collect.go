@@ -68,6 +68,9 @@ func (g *GitHub) Collect(ctx context.Context, r session.CollectRequest, bundle s
 	if len(commits) == 0 {
 		return nil, nil // everything it has is on the remote already
 	}
+	if err := g.credits(r).checkAll(commits); err != nil {
+		return nil, err
+	}
 	if err := k.contents(ctx, head); err != nil {
 		return nil, err
 	}

@@ -26,7 +26,7 @@ var lastDate = time.Date(2100, 1, 1, 0, 0, 0, 0, time.UTC)
 // commit is a new commit, as its bytes say.
 type commit struct {
 	hash              string
-	parents           int
+	parents           []string
 	author, committer session.Author
 	message           string
 }
@@ -71,7 +71,7 @@ func parseCommit(hash string, raw []byte) (commit, error) {
 		if !ok {
 			break
 		}
-		if c.parents++; !isHash(parent) || c.parents > maxParents {
+		if c.parents = append(c.parents, parent); !isHash(parent) || len(c.parents) > maxParents {
 			return bad("has more than %d parents, or a malformed one", maxParents)
 		}
 	}

@@ -81,11 +81,12 @@ func FuzzCommit(f *testing.F) {
 			return
 		}
 		lines := strings.Split(string(raw), "\n")
-		if len(lines) < c.parents+3 || !strings.HasPrefix(lines[c.parents+1], "author "+c.author.Name+" <"+c.author.Email+"> ") ||
-			!strings.HasPrefix(lines[c.parents+2], "committer "+c.committer.Name+" <"+c.committer.Email+"> ") {
+		parents := len(c.parents)
+		if len(lines) < parents+3 || !strings.HasPrefix(lines[parents+1], "author "+c.author.Name+" <"+c.author.Email+"> ") ||
+			!strings.HasPrefix(lines[parents+2], "committer "+c.committer.Name+" <"+c.committer.Email+"> ") {
 			t.Fatalf("%q was read as %+v", raw, c)
 		}
-		if len(lines) > c.parents+3 && lines[c.parents+3] != "" {
+		if len(lines) > parents+3 && lines[parents+3] != "" {
 			t.Fatalf("a header was passed over in %q", raw)
 		}
 	})
@@ -174,7 +175,9 @@ func forge(w *world, d *dice) (*forgery, []forged) {
 			}
 		}
 		when := pick(d, suspect{date, false}, suspect{"0 +0000", false}, suspect{"9999999999 +0000", true}, suspect{"-5 +0000", true}, suspect{"1 +9999", true})
-		message := pick(d, suspect{"Fix\n", false}, suspect{"", false}, suspect{"\xff\n", false}, suspect{"Use " + fakeToken + "\n", true}, suspect{"a\x00b", true})
+		message := pick(d, suspect{"Fix\n", false}, suspect{"", false}, suspect{"\xff\n", false}, suspect{"Use " + fakeToken + "\n", true}, suspect{"a\x00b", true},
+			suspect{"Fix\n\nCo-authored-by: Bob <102+bob@users.noreply.github.com>\nInspect-Session: abcdefghij\n", false}, suspect{"Fix\n\nCo-authored-by: Eve <e@e>\n", true},
+			suspect{"Signed-off-by: Ada <101+ada@users.noreply.github.com>\n", true}, suspect{"Fix\r\r> inspect-session : abcdefghik\r", true})
 		headers := pick(d, suspect{"", false}, suspect{"", false}, suspect{"encoding UTF-7\n", true}, suspect{"gpgsig x\n y\n", true}, suspect{"parent " + strings.Repeat("1", 40) + "\n", true})
 		author := pick(d, suspect{adas, false}, suspect{bots, false}, suspect{"Eve <e@e> ", true}, suspect{"Eve <101+ada@users.noreply.github.com> ", true}, suspect{"Ada <> ", true}, suspect{"Ada <a@a> <101+ada@users.noreply.github.com> ", true})
 		committer := pick(d, suspect{bots, false}, suspect{bots, false}, suspect{bots, false}, suspect{adas, true})

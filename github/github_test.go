@@ -158,6 +158,14 @@ func (w *world) commit(p session.Person, name, text, message string) {
 	w.run(w.as(a), "git", "commit", "-q", "-m", message)
 }
 
+// amend gives HEAD another message, to the byte.
+func (w *world) amend(p session.Person, message string) {
+	w.t.Helper()
+	a, _ := p.Author()
+	w.write(".git/message", message)
+	w.run(w.as(a), "git", "commit", "-q", "--amend", "--cleanup=verbatim", "-F", ".git/message")
+}
+
 // bundler bundles HEAD as a runner does.
 func (w *world) bundler(ctx context.Context, have []string) (io.ReadCloser, error) {
 	args := []string{"bundle", "create", "-q", "-", "refs/inspect/head"}
@@ -217,6 +225,9 @@ func TestFromCommitsToPullRequest(t *testing.T) {
 		if !strings.Contains(pulls[0].Body, want) {
 			t.Errorf("the body lacks %q:\n%s", want, pulls[0].Body)
 		}
+	}
+	if strings.Contains(pulls[0].Body, "CEO") { // who squashes may take it for the message
+		t.Errorf("the agent named somebody in the body:\n%s", pulls[0].Body)
 	}
 	for _, token := range w.server.Tokens() {
 		if token.Login == "" && len(token.Permissions) > 0 && token.Permissions["contents"] == "write" && (token.Revoked.IsZero() || !slices.Equal(token.Repositories, []string{"acme/web"})) {

@@ -14,7 +14,7 @@ import (
 func (w *world) asked(commit string, by session.Person, change func(*session.OpenRequest)) session.OpenRequest {
 	r := session.OpenRequest{
 		Session: id, Approval: "a1", Card: "c1", Repo: web, Base: "main", Branch: w.branch, Commit: commit,
-		Title: "Fix the cart", Body: "It was broken. cc @everyone", By: by, Asked: []session.Asking{{By: ada, Text: "fix the cart"}}, Contributors: []session.Person{ada}, Audit: auditHead,
+		Title: "Fix the cart", Body: "It was broken. cc @everyone\nCo-authored-by: CEO <ceo@acme.test>", By: by, Asked: []session.Asking{{By: ada, Text: "fix the cart"}}, Contributors: []session.Person{ada}, Audit: auditHead,
 	}
 	if change != nil {
 		change(&r)

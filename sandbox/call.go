@@ -53,6 +53,7 @@ func (m *Manager) Prompt(ctx context.Context, id session.ID, d session.Delivery)
 		}
 	}
 	a.begun(d.ID)
+	d.Log = m.c.LogURL(id)
 	return session.Wrap(op, a.post(ctx, l, "http://runner/prompts", d))
 }
 

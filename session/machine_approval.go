@@ -309,6 +309,9 @@ func (m *Machine) pullRequestOpened(in PullRequestOpened) {
 	}
 	m.s.PullRequest, m.s.Pushed = &pr, pr.Commit
 	m.s.Contributors = addPerson(m.s.Contributors, pr.OpenedBy)
+	if a, ok := pr.OpenedBy.Author(); ok {
+		m.s.Identities = addAuthor(m.s.Identities, a)
+	}
 	a, c := m.approval(e.Open.Approval)
 	if c == nil {
 		return

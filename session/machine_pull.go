@@ -114,6 +114,7 @@ func (m *Machine) begin(pr PullRequest) {
 		}
 	}
 	m.s.Branch, m.s.Pushed, m.s.Collected, m.s.Anew = "", "", "", true
+	m.s.Credits = nil
 	m.s.Contributors, m.draft, m.dirty.draft = nil, Draft{}, true
 	if p := m.turnPrompt(); p != nil && p.Begun {
 		m.s.Contributors = []Person{p.Author}

@@ -133,7 +133,11 @@ func (m *Machine) deliver() {
 		return
 	}
 	m.s.Sandbox.State = SandboxRunning
-	m.ask(Effect{Kind: EffectPrompt, Start: m.s.Sandbox.Start, PromptID: p.ID, Prompt: m.delivery(p)})
+	d := m.delivery(p)
+	if !slices.ContainsFunc(m.s.Credits, d.Credit.same) {
+		m.s.Credits = append(slices.Clone(m.s.Credits), d.Credit)
+	}
+	m.ask(Effect{Kind: EffectPrompt, Start: m.s.Sandbox.Start, PromptID: p.ID, Prompt: d})
 }
 
 func (m *Machine) delivery(p *Prompt) *Delivery {
@@ -144,19 +148,9 @@ func (m *Machine) delivery(p *Prompt) *Delivery {
 	if p.Model != "" {
 		d.Model, d.Effort = p.Model, p.Effort
 	}
-	author, linked := p.Author.Author()
-	if linked {
+	d.Credit, d.Identities = m.credit(p.Author), m.identities()
+	if author, linked := p.Author.Author(); linked {
 		d.Author = author
-	} else {
-		d.PromptedBy = promptedBy(p.Author)
-	}
-	for _, c := range m.s.Contributors {
-		if a, ok := c.Author(); ok && c.Slack != p.Author.Slack {
-			d.CoAuthors = append(d.CoAuthors, a)
-		}
-	}
-	d.Identities = m.identities()
-	if linked {
 		d.Identities = addAuthor(d.Identities, author)
 	}
 	return d
@@ -327,9 +321,18 @@ func (m *Machine) answered(e Event) {
 		m.endTurn(t.Outcome, t.Reason, "")
 		return
 	}
-	m.ask(Effect{Kind: EffectCollect, Start: m.s.Sandbox.Start, PromptID: t.PromptID, Collect: &CollectRequest{
-		Session: m.s.ID, Repo: m.s.Repo, Base: m.s.Base, Collected: m.s.Collected, Opening: m.opening(), Pushed: m.s.Pushed, Identities: m.identities(),
-	}})
+	r := CollectRequest{
+		Session: m.s.ID, Repo: m.s.Repo, Base: m.s.Base, Collected: m.s.Collected, Opening: m.opening(), Pushed: m.s.Pushed, Identities: m.identities(), Credits: m.s.Credits,
+	}
+	if m.s.Anew { // merged in the middle of the turn: commits of before may have come back
+		r.Credits = nil
+	}
+	if r.Credits == nil {
+		for _, p := range m.s.Participants {
+			r.Known = append(r.Known, promptedBy(p))
+		}
+	}
+	m.ask(Effect{Kind: EffectCollect, Start: m.s.Sandbox.Start, PromptID: t.PromptID, Collect: &r})
 }
 
 // identities are the authors that commits of this session may have: the contributors, and who they were when they prompted. Somebody who

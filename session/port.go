@@ -60,10 +60,10 @@ type Delivery struct {
 	Files      []File   `json:"files,omitempty"`
 	Model      string   `json:"model"` // provider/model
 	Effort     string   `json:"effort,omitempty"`
-	Author     Author   `json:"author"`                // of commits made in this turn
-	PromptedBy string   `json:"prompted_by,omitempty"` // "Name (Slack U123)" when the author is not linked: a trailer
-	CoAuthors  []Author `json:"co_authors,omitempty"`  // contributors so far, without the author
-	Identities []Author `json:"identities,omitempty"`  // every author that commits of this session may have
+	Author     Author   `json:"author"`               // of commits made in this turn
+	Credit     Credit   `json:"credit,omitzero"`      // that they carry
+	Log        string   `json:"log,omitempty"`        // what their Inspect-Session says; the Sandboxes fill it in
+	Identities []Author `json:"identities,omitempty"` // every author that commits of this session may have
 }
 
 // Forge is what a session asks of GitHub.
@@ -95,6 +95,8 @@ type CollectRequest struct {
 	Opening    []string `json:"opening,omitempty"`   // earlier commits that are being pushed
 	Pushed     string   `json:"pushed,omitempty"`    // what was approved and pushed before
 	Identities []Author `json:"identities"`          // who may be an author; the bot may always
+	Known      []string `json:"known,omitempty"`     // who may be named as a prompter without an account
+	Credits    []Credit `json:"credits,omitempty"`   // that the commits since Collected carry, one of them; none: they name whom they like of Identities and Known
 }
 
 // Changes is what the bot holds of a session: computed from the bytes it collected.

@@ -228,6 +228,7 @@ type Session struct {
 	Updated      time.Time    `json:"updated"`
 	Contributors []Person     `json:"contributors,omitempty"` // since the base last moved
 	Identities   []Author     `json:"identities,omitempty"`   // of all who prompted, as they were then
+	Credits      []Credit     `json:"credits,omitempty"`      // that the commits since Collected may carry: those of the turns since
 	Participants []Person     `json:"participants,omitempty"`
 	Prompters    []string     `json:"prompters,omitempty"` // Slack ids of all who prompted, whatever came of it
 	Seen         []string     `json:"seen,omitempty"`      // ids of the newest prompts, stops and approvals, so that none is taken twice

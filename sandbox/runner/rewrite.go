@@ -1,6 +1,7 @@
 package runner
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"regexp"
@@ -101,10 +102,7 @@ func (r *runner) recommit(ctx context.Context, c commit, d session.Delivery, ren
 	if !known {
 		author = r.author(d)
 	}
-	message, err := r.git.call(ctx, gitCall{in: strings.TrimRight(c.message, "\n") + "\n", args: append([]string{"interpret-trailers", "--no-divider", "--if-exists", "addIfDifferent"}, r.trailers(author, d)...)})
-	if err != nil {
-		return "", err
-	}
+	message := d.Credit.Message(c.message, author, cmp.Or(d.Log, r.cfg.Boot.LogURL, string(r.cfg.Boot.Session)))
 	moved := false
 	args := []string{"commit-tree", c.tree}
 	for _, p := range c.parents {
@@ -117,7 +115,7 @@ func (r *runner) recommit(ctx context.Context, c commit, d session.Delivery, ren
 		return c.hash, nil
 	}
 	env := append(identity("AUTHOR", author, date(c.authored)), identity("COMMITTER", r.cfg.Boot.Bot, date(c.committed))...)
-	return r.git.call(ctx, gitCall{args: append(args, "-F", "-"), env: env, in: strings.TrimRight(message, "\n") + "\n"})
+	return r.git.call(ctx, gitCall{args: append(args, "-F", "-"), env: env, in: message})
 }
 
 // session returns the identity of the session that a is, if it is one: given with the prompt, the turn's, or the bot's, whose name
@@ -156,26 +154,6 @@ func date(raw string) string {
 		return ""
 	}
 	return "@" + raw
-}
-
-// trailers are the arguments that name who else worked on a commit of author, who asked, and which session it was.
-func (r *runner) trailers(author session.Author, d session.Delivery) []string {
-	var args []string
-	add := func(name, value string) { args = append(args, "--trailer", name+": "+value) }
-	for _, a := range d.CoAuthors {
-		if !same(a, author) {
-			add("Co-authored-by", fmt.Sprintf("%s <%s>", session.OneLine(a.Name, 80), session.OneLine(a.Email, 200)))
-		}
-	}
-	if d.PromptedBy != "" {
-		add("Prompted-by", session.OneLine(d.PromptedBy, 200))
-	}
-	log := r.cfg.Boot.LogURL
-	if log == "" {
-		log = string(r.cfg.Boot.Session)
-	}
-	add("Inspect-Session", log)
-	return args
 }
 
 // moveBranches moves the agent's branches along with the commits they point to. HEAD's is moved like the others.

@@ -18,12 +18,12 @@ func TestAuthorsAreKeptOrReplaced(t *testing.T) {
 	ident := func(a session.Author) string {
 		return "git -c user.name='" + a.Name + "' -c user.email=" + a.Email + " commit -q --allow-empty"
 	}
-	b.turn(session.Delivery{ID: "1", Author: ana, Identities: []session.Author{ana, ben}, CoAuthors: []session.Author{ben},
+	b.turn(session.Delivery{ID: "1", Author: ana, Identities: []session.Author{ana, ben}, Credit: session.Credit{CoAuthors: []session.Author{ana, ben}},
 		Text: strings.Join([]string{
 			"!run git commit -q --allow-empty -m 'by the configured'",
 			"!run " + ident(ben) + " -m 'by Ben'",
 			"!run " + ident(session.Author{Name: "Linus", Email: "linus@example.com"}) + " -m 'by a stranger' --date='2001-02-03T04:05:06+0200'",
-			"!run " + ident(session.Author{Name: "Ana", Email: "evil@example.com"}) + " -m $'three\\n\\nwith words\\n---\\nand a line\\n\\nSigned-off-by: Ana <x@y>'",
+			"!run " + ident(session.Author{Name: "Ana", Email: "evil@example.com"}) + " -m $'three\\n\\nwith words\\n---\\nand a line\\n\\nFixes: #1\\nSigned-off-by: Ana <x@y>\\nCo-authored-by: CEO <c@x>\\nInspect-Session: other'",
 		}, "\n")})
 	equal(t, "commits", b.git("log", "-4", "--reverse", oneLine), strings.Join([]string{
 		"Ana | inspect[bot] | by the configured",
@@ -34,17 +34,17 @@ func TestAuthorsAreKeptOrReplaced(t *testing.T) {
 	equal(t, "date", b.git("log", "-1", "--format=%ad", "HEAD~1"), "Sat Feb 3 04:05:06 2001 +0200")
 	equal(t, "e-mail", b.git("log", "-1", "--format=%ae"), ana.Email)
 	equal(t, "co-author of Ana's", b.git("log", "-1", "--format=%b", "HEAD~3"), "Co-authored-by: Ben <"+ben.Email+">\nInspect-Session: abcdefghij")
-	equal(t, "none of Ben's own", b.git("log", "-1", "--format=%b", "HEAD~2"), "Inspect-Session: abcdefghij")
-	equal(t, "message", b.git("log", "-1", "--format=%B"), "three\n\nwith words\n---\nand a line\n\nSigned-off-by: Ana <x@y>\nCo-authored-by: Ben <"+ben.Email+">\nInspect-Session: abcdefghij")
+	equal(t, "co-author of Ben's", b.git("log", "-1", "--format=%b", "HEAD~2"), "Co-authored-by: Ana <"+ana.Email+">\nInspect-Session: abcdefghij")
+	equal(t, "message", b.git("log", "-1", "--format=%B"), "three\n\nwith words\n---\nand a line\n\nFixes: #1\nCo-authored-by: Ben <"+ben.Email+">\nInspect-Session: abcdefghij")
 	equal(t, "the remote's commit", b.git("log", "-1", "--format=%an", "HEAD~4"), "Dev")
 
 	// What an earlier turn made is left alone; an author of the session stays through a rebase in a later turn.
 	before := b.git("rev-parse", "HEAD")
-	b.turn(session.Delivery{ID: "2", Author: session.Author{}, PromptedBy: "Cy (Slack U3)", CoAuthors: []session.Author{ana, ben}, Identities: []session.Author{ana, ben},
+	b.turn(session.Delivery{ID: "2", Author: session.Author{}, Credit: session.Credit{CoAuthors: []session.Author{ana, ben}, PromptedBy: []string{"Cy (Slack U3)"}}, Log: "https://inspect.test/s/abcdefghij", Identities: []session.Author{ana, ben},
 		Text: "!write c.txt c"})
 	equal(t, "parent", b.git("rev-parse", "HEAD~"), before)
 	equal(t, "unlinked", b.git("log", "-1", "--format=%an %b"),
-		"inspect[bot] Co-authored-by: Ana <"+ana.Email+">\nCo-authored-by: Ben <"+ben.Email+">\nPrompted-by: Cy (Slack U3)\nInspect-Session: abcdefghij")
+		"inspect[bot] Co-authored-by: Ana <"+ana.Email+">\nCo-authored-by: Ben <"+ben.Email+">\nPrompted-by: Cy (Slack U3)\nInspect-Session: https://inspect.test/s/abcdefghij")
 	b.turn(session.Delivery{ID: "3", Author: ben, Identities: []session.Author{ana, ben}, Text: "!run git commit -q --amend -m 'mended'"})
 	equal(t, "amended", b.git("log", "-1", oneLine), "inspect[bot] | inspect[bot] | mended")
 }
