@@ -21,7 +21,11 @@ func (g *GitHub) CheckBranch(ctx context.Context, r session.Repo, name string) e
 		return err
 	}
 	defer revoke()
-	c, err := g.client(g.guarded(token), token)
+	id, err := g.installation(ctx, r)
+	if err != nil {
+		return err
+	}
+	c, err := g.client(g.guarded(installationOf(id)), token)
 	if err != nil {
 		return err
 	}

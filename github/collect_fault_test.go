@@ -93,7 +93,7 @@ func TestLimitsAreKept(t *testing.T) {
 	if calls := w.server.Calls()["GET /app/installations"] - before; calls != 1 {
 		t.Errorf("it was asked %d times", calls)
 	}
-	if c, err := w.github.userClient("x"); err != nil {
+	if c, err := w.github.userClient(userToken{Identity: *ada.GitHub, Access: "x"}); err != nil {
 		t.Error(err)
 	} else if _, _, err := c.Users.Get(ctx, "ada"); limited(err) != nil {
 		t.Errorf("somebody else: %v", err)
@@ -105,6 +105,46 @@ func TestLimitsAreKept(t *testing.T) {
 	clock.Advance(time.Second)
 	if list, err := w.github.Repositories(ctx); err != nil || len(list) != 2 {
 		t.Errorf("afterwards: %v %v", list, err)
+	}
+}
+
+// A limit is its account's or its installation's, and a new token does not end it; nor does what is over stay in mind.
+func TestLimitsOutliveTokens(t *testing.T) {
+	w := newWorld(t)
+	clock := &sessiontest.Clock{}
+	w.github.limits.clock = clock
+	who := func(p session.Person, token string) error {
+		t.Helper()
+		c, err := w.github.userClient(userToken{Identity: *p.GitHub, Access: token})
+		must(t, err)
+		_, _, err = c.Users.Get(t.Context(), "ada")
+		return err
+	}
+	w.server.Fail("GET /users/{login}", 1, false, githubtest.SecondaryLimit(403, time.Minute))
+	for _, token := range []string{"old", "new"} {
+		if limited(who(ada, token)) == nil {
+			t.Errorf("Ada's %s token has no limit", token)
+		}
+	}
+	if limited(who(bob, "old")) != nil {
+		t.Error("Ada's limit is Bob's too")
+	}
+	branch := "GET /repos/{owner}/{repo}/git/ref/{ref...}"
+	w.server.Fail(branch, 1, false, githubtest.SecondaryLimit(429, time.Minute))
+	before := w.server.Calls()[branch]
+	for range 3 { // each with a token of its own
+		if err := w.github.CheckBranch(t.Context(), web, "main"); limited(err) == nil {
+			t.Errorf("of the installation: %v", err)
+		}
+	}
+	if n := w.server.Calls()[branch] - before; n != 1 {
+		t.Errorf("GitHub was asked %d times", n)
+	}
+	clock.Advance(time.Minute)
+	must(t, w.github.CheckBranch(t.Context(), web, "main"))
+	w.server.Fail("GET /users/{login}", 1, false, githubtest.SecondaryLimit(403, time.Minute))
+	if limited(who(bob, "new")) == nil || len(w.github.limits.until) != 1 {
+		t.Errorf("what is in mind: %v", w.github.limits.until)
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"strconv"
 	"strings"
@@ -15,7 +16,7 @@ import (
 )
 
 // limits remembers where GitHub has said that it wants no more calls for a while, so that nobody asks again before: asking on makes the while
-// longer. GitHub limits whoever asks, so it is kept for each: the App, and every person's token.
+// longer. GitHub limits whoever asks, so it is kept for each: the App, its installations, and people's accounts, whatever token they have at the time.
 type limits struct {
 	clock session.Clock
 	mu    sync.Mutex
@@ -73,7 +74,9 @@ func (g *guard) RoundTrip(r *http.Request) (*http.Response, error) {
 	}
 	resp.Body.Close()
 	g.mu.Lock()
-	g.until[g.who] = g.clock.Now().Add(wait)
+	now = g.clock.Now()
+	maps.DeleteFunc(g.until, func(_ string, until time.Time) bool { return !until.After(now) })
+	g.until[g.who] = now.Add(wait)
 	g.mu.Unlock()
 	return nil, &limitError{wait}
 }

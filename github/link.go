@@ -193,7 +193,7 @@ func (g *GitHub) await(ctx context.Context, slack string, f *flow) (*session.Ide
 	if err != nil {
 		return nil, linkProblem(err)
 	}
-	c, err := g.userClient(o.AccessToken)
+	c, err := g.client(g.guarded("linking/"+slack), o.AccessToken) // whose account it is, is the question
 	if err != nil {
 		return nil, err
 	}

@@ -27,7 +27,7 @@ func (g *GitHub) asPerson(ctx context.Context, by session.Person, f func(*gh.Cli
 		if t.Identity.ID != by.GitHub.ID {
 			return errRelinked // who may do it was decided for the account of before
 		}
-		c, err := g.userClient(t.Access)
+		c, err := g.userClient(t)
 		if err != nil {
 			return err
 		}

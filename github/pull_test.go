@@ -81,7 +81,7 @@ func TestReviewAndMerge(t *testing.T) {
 	}
 	token, err := w.github.token(t.Context(), "UCYD", "")
 	must(t, err)
-	c, err := w.github.userClient(token.Access)
+	c, err := w.github.userClient(token)
 	must(t, err)
 	seen, err := w.github.look(t.Context(), c, web, 1)
 	must(t, err)
@@ -345,7 +345,7 @@ func TestLook(t *testing.T) {
 	must(t, w.server.Dismiss("acme/web", 1, "bob", "ada"))
 	token, err := w.github.token(t.Context(), "UBOB", "")
 	must(t, err)
-	c, err := w.github.userClient(token.Access)
+	c, err := w.github.userClient(token)
 	must(t, err)
 	pr, err := w.github.look(t.Context(), c, web, 1)
 	must(t, err)

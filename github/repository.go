@@ -2,10 +2,10 @@ package github
 
 import (
 	"context"
+	"strconv"
 	"strings"
 	"time"
 
-	"github.com/bradleyfalzon/ghinstallation/v2"
 	gh "github.com/google/go-github/v66/github"
 
 	"openinspect/session"
@@ -64,10 +64,15 @@ func (g *GitHub) Repositories(ctx context.Context) ([]session.RepositoryInfo, er
 }
 
 func (g *GitHub) installed(ctx context.Context, id int64) ([]session.RepositoryInfo, error) {
-	app := *g.app // which it writes to
-	t := ghinstallation.NewFromAppsTransport(&app, id)
-	t.InstallationTokenOptions = &gh.InstallationTokenOptions{Permissions: &gh.InstallationPermissions{Metadata: gh.String("read")}}
-	c, err := g.client(t, "")
+	app, err := g.client(g.app, "")
+	if err != nil {
+		return nil, err
+	}
+	t, _, err := app.Apps.CreateInstallationToken(ctx, id, &gh.InstallationTokenOptions{Permissions: &gh.InstallationPermissions{Metadata: gh.String("read")}})
+	if err != nil {
+		return nil, problem("github.Repositories", err, "")
+	}
+	c, err := g.client(g.guarded(installationOf(id)), t.GetToken())
 	if err != nil {
 		return nil, err
 	}
@@ -109,7 +114,11 @@ func (g *GitHub) Repository(ctx context.Context, r session.Repo) (session.Reposi
 	return session.RepositoryInfo{}, session.Errorf(session.NotFound, "The GitHub App is not installed on %s, or the repository does not exist.", r)
 }
 
+// installationOf and accountOf name whose limits a call counts against, whatever token it has: those of an installation change with every operation.
+func installationOf(id int64) string { return "installation/" + strconv.FormatInt(id, 10) }
+func accountOf(id int64) string      { return "user/" + strconv.FormatInt(id, 10) }
+
 // userClient returns a client that acts as a person.
-func (g *GitHub) userClient(token string) (*gh.Client, error) {
-	return g.client(g.guarded(token), token)
+func (g *GitHub) userClient(t userToken) (*gh.Client, error) {
+	return g.client(g.guarded(accountOf(t.Identity.ID)), t.Access)
 }

@@ -57,6 +57,7 @@ type watched struct {
 
 // readToken reads the pull requests of one installation. It is kept for its hour, because tags of answers are good for one token.
 type readToken struct {
+	of      int64 // the installation
 	value   string
 	expires time.Time
 	revoke  func()
@@ -218,7 +219,7 @@ func (w *watch) ask(ctx context.Context, p *watched) (session.PullRequestSeen, e
 	}
 	if p.client == nil || p.token != token.value {
 		p.cache.forget()
-		p.cache.next = w.g.guarded("reader/" + p.Repo.Owner)
+		p.cache.next = w.g.guarded(installationOf(token.of))
 		if p.client, err = w.g.client(p.cache, token.value); err != nil {
 			return session.PullRequestSeen{}, err
 		}
@@ -253,7 +254,7 @@ func (w *watch) reader(ctx context.Context, r session.Repo) (readToken, error) {
 	if err != nil {
 		return readToken{}, err
 	}
-	t = readToken{value: value, expires: expires, revoke: revoke}
+	t = readToken{of: id, value: value, expires: expires, revoke: revoke}
 	w.mu.Lock()
 	old, had := w.tokens[id]
 	w.tokens[id] = t
