@@ -31,7 +31,7 @@ func newBench(t *testing.T) *bench {
 // start makes a hub over what is stored, as a restart of the bot does.
 func (b *bench) start() {
 	b.t.Helper()
-	hub, err := session.NewHub(session.HubConfig{Store: b.store, Sandboxes: b.world, Forge: b.world, Clock: b.clock, Budget: b.cost})
+	hub, err := session.NewHub(session.HubConfig{Store: b.store, Sandboxes: b.world, Forge: b.world, Audit: b.store, Clock: b.clock, Budget: b.cost})
 	if err != nil {
 		b.t.Fatal(err)
 	}
@@ -133,8 +133,31 @@ func TestOneTurn(t *testing.T) {
 	if last := log[len(log)-1].Turn; last.Card != "c1" || last.Outcome != session.PromptDone {
 		t.Errorf("%+v", last)
 	}
-	b.send(id, session.Approved{By: sessiontest.Bob, Card: "c1"})
-	b.until(id, func(e session.Event) bool { return e.PullRequest != nil })
+	var opened, reviewed session.AuditHead
+	b.world.OnOpen = func(r session.OpenRequest) (session.PullRequest, error) {
+		opened = r.Audit
+		return session.PullRequest{Number: 7, Repo: r.Repo, Branch: r.Branch, Base: r.Base, Commit: r.Commit, State: session.PullOpen, OpenedBy: r.By}, nil
+	}
+	b.world.OnReview = func(r session.ReviewRequest) (session.Review, error) {
+		reviewed = r.Audit
+		return session.Review{ID: 80, By: *r.By.GitHub, State: session.ReviewApproved, Commit: r.Commit, Writes: true}, nil
+	}
+	b.send(id, session.Approved{By: sessiontest.Bob, Card: "c1", Emoji: "white_check_mark"})
+	b.until(id, func(e session.Event) bool { return e.Card != nil && e.Card.Kind == session.CardPullRequest })
+	eve := session.Person{Slack: "UEVE", Name: "Eve", GitHub: &session.Identity{ID: 105, Login: "eve"}}
+	b.send(id, session.Approved{By: eve, Card: "c2", Emoji: "white_check_mark"})
+	b.until(id, func(e session.Event) bool { return e.PullRequest != nil && len(e.PullRequest.Reviews) == 1 })
+	audit, err := b.store.AuditLog(t.Context(), session.AuditQuery{Session: id})
+	if err != nil || len(audit) != 4 {
+		t.Fatalf("%+v %v", audit, err)
+	}
+	// What goes to GitHub carries the log as it was when the approval was in it.
+	if audit[0].Result != "accepted" || opened != audit[0].AuditHead || audit[2].Result != "accepted" || reviewed != audit[2].AuditHead {
+		t.Errorf("opened with %v, reviewed with %v, of\n%+v", opened, reviewed, audit)
+	}
+	if a := audit[3]; a.Action != "review" || a.Emoji != "white_check_mark" || a.Number != 7 || a.Ref != "80" || a.Result != "done" || audit[1].Number != 7 {
+		t.Errorf("%+v", a)
+	}
 }
 
 // What was committed and not confirmed is done again by the next process, once it is confirmed never more.
