@@ -92,7 +92,7 @@ func TestMerge(t *testing.T) {
 	}
 	r.unreact("bob", "white_check_mark", r.ours(ts, "Opened as"))
 	r.handled()
-	if said := r.slack.Render("general", ts) + r.audited(); strings.Contains(said, "That was too late") || strings.Count(said, "merge alice") != 2 {
+	if said := r.slack.Render("general", ts) + r.audited(); strings.Contains(said, "That was too late") || strings.Count(said, "merge alice") != 3 {
 		t.Errorf("the thread and the audit log say:\n%s", said)
 	}
 }
