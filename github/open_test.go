@@ -117,7 +117,9 @@ func TestTextOfAFollowUp(t *testing.T) {
 		return pulls[0].Body
 	}
 	edit("Closes #7.\r\n\r\n" + strings.ReplaceAll(text, "\n", "\r\n") + "\r\nSee the wiki.")
-	text = push("second", func(r *session.OpenRequest) { r.Body, r.Audit, r.By = "Both are mended. <!-- hidden", session.AuditHead{N: 12, MAC: "abc"}, bob })
+	text = push("second", func(r *session.OpenRequest) {
+		r.Body, r.Audit, r.By = "Both are mended. <!-- hidden", session.AuditHead{N: 12, MAC: "abc"}, bob
+	})
 	for _, want := range []string{"Closes #7.\r\n\r\n<!-- inspect:begin", "\nBoth are mended. <!\u200b-- hidden\n", "<!-- inspect:end -->\r\n\r\nSee the wiki.", "Prompted-by: Cyd (Slack UCYD)", "Inspect-Audit: 12 abc\n",
 		"Opened by Bob (@bob); the newest commits were pushed by Bob (@bob) from Slack", "more !-- inspect:end -- @\u200bada"} {
 		if !strings.Contains(text, want) {

@@ -87,7 +87,7 @@ func TestWhatChecksSay(t *testing.T) {
 	w.link(ada)
 	token, err := w.github.token(t.Context(), "UADA", "")
 	must(t, err)
-	c, err := w.github.userClient(token.Access)
+	c, err := w.github.userClient(token)
 	must(t, err)
 	in, err := w.github.lookAgain(t.Context(), c, web, 1, &session.PullRequest{})
 	must(t, err)
