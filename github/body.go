@@ -42,9 +42,9 @@ func (g *GitHub) body(r session.OpenRequest) string {
 	b.WriteString("\n\n" + trailer(r.Session) + audited(r.Audit) + "\n")
 	for _, p := range r.Contributors {
 		if a, ok := p.Author(); ok {
-			fmt.Fprintf(&b, "Co-authored-by: %s <%s>\n", a.Name, a.Email)
+			fmt.Fprintf(&b, "Co-authored-by: %s <%s>\n", quiet(a.Name), a.Email)
 		} else {
-			fmt.Fprintf(&b, "Prompted-by: %s (Slack %s)\n", session.OneLine(p.Name, 80), p.Slack)
+			fmt.Fprintf(&b, "Prompted-by: %s (Slack %s)\n", quiet(session.OneLine(p.Name, 80)), p.Slack)
 		}
 	}
 	b.WriteString("\n" + blockEnd + "\n")

@@ -189,7 +189,7 @@ func every(text string) []session.Event {
 		{Kind: session.KindModel, Model: &session.ModelCall{Model: text, Usage: session.Usage{Input: 10, Output: 5, CacheRead: 3, CacheWrite: 2}, Cost: 0.25, Estimate: true, Status: 429}},
 		{Kind: session.KindRetry, Retry: &session.Retry{Attempt: 2, Reason: text, Next: sessiontest.Epoch}},
 		{Kind: session.KindCommits, Commits: &session.Commits{Head: text, Count: 2, Files: files, Patch: "-" + text}},
-		{Kind: session.KindCard, Card: &session.Card{ID: text, Kind: session.CardChanges, State: session.CardOpen, Commit: text, Repo: repo, Base: text, Branch: text, Title: text, Body: text, Commits: 2, Files: files, Attention: []string{text}, Tests: text, Asked: p, Draft: true, Contributors: []session.Person{p}, Outcome: text, PullRequest: &pr, At: sessiontest.Epoch}},
+		{Kind: session.KindCard, Card: &session.Card{ID: text, Kind: session.CardChanges, State: session.CardOpen, Commit: text, Repo: repo, Base: text, Branch: text, Title: text, Body: text, Commits: 2, Files: files, Attention: []string{text}, Named: []string{text}, Tests: text, Asked: p, Draft: true, Contributors: []session.Person{p}, Outcome: text, PullRequest: &pr, At: sessiontest.Epoch}},
 		{Kind: session.KindApproval, Approval: &session.Approval{ID: text, Card: text, By: p, State: session.ApprovalRefused, Reason: "for the approver alone", At: sessiontest.Epoch}},
 		{Kind: session.KindPullRequest, PullRequest: &pr},
 		{Kind: session.KindSandbox, Sandbox: &session.SandboxChange{State: session.SandboxLost, Name: text, Reason: text}},

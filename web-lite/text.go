@@ -170,6 +170,7 @@ func writeEvent(w io.Writer, e session.Event) error {
 		t.card(e.Card)
 	case e.Approval != nil:
 		head(e.Approval.ID, "by", who(e.Approval.By), "on", e.Approval.Card, string(e.Approval.Kind), string(e.Approval.State))
+		t.fact("second of", e.Approval.Seconds)
 	case e.PullRequest != nil:
 		p := e.PullRequest
 		head(fmt.Sprintf("#%d", p.Number), string(p.State))
@@ -263,6 +264,9 @@ func (t *entry) card(c *session.Card) {
 	t.files(c.Files)
 	for _, path := range c.Attention {
 		t.fact("wants a second look", path)
+	}
+	for _, path := range c.Named {
+		t.fact("needs a second approval", path)
 	}
 	t.body("text", c.Body)
 	t.body("tests, as reported by the agent", c.Tests)

@@ -180,11 +180,12 @@
         ["Branch", c.branch ? [el("code", "", line(c.branch)), " onto ", el("code", "", line(c.base))] : ""],
         ["Commit", [commit(c.commit), span("quiet", ` ${count(c.commits ?? 0, "commit")}`)]],
         ["Asked by", c.asked?.name ? who(c.asked) : ""], ["Contributors", people(c.contributors)], ["Opens", c.draft ? "a draft" : ""], ["Outcome", line(c.outcome)],
+        ["Second approval", (c.named ?? []).flatMap((p, i) => [i ? ", " : "", el("code", "", line(p))])],
         ["Second look", (c.attention ?? []).flatMap((p, i) => [i ? ", " : "", el("code", "", line(p))])],
         ...(c.pull_request ? pullFacts(c.pull_request).slice(0, 1) : []),
       ), c.tests ? labelled("Tests, as reported by the agent", prose(c.tests)) : null, fileList(c.files),
     ],
-    approval: ({ approval: a }) => [[{ review: "Review of card ", merge: "Merge of card " }[a.kind] ?? "Approval of card ", line(a.card), " by ", who(a.by), " ", badge(a.state), span("quiet", ` ${line(a.id)}`)]],
+    approval: ({ approval: a }) => [[{ review: "Review of card ", merge: "Merge of card " }[a.kind] ?? "Approval of card ", line(a.card), " by ", who(a.by), " ", badge(a.state), span("quiet", ` ${line(a.id)}${a.seconds && a.seconds !== a.id ? `, the second of ${line(a.seconds)}` : ""}`)]],
     pull_request: ({ pull_request: p }) => [[el("h3", "", `Pull request #${p.number}`), " ", badge(p.state)], facts(...pullFacts(p))],
     sandbox: ({ sandbox: s }) => [["Sandbox ", badge(s.state || "none"), span("quiet", " ", line(s.name))], s.reason ? prose(s.reason) : null],
     note: ({ note: n }) => n.to ? [["Note for one person alone"]] : [
