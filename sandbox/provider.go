@@ -16,7 +16,8 @@ type Provider interface {
 	Create(ctx context.Context, s Spec) (session.Handle, error)
 	// Find returns the sandbox of that name in which a runner works. NotFound when there is none, or its runner has ended.
 	Find(ctx context.Context, name string) (Found, error)
-	// List returns this installation's sandboxes, with a runner or left over, but not those that are put away as images.
+	// List returns this installation's sandboxes, with a runner or left over, but not those that are put away as images. The handles are good for
+	// Destroy; they may have no address.
 	List(ctx context.Context) ([]session.Handle, error)
 	// Dial returns how to reach the runner's link. NotFound when the sandbox is gone. Whether the runner listens yet is not known.
 	Dial(ctx context.Context, h session.Handle) (Endpoint, error)

@@ -161,7 +161,7 @@ func (p *place) listed(h session.Handle) bool {
 	if err != nil {
 		p.t.Fatal(err)
 	}
-	return slices.Contains(list, h)
+	return slices.ContainsFunc(list, func(o session.Handle) bool { return o.Provider == h.Provider && o.Name == h.Name && o.ID == h.ID })
 }
 
 func testStarted(t *testing.T, p *place) {

@@ -1,0 +1,205 @@
+package modal
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"strconv"
+	"time"
+
+	sdk "github.com/modal-labs/libmodal/modal-go"
+
+	"openinspect/sandbox"
+	"openinspect/sandbox/link"
+	"openinspect/session"
+)
+
+// insideDir is the runner's directory in a sandbox.
+const insideDir = "/sandbox"
+
+// idle is a sandbox's own command. It takes care of orphans, as a first process has to.
+var idle = []string{"sh", "-c", "trap 'exit 0' TERM INT; while :; do sleep 3600 & wait; done"}
+
+// Create implements sandbox.Provider.
+func (p *Provider) Create(ctx context.Context, s sandbox.Spec) (session.Handle, error) {
+	const op = "modal.Create"
+	if !validName(s.Name) || !validName(s.Boot.Start) {
+		return session.Handle{}, &session.Error{Code: session.Invalid, Op: op, Message: fmt.Sprintf("a sandbox cannot have the name %q and the start %q", s.Name, s.Boot.Start)}
+	}
+	listen, err := p.c.Listen()
+	if err != nil {
+		return session.Handle{}, session.Wrap(op, err)
+	}
+	sb, made, err := p.place(ctx, s, listen)
+	if err != nil {
+		return session.Handle{}, session.Wrap(op, err)
+	}
+	defer detach(sb)
+	h, err := p.start(ctx, sb, s, listen, made)
+	return h, session.Wrap(op, err)
+}
+
+// start starts the runner s.Boot.Start in a sandbox, unless it works there already.
+func (p *Provider) start(ctx context.Context, sb *sdk.Sandbox, s sandbox.Spec, listen string, made bool) (session.Handle, error) {
+	url, port, err := p.address(ctx, sb)
+	if err != nil {
+		return session.Handle{}, err
+	}
+	boot := s.Boot
+	boot.Dir, boot.Socket, boot.Proxy, boot.Agent = insideDir, "", "", p.c.AgentPath
+	boot.Listen = net.JoinHostPort(hostOf(listen), strconv.Itoa(port))
+	boot.Alone, boot.Processes, boot.Bounded = false, 0, false // process 1 is not bubblewrap's
+	if boot.Mode == session.BootSnapshot && s.Image == "" {
+		if made {
+			boot.Mode = session.BootFresh
+		} else if err := p.launch(ctx, sb, boot, onlyWithFiles); !errors.Is(err, errNoFiles) {
+			return p.started(sb, s, url, err)
+		}
+		boot.Mode = session.BootFresh
+	}
+	return p.started(sb, s, url, p.launch(ctx, sb, boot, anyhow))
+}
+
+func (p *Provider) started(sb *sdk.Sandbox, s sandbox.Spec, url string, err error) (session.Handle, error) {
+	if err != nil {
+		return session.Handle{}, err
+	}
+	p.learn(sb.SandboxID, false)
+	return session.Handle{Provider: ProviderName, Name: s.Name, ID: sb.SandboxID, Address: url}, nil
+}
+
+// maxPlaces is how often a sandbox is tried to be made whose name, image or App turn out to be others than was thought: what has the name may be about
+// to end, or to begin. placePause is before the second try, and grows.
+const (
+	maxPlaces  = 6
+	placePause = 50 * time.Millisecond
+)
+
+// place makes the sandbox s.Name, or finds the one that has the name. The caller detaches the handle.
+func (p *Provider) place(ctx context.Context, s sandbox.Spec, listen string) (sb *sdk.Sandbox, made bool, err error) {
+	_, port, err := net.SplitHostPort(listen)
+	if err != nil {
+		return nil, false, err
+	}
+	n, err := strconv.Atoi(port)
+	if err != nil {
+		return nil, false, err
+	}
+	for try := range maxPlaces {
+		if try > 0 && pause(ctx, placePause<<try) != nil {
+			break
+		}
+		var image *sdk.Image
+		if sb, image, err = p.make(ctx, s, n); err == nil {
+			return sb, true, nil
+		}
+		switch code := session.CodeOf(err); {
+		case code == session.Conflict: // the name is taken
+		case code == session.NotFound && image != nil: // the image or the App is gone; the sandbox may be there all the same
+			p.forgetApp()
+			if s.Image == "" {
+				if err := p.rebuild(ctx, image.ImageID); err != nil {
+					return nil, false, err
+				}
+			}
+		default:
+			return nil, false, err
+		}
+		sb, found := p.byName(ctx, s.Name)
+		switch {
+		case found == nil:
+			return sb, false, nil
+		case session.CodeOf(found) != session.NotFound:
+			return nil, false, found
+		case s.Image != "" && session.CodeOf(err) == session.NotFound:
+			if err := p.exists(ctx, s.Image); err != nil {
+				return nil, false, err
+			}
+		}
+	}
+	return nil, false, &session.Error{Code: session.Unavailable, Message: saysNothing, Err: err}
+}
+
+func pause(ctx context.Context, d time.Duration) error {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// make makes the sandbox s.Name from its image, which it returns too unless that could not be had.
+func (p *Provider) make(ctx context.Context, s sandbox.Spec, port int) (*sdk.Sandbox, *sdk.Image, error) {
+	app, err := p.app(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	image := &sdk.Image{ImageID: s.Image}
+	if s.Image == "" {
+		if image, err = p.base(ctx); err != nil {
+			return nil, nil, err
+		}
+	}
+	ctx, cancel := context.WithTimeout(ctx, createLimit)
+	defer cancel()
+	sb, err := p.client.Sandboxes.Create(ctx, app, image, &sdk.SandboxCreateParams{
+		Name: s.Name, Command: idle, Workdir: "/root", EncryptedPorts: []int{port},
+		CPU: p.c.CPU, MemoryMiB: p.c.MemoryMiB, Timeout: p.c.Lifetime, CIDRAllowlist: p.c.Networks,
+	})
+	return sb, image, judge(err)
+}
+
+// exists returns NotFound for an image that does not exist.
+func (p *Provider) exists(ctx context.Context, image string) error {
+	ctx, cancel := context.WithTimeout(ctx, callLimit)
+	defer cancel()
+	_, err := p.client.Images.FromID(ctx, image)
+	if isNotFound(err) {
+		return &session.Error{Code: session.NotFound, Message: "The snapshot " + image + " does not exist any more.", Err: err}
+	}
+	return judge(err)
+}
+
+// What launch asks for beside a start.
+const (
+	anyhow        = ""
+	onlyWithFiles = "restore" // errNoFiles if no runner has worked there yet
+)
+
+var errNoFiles = errors.New("no runner has worked in this sandbox")
+
+// launch starts a runner, in place of any other. The program is sent first where it is not there yet.
+func (p *Provider) launch(ctx context.Context, sb *sdk.Sandbox, boot link.Boot, how string) error {
+	order, err := json.Marshal(boot)
+	if err != nil {
+		return err
+	}
+	hash, err := p.runner.hash()
+	if err != nil {
+		return err
+	}
+	for sent := false; ; sent = true {
+		out, code, err := p.run(ctx, sb, launchLimit, launchScript, bytes.NewReader(order), boot.Dir, runnerPath(hash), boot.Start, how)
+		switch {
+		case err != nil:
+			return err
+		case code == exitDone:
+			return nil
+		case code == exitNoFiles:
+			return errNoFiles
+		case code == exitNoProgram && !sent:
+			if err := p.push(ctx, sb, hash); err != nil {
+				return err
+			}
+			continue
+		}
+		return &session.Error{Code: session.Internal, Op: "modal.launch", Message: "The sandbox's runner did not start; the operator's log says why.",
+			Err: fmt.Errorf("exit status %d: %s", code, session.OneLine(out, 600))}
+	}
+}
