@@ -24,6 +24,7 @@ import (
 	"openinspect/sandbox"
 	"openinspect/sandbox/gateway"
 	"openinspect/sandbox/local"
+	"openinspect/sandbox/modal"
 	"openinspect/sandbox/proxy"
 	"openinspect/sandbox/runner/opencode"
 	"openinspect/session"
@@ -43,9 +44,10 @@ type Options struct {
 	Ready    func()        // called once everything runs
 	Listener net.Listener  // for the log pages; nil: Config.HTTPAddr is listened on
 
-	// What tests replace: where sandboxes run (nil: on this computer), what those on this computer may reach, what is asked of GitHub (nil: all), and
+	// What tests replace: where sandboxes run (nil: as Config says), where their runners listen if that is on Modal (nil: one port in each), what those on this computer may reach, what is asked of GitHub (nil: all), and
 	// boltdb.Options.Witness.
 	Provider sandbox.Provider
+	Listen   func() (string, error)
 	World    func(*proxy.Config)
 	Forge    func(session.Forge) session.Forge
 	Witness  func(n uint64, durable bool)
@@ -70,6 +72,7 @@ type App struct {
 	gateway *gateway.Gateway
 	manager *sandbox.Manager
 	local   *local.Provider
+	modal   *modal.Provider
 	hub     *session.Hub
 	bot     *bot.Bot
 	web     *weblite.Server
@@ -109,6 +112,9 @@ func (a *App) Run(ctx context.Context) (err error) {
 		if a.local != nil {
 			a.local.Close()
 		}
+		if a.modal != nil {
+			err = errors.Join(err, a.modal.Close())
+		}
 	}()
 	if err := a.build(ctx); err != nil {
 		return err
@@ -134,6 +140,7 @@ func (a *App) Run(ctx context.Context) (err error) {
 		return err
 	}
 	a.tidy(work)
+	a.prepare(work)
 	front, stopFront := context.WithCancel(ctx)
 	defer stopFront()
 	ended := make(chan error, 3)
@@ -328,9 +335,17 @@ func (a *App) available(id string) bool {
 
 // provider is where sandboxes run.
 func (a *App) provider(ctx context.Context) (sandbox.Provider, error) {
-	if a.o.Provider != nil {
+	switch {
+	case a.o.Provider != nil:
 		return a.o.Provider, nil
+	case a.c.Sandbox == onModal:
+		return a.onModal(ctx)
 	}
+	return a.onLocal(ctx)
+}
+
+// onLocal makes the provider of sandboxes on this computer.
+func (a *App) onLocal(ctx context.Context) (sandbox.Provider, error) {
 	if err := local.Hide(); err != nil {
 		a.log.Warn("the bot's memory stays readable to processes of the same user", "error", err)
 	}

@@ -11,11 +11,9 @@ import (
 	"path/filepath"
 	"reflect"
 	"regexp"
-	"runtime"
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/alecthomas/kong"
 
@@ -33,9 +31,13 @@ type Config struct {
 	GitHubURL       string   `name:"github-url" env:"GITHUB_URL" default:"https://github.com" help:"GitHub, or the base URL of a GitHub Enterprise Server."`
 	AnthropicURL    string   `name:"anthropic-base-url" env:"ANTHROPIC_BASE_URL" default:"https://api.anthropic.com" help:"Anthropic's API, without /v1."`
 	OpenAIURL       string   `name:"openai-base-url" env:"OPENAI_BASE_URL" default:"https://api.openai.com" help:"OpenAI's API, without /v1."`
-	Sandbox         string   `name:"inspect-sandbox" env:"INSPECT_SANDBOX" default:"local" help:"Where agents work: local."`
+	Sandbox         string   `name:"inspect-sandbox" env:"INSPECT_SANDBOX" help:"Where agents work: modal or local (default: modal if MODAL_TOKEN_ID is set, else local)."`
+	ModalURL        string   `name:"modal-server-url" env:"MODAL_SERVER_URL" default:"https://api.modal.com:443" help:"Modal's API."`
+	ModalEnv        string   `name:"modal-environment" env:"MODAL_ENVIRONMENT" help:"Environment of the Modal workspace (default: the workspace's own default)."`
+	BaseImage       string   `name:"inspect-base-image" env:"INSPECT_BASE_IMAGE" help:"Image of a registry that sandboxes on Modal start from (default: one that the bot has built there)."`
+	Runner          string   `name:"inspect-runner" env:"INSPECT_RUNNER" help:"This program, built for linux/amd64, for sandboxes on Modal (default: the one that runs)."`
 	Isolation       string   `name:"inspect-local-isolation" env:"INSPECT_LOCAL_ISOLATION" default:"bwrap" help:"How local sandboxes are kept apart: bwrap, or none."`
-	MaxSandboxes    *int     `name:"inspect-max-sandboxes" env:"INSPECT_MAX_SANDBOXES" help:"How many sandboxes may live at once, idle ones included (default: the number of cores)."`
+	MaxSandboxes    *int     `name:"inspect-max-sandboxes" env:"INSPECT_MAX_SANDBOXES" help:"How many sandboxes may live at once, idle ones included (default: 20 on Modal, else the number of cores)."`
 	DataDir         string   `name:"inspect-data-dir" env:"INSPECT_DATA_DIR" help:"Directory of the store and of local sandboxes (default: $$XDG_STATE_HOME/openinspect)."`
 	HTTPAddr        string   `name:"inspect-http-addr" env:"INSPECT_HTTP_ADDR" default:"127.0.0.1:8787" help:"Where the log pages are served."`
 	PublicURL       string   `name:"inspect-public-url" env:"INSPECT_PUBLIC_URL" help:"Base of links to the log pages in Slack; without it none are posted."`
@@ -68,6 +70,8 @@ type Secrets struct {
 	GitHubWebhook    string // GITHUB_WEBHOOK_SECRET; empty: no webhooks are taken
 	AnthropicKey     string // ANTHROPIC_API_KEY
 	OpenAIKey        string // OPENAI_API_KEY
+	ModalTokenID     string // MODAL_TOKEN_ID
+	ModalTokenSecret string // MODAL_TOKEN_SECRET
 	MasterKey        []byte // INSPECT_MASTER_KEY, 32 bytes
 }
 
@@ -88,7 +92,8 @@ func (s Secrets) redactor() *session.Redactor {
 
 // secretNames are the variables that hold secrets; each has a NAME_FILE beside it.
 var secretNames = []string{
-	"SLACK_BOT_TOKEN", "SLACK_APP_TOKEN", "GITHUB_APP_PRIVATE_KEY", "GITHUB_WEBHOOK_SECRET", "ANTHROPIC_API_KEY", "OPENAI_API_KEY", "INSPECT_MASTER_KEY",
+	"SLACK_BOT_TOKEN", "SLACK_APP_TOKEN", "GITHUB_APP_PRIVATE_KEY", "GITHUB_WEBHOOK_SECRET", "ANTHROPIC_API_KEY", "OPENAI_API_KEY",
+	"MODAL_TOKEN_ID", "MODAL_TOKEN_SECRET", "INSPECT_MASTER_KEY",
 }
 
 // ConfigError is a setting that has to be mended: one line that names it and says how. The process ends with status 2.
@@ -176,6 +181,7 @@ func (c *Config) secrets(env environment) error {
 	c.Secrets.GitHubWebhook = values["GITHUB_WEBHOOK_SECRET"]
 	c.Secrets.AnthropicKey = values["ANTHROPIC_API_KEY"]
 	c.Secrets.OpenAIKey = values["OPENAI_API_KEY"]
+	c.Secrets.ModalTokenID, c.Secrets.ModalTokenSecret = values["MODAL_TOKEN_ID"], values["MODAL_TOKEN_SECRET"]
 	switch {
 	case c.Secrets.SlackBotToken == "":
 		return &ConfigError{"SLACK_BOT_TOKEN", "is not set. Copy the Bot User OAuth Token (xoxb-…) from your Slack app's page “OAuth & Permissions”. To try it without Slack: openinspect demo"}
@@ -218,7 +224,7 @@ func (c *Config) decodeMasterKey(text string) error {
 }
 
 func (c *Config) check() error {
-	for name, u := range map[string]string{"SLACK_API_URL": c.SlackAPIURL, "GITHUB_URL": c.GitHubURL, "ANTHROPIC_BASE_URL": c.AnthropicURL, "OPENAI_BASE_URL": c.OpenAIURL, "INSPECT_PUBLIC_URL": c.PublicURL} {
+	for name, u := range map[string]string{"SLACK_API_URL": c.SlackAPIURL, "MODAL_SERVER_URL": c.ModalURL, "GITHUB_URL": c.GitHubURL, "ANTHROPIC_BASE_URL": c.AnthropicURL, "OPENAI_BASE_URL": c.OpenAIURL, "INSPECT_PUBLIC_URL": c.PublicURL} {
 		if u == "" && name == "INSPECT_PUBLIC_URL" {
 			continue
 		}
@@ -236,11 +242,10 @@ func (c *Config) check() error {
 	for _, name := range []*string{&c.AnthropicURL, &c.OpenAIURL} {
 		*name = strings.TrimSuffix(strings.TrimSuffix(*name, "/"), "/v1")
 	}
+	if err := c.checkSandbox(); err != nil {
+		return err
+	}
 	switch {
-	case c.Sandbox == "modal":
-		return &ConfigError{"INSPECT_SANDBOX", "is modal, which this version cannot do yet. Use local."}
-	case c.Sandbox != "local":
-		return &ConfigError{"INSPECT_SANDBOX", fmt.Sprintf("is %q. Use local.", c.Sandbox)}
 	case c.Isolation != "bwrap" && c.Isolation != "none":
 		return &ConfigError{"INSPECT_LOCAL_ISOLATION", fmt.Sprintf("is %q. Use bwrap or none.", c.Isolation)}
 	case c.MaxSandboxes != nil && *c.MaxSandboxes < 1:
@@ -395,19 +400,6 @@ func checkNames(environ []string) error {
 		}
 	}
 	return nil
-}
-
-// room returns how many sandboxes may live at once.
-func (c *Config) room() int {
-	if c.MaxSandboxes != nil {
-		return *c.MaxSandboxes
-	}
-	return runtime.NumCPU()
-}
-
-// timeouts returns the limits of the lifecycle scripts.
-func (c *Config) timeouts() (setup, start time.Duration) {
-	return time.Duration(c.SetupTimeout) * time.Second, time.Duration(c.StartTimeout) * time.Second
 }
 
 // settingNames returns the names of all settings.

@@ -81,9 +81,28 @@ func TestRoom(t *testing.T) {
 	if err != nil || c.room() != runtime.NumCPU() {
 		t.Errorf("%d %v", c.room(), err)
 	}
+	env["MODAL_TOKEN_ID"], env["MODAL_TOKEN_SECRET"] = "ak-1", "as-1"
+	if c, err = load(t, env); err != nil || c.room() != 20 {
+		t.Errorf("%d %v", c.room(), err)
+	}
 	env["INSPECT_MAX_SANDBOXES"] = "7"
 	if c, err = load(t, env); err != nil || c.room() != 7 {
 		t.Errorf("%d %v", c.room(), err)
+	}
+}
+
+// Sandboxes are on Modal if there is a token for it, unless something else is said.
+func TestWhereAgentsWork(t *testing.T) {
+	for _, c := range []struct{ id, secret, said, want string }{
+		{"", "", "", "local"}, {"ak-1", "as-1", "", "modal"}, {"ak-1", "as-1", "modal", "modal"}, {"ak-1", "as-1", "local", "local"}, {"ak-1", "", "local", "local"},
+		{"as-1", "ak-1", "", "MODAL_TOKEN_ID does not begin with ak-"}, {"ak-1", "ak-1", "", "MODAL_TOKEN_SECRET does not begin with as-"},
+	} {
+		env := goodEnvironment(t)
+		env["MODAL_TOKEN_ID"], env["MODAL_TOKEN_SECRET"], env["INSPECT_SANDBOX"] = c.id, c.secret, c.said
+		got, err := load(t, env)
+		if err == nil && got.Sandbox != c.want || err != nil && !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%+v: %q, %v", c, got.Sandbox, err)
+		}
 	}
 }
 
@@ -126,8 +145,12 @@ func TestMistakes(t *testing.T) {
 		{"INSPECT_MODEL", "gpt", "but there is no key for openai. Set OPENAI_API_KEY"},
 		{"INSPECT_CLASSIFIER_MODEL", "haikuu", "INSPECT_CLASSIFIER_MODEL is \"haikuu\", which is not in the catalogue. Nearest: anthropic/claude-haiku"},
 		{"INSPECT_CLASSIFIER_MODEL", "luna", "is openai/gpt-6-luna, but only Anthropic's models can be asked"},
-		{"INSPECT_SANDBOX", "modal", "INSPECT_SANDBOX is modal"},
-		{"INSPECT_SANDBOX", "docker", "INSPECT_SANDBOX is \"docker\""},
+		{"INSPECT_SANDBOX", "modal", "MODAL_TOKEN_ID is not set, and sandboxes are to be on Modal. Make a token"},
+		{"INSPECT_SANDBOX", "docker", "INSPECT_SANDBOX is \"docker\". Use modal or local"},
+		{"MODAL_TOKEN_ID", "ak-1", "MODAL_TOKEN_SECRET is not set"},
+		{"MODAL_TOKEN_ID", "as-1", "MODAL_TOKEN_SECRET is not set"},
+		{"MODAL_TOKEN_SECRET", "as-1", "MODAL_TOKEN_ID is not set"},
+		{"MODAL_SERVER_URL", "api.modal.com", "MODAL_SERVER_URL is \"api.modal.com\", which is not a URL"},
 		{"INSPECT_LOCAL_ISOLATION", "some", "INSPECT_LOCAL_ISOLATION is \"some\""},
 		{"INSPECT_MAX_SANDBOXES", "0", "INSPECT_MAX_SANDBOXES is 0. It must be at least 1"},
 		{"INSPECT_MAX_SANDBOXES", "-3", "INSPECT_MAX_SANDBOXES is -3"},

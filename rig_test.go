@@ -65,6 +65,9 @@ func tuneFromEnvironment(o *Options) {
 	if socket := os.Getenv(envProvider); socket != "" {
 		o.Provider = sandboxtest.NewRemote(socket)
 	}
+	if os.Getenv(envListen) != "" {
+		o.Listen = freeListen
+	}
 	if where := os.Getenv(envWorld); where != "" {
 		o.World = reachWorld(where)
 	}

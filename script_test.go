@@ -19,6 +19,7 @@ import (
 
 	"openinspect/bot/slacktest"
 	"openinspect/sandbox/local"
+	"openinspect/sandbox/modaltest"
 	"openinspect/sandbox/runner/opencode"
 	"openinspect/session/model/modeltest"
 )
@@ -84,8 +85,11 @@ func TestScripts(t *testing.T) {
 			return nil
 		},
 		Condition: func(what string) (bool, error) {
-			if what == "smalldisk" {
+			switch what {
+			case "smalldisk":
 				return canMount(t), nil
+			case "modal":
+				return canModal(t), nil
 			}
 			return inside(box, what)
 		},
@@ -94,7 +98,7 @@ func TestScripts(t *testing.T) {
 			"slack": verb((*play).cmdSlack), "view": verb((*play).cmdView), "thread": verb((*play).cmdThread), "private": verb((*play).cmdPrivate), "link": verb((*play).cmdLink),
 			"github": verb((*play).cmdGitHub), "crowd": verb((*play).cmdCrowd), "model": verb((*play).cmdModel), "release": verb((*play).cmdRelease), "page": verb((*play).cmdPage), "disk": verb((*play).cmdDisk),
 			"sandbox": verb((*play).cmdSandbox), "operator": verb((*play).cmdOperator), "ended": verb((*play).cmdEnded),
-			"world": verb((*play).cmdWorld), "probe": verb((*play).cmdProbe), "missing": verb((*play).cmdMissing),
+			"world": verb((*play).cmdWorld), "probe": verb((*play).cmdProbe), "missing": verb((*play).cmdMissing), "modal": verb((*play).cmdModal),
 		},
 	})
 }
@@ -124,8 +128,9 @@ type play struct {
 	agent     string
 	cache     string
 	isolation string
-	web       string // address of the log pages
-	world     *world // the public internet; nil: this computer's
+	web       string            // address of the log pages
+	world     *world            // the public internet; nil: this computer's
+	modal     *modaltest.Server // where sandboxes are; nil: on this computer
 
 	channel, thread string // the newest conversation
 	threads         map[string][2]string
@@ -151,14 +156,18 @@ func (p *play) end() error {
 		p.bot.kill()
 		p.bot = nil
 	}
+	if p.modal != nil {
+		return p.modal.Close()
+	}
 	return endSandboxes(p.dir, local.Isolation(p.isolation))
 }
 
 // usage is the error of a verb that was called wrongly.
 func usage(text string) error { return fmt.Errorf("usage: %s", text) }
 
-// bot [script] [clock|quick] [openai] [NAME=value …]: starts the bot and waits until it is connected. script: the scripted agent instead of OpenCode;
-// clock: its time stands still but for the verb clock; quick: see quickClock; openai: there is a key for OpenAI's models and none for Anthropic's.
+// bot [script] [clock|quick] [openai] [modal] [NAME=value …]: starts the bot and waits until it is connected. script: the scripted agent instead of OpenCode;
+// clock: its time stands still but for the verb clock; quick: see quickClock; openai: there is a key for OpenAI's models and none for Anthropic's;
+// modal: sandboxes are on a Modal of the script's own.
 // bot second: starts another one beside it, which has to fail, and prints what it says.
 func (p *play) cmdBot(ctx context.Context, ts *testscript.TestScript, args []string) error {
 	if len(args) == 1 && args[0] == "second" {
@@ -201,8 +210,12 @@ func (p *play) cmdBot(ctx context.Context, ts *testscript.TestScript, args []str
 		case a == "openai":
 			env["OPENAI_API_KEY"], env["OPENAI_BASE_URL"] = modeltest.OpenAIKey, p.stage.model.URL()
 			delete(env, "ANTHROPIC_API_KEY")
+		case a == "modal":
+			if err := p.openModal(env); err != nil {
+				return err
+			}
 		default:
-			return usage("bot [script] [clock|quick] [openai] [NAME=value …]")
+			return usage("bot [script] [clock|quick] [openai] [modal] [NAME=value …]")
 		}
 	}
 	var err error

@@ -29,6 +29,12 @@ var integrity = map[string]string{
 	"opencode-linux-x64-baseline": "sha512-1KQGBiiDDeL/VHHbHkOvvFo8Jr97WT5+C1tear+p7IcDTnXgVHXqIjU4O4jM4mHQzykTP2i884FCnW5LDa+zCA==",
 }
 
+// Pinned is the package for Linux on amd64, and its hash, which images for sandboxes elsewhere are made with.
+func Pinned() (name, version, hash string) {
+	const ordinary = "opencode-linux-x64"
+	return ordinary, Version, integrity[ordinary]
+}
+
 // Find returns the path of OpenCode's binary: the one that is given, else the one on PATH, else one that npm fetches into the user's cache,
 // once. progress takes a line when that takes a while.
 func Find(ctx context.Context, given string, progress io.Writer) (string, error) {

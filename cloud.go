@@ -1,0 +1,65 @@
+//go:build linux
+
+package main
+
+import (
+	"context"
+	"crypto/hkdf"
+	"crypto/sha256"
+	"encoding/base32"
+	"strings"
+
+	"openinspect/sandbox"
+	"openinspect/sandbox/local"
+	"openinspect/sandbox/modal"
+	"openinspect/sandbox/runner/opencode"
+	"openinspect/session"
+)
+
+// onModal makes the provider of sandboxes on Modal. A token that Modal refuses is the operator's to mend; a Modal that does not answer may do so later.
+func (a *App) onModal(ctx context.Context) (sandbox.Provider, error) {
+	app, err := modalApp(a.c.Secrets.MasterKey)
+	if err != nil {
+		return nil, err
+	}
+	c := modal.Config{
+		TokenID: a.c.Secrets.ModalTokenID, TokenSecret: a.c.Secrets.ModalTokenSecret, Environment: a.c.ModalEnv, ServerURL: a.c.ModalURL, App: app,
+		BaseImage: a.c.BaseImage, Runner: a.c.Runner, Listen: a.o.Listen,
+	}
+	c.Agent.Name, c.Agent.Version, c.Agent.Integrity = opencode.Pinned()
+	if a.o.Agent == local.ScriptAgent {
+		c.AgentPath = local.ScriptAgent
+	}
+	if a.modal, err = modal.New(c); err != nil {
+		return nil, err
+	}
+	switch err := a.modal.Check(ctx); session.CodeOf(err) {
+	case "":
+	case session.Forbidden:
+		return nil, &ConfigError{"MODAL_TOKEN_ID", "is refused by Modal, with MODAL_TOKEN_SECRET. Make a token on https://modal.com/settings/tokens, in the workspace that is to pay, and set both."}
+	case session.Invalid:
+		return nil, &ConfigError{"INSPECT_RUNNER", "is needed: " + session.Sentence(err)}
+	case session.NotFound, session.Conflict, session.Unavailable, session.Internal:
+		a.log.Warn("Modal does not answer; sandboxes do not start until it does", "error", err)
+	}
+	return a.modal, nil
+}
+
+// prepare has Modal build the image that sandboxes start from, which takes some minutes the first time.
+func (a *App) prepare(ctx context.Context) {
+	if a.modal == nil {
+		return
+	}
+	a.tidying.Go(func() {
+		if err := a.modal.Prepare(ctx); err != nil && ctx.Err() == nil {
+			a.log.Warn("the image that sandboxes start from is not built; the next session tries again", "error", err)
+		}
+	})
+}
+
+// modalApp is the name of this installation's App on Modal. It comes of the master key, so that two installations in one workspace do not take each
+// other's sandboxes for forgotten ones, and one that was restored finds its own.
+func modalApp(masterKey []byte) (string, error) {
+	b, err := hkdf.Key(sha256.New, masterKey, nil, "modal app", 10)
+	return "openinspect-" + strings.ToLower(base32.StdEncoding.EncodeToString(b)), err
+}

@@ -1,0 +1,126 @@
+//go:build linux
+
+package main
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"path/filepath"
+	"strconv"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"openinspect/sandbox/modaltest"
+)
+
+// envListen tells a served bot that its sandboxes share this computer's network, as modaltest's do.
+const envListen = "OPENINSPECT_TEST_LISTEN"
+
+// freeListen is where the runner of such a sandbox listens.
+func freeListen() (string, error) {
+	port, err := modaltest.FreePort()
+	return net.JoinHostPort("127.0.0.1", strconv.Itoa(port)), err
+}
+
+// canModal reports whether modaltest works on this computer.
+func canModal(t *testing.T) bool {
+	err := modaltest.Available()
+	if err != nil && os.Getenv("TEST_ALL") == "1" {
+		t.Fatal(err)
+	}
+	return err == nil
+}
+
+// ownProgram is the test binary, and where the bot would send it to in a sandbox: it is there from the beginning, which saves the sending.
+var ownProgram = sync.OnceValues(func() (map[string]string, error) {
+	path, err := os.Executable()
+	if err != nil {
+		return nil, err
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	h := sha256.New()
+	_, err = io.Copy(h, f)
+	return map[string]string{"/opt/openinspect/bin/" + hex.EncodeToString(h.Sum(nil)) + "/openinspect": path}, err
+})
+
+// openModal makes the play's Modal, if there is none yet, and tells a bot about it.
+func (p *play) openModal(env map[string]string) error {
+	authority := filepath.Join(p.dir, "modal.pem")
+	if p.modal == nil {
+		files, err := ownProgram()
+		if err != nil {
+			return err
+		}
+		s := modaltest.New(modaltest.Config{Files: files})
+		if err := errors.Join(s.Start(), modaltest.Authority(authority)); err != nil {
+			return errors.Join(err, s.Close())
+		}
+		p.modal = s
+	}
+	env["MODAL_TOKEN_ID"], env["MODAL_TOKEN_SECRET"], env["MODAL_SERVER_URL"] = modaltest.TokenID, modaltest.TokenSecret, p.modal.URL()
+	env["SSL_CERT_FILE"], env[envListen] = authority, "free"
+	return nil
+}
+
+// modal live N: waits until N sandboxes run. modal break METHOD FAULT N, modal mend METHOD: see modaltest.Break. modal vanish: takes every sandbox away.
+// modal cut: ends every connection to one. modal forget: loses every image, snapshots too.
+func (p *play) cmdModal(ctx context.Context, _ *testscript.TestScript, args []string) error {
+	switch {
+	case p.modal == nil:
+		return errors.New("there is no Modal: bot modal")
+	case len(args) == 2 && args[0] == "live":
+		n, err := strconv.Atoi(args[1])
+		if err != nil {
+			return err
+		}
+		tick := time.NewTicker(10 * time.Millisecond)
+		defer tick.Stop()
+		for len(p.modal.Live()) != n {
+			select {
+			case <-tick.C: // between looks
+			case <-ctx.Done():
+				return fmt.Errorf("%v run, not %d", p.modal.Live(), n)
+			}
+		}
+		return nil
+	case len(args) == 4 && args[0] == "break":
+		n, err := strconv.Atoi(args[3])
+		if err != nil {
+			return err
+		}
+		p.modal.Break(args[1], modaltest.Fault(args[2]), n)
+		return nil
+	case len(args) == 2 && args[0] == "mend":
+		p.modal.Mend(args[1])
+		return nil
+	case len(args) == 1 && args[0] == "vanish":
+		for _, name := range p.modal.Live() {
+			if err := p.modal.Vanish(name); err != nil {
+				return err
+			}
+		}
+		return nil
+	case len(args) == 1 && args[0] == "cut":
+		for _, name := range p.modal.Live() {
+			p.modal.CutTunnels(name)
+		}
+		return nil
+	case len(args) == 1 && args[0] == "forget":
+		p.modal.ForgetImages()
+		return nil
+	}
+	return usage("modal live N, modal break METHOD FAULT N, modal mend METHOD, modal vanish, modal cut, modal forget")
+}
