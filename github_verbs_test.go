@@ -14,8 +14,8 @@ import (
 	"openinspect/github/githubtest"
 )
 
-// github wait N: waits for N pull requests. github pulls, github log (of the newest one, or of a branch that is named), github tokens, github usage: print what there is. github repo NAME [FILE=TEXT]:
-// another repository. github rename NAME NEW: gives one another name. github write PATH TEXT: a commit on main. github fail FAULT [TIMES]: GitHub's next
+// github wait N: waits for N pull requests. github pulls, github log (of the newest one, or of a branch that is named), github tokens, github usage: print what there is. github repo NAME [BRANCH|empty]:
+// another repository, with that default branch. github rename NAME NEW: gives one another name. github write PATH TEXT: a commit on main. github fail FAULT [TIMES]: GitHub's next
 // calls of a kind go wrong. github mend: no more of them do. github webhook SECRET: from now on webhooks go to the bot, signed with it; github deliveries:
 // prints them with their answers, once all have one; github redeliver: sends all once more. github kill push|pull|text|review|merge before|after: the bot is killed when it next asks for
 // that, before it is done or after; see crash. github set CHANGE: what people change there. What they do with pull requests is in
@@ -63,7 +63,11 @@ func (p *play) cmdGitHub(ctx context.Context, ts *testscript.TestScript, args []
 		}
 		return nil
 	case "repo":
-		return g.AddRepository(githubtest.Repository{Name: args[1], Private: true, Files: map[string]string{"README.md": "# " + args[1] + "\n"}})
+		r := githubtest.Repository{Name: args[1], Private: true, Files: map[string]string{"README.md": "# " + args[1] + "\n"}, DefaultBranch: arg(args, 2)}
+		if r.DefaultBranch == "empty" {
+			r.Files, r.DefaultBranch = nil, ""
+		}
+		return g.AddRepository(r)
 	case "kill":
 		f, ok := githubFaults[arg(args, 1)+"-answer"]
 		if !ok || arg(args, 2) != "before" && arg(args, 2) != "after" {
@@ -173,6 +177,9 @@ var githubChanges = map[string]func(*githubtest.Server) error{
 	"rebase only":     func(g *githubtest.Server) error { return g.SetMergeMethods(stageRepo, "rebase") },
 	"blocked":         func(g *githubtest.Server) error { return g.SetBlocked(stageRepo, true) },
 	"not blocked":     func(g *githubtest.Server) error { return g.SetBlocked(stageRepo, false) },
+	"removed":         func(g *githubtest.Server) error { return g.SetInstalled(stageRepo, false) },
+	"not removed":     func(g *githubtest.Server) error { return g.SetInstalled(stageRepo, true) },
+	"not archived":    func(g *githubtest.Server) error { return g.SetArchived(stageRepo, false) },
 	"archived":        func(g *githubtest.Server) error { return g.SetArchived(stageRepo, true) },
 	"ada administers": func(g *githubtest.Server) error { g.SetAccess("ada-l", stageRepo, "admin"); return nil },
 	"bob reads":       func(g *githubtest.Server) error { g.SetAccess("bob-h", stageRepo, "read"); return nil },

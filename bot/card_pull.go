@@ -24,6 +24,9 @@ func (v view) pullRequest(c *session.Card) session.Message {
 		if reviews := reviewsLine(pr.Reviews, c.Commit); reviews != "" {
 			lines = append(lines, reviews)
 		}
+		if pr.Lost != "" {
+			lines = append(lines, ":warning: "+prose(pr.Lost))
+		}
 		if pr.Outside > 0 {
 			lines = append(lines, "People without write access made "+plural(pr.Outside, "remark")+", not told here: "+pullLink(pr))
 		}

@@ -43,6 +43,7 @@ func TestPullRequestCard(t *testing.T) {
 				{By: session.Identity{Login: "fay"}, State: session.ReviewChanges, Commit: commit, Writes: true},
 			}
 		}},
+		{"lost", func(_ *session.Card, pr *session.PullRequest) { pr.Lost = "GitHub does not show it." }},
 		{"strangers talk", func(_ *session.Card, pr *session.PullRequest) { pr.Outside = 3 }},
 		{"being merged", func(c *session.Card, _ *session.PullRequest) { by := sessiontest.Ada; c.Merging = &by }},
 		{"merged", func(c *session.Card, _ *session.PullRequest) {

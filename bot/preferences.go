@@ -50,6 +50,16 @@ func (b *Bot) usual(ctx context.Context, by session.Person, c conversation) (id,
 // brackets that is not there is a refusal; for one that was read out of words, or that the person preferred once, the next takes its
 // place, and said tells them.
 func (b *Bot) branch(ctx context.Context, by session.Person, repo session.Repo, base string, o options) (branch, said, refusal string, err error) {
+	info, err := b.cfg.Repositories.Repository(ctx, repo)
+	if err == nil && info.Bare {
+		err = b.cfg.Repositories.CheckBranch(ctx, repo, base)
+	}
+	switch {
+	case session.CodeOf(err) == session.NotFound && info.Bare:
+		return "", "", session.Sentence(err), nil
+	case err != nil && session.CodeOf(err) != session.NotFound: // one that went away a moment ago says so when it starts
+		return "", "", "", session.Wrap("bot.branch", err)
+	}
 	if o.branch == "" {
 		p, err := b.preferences(ctx, by.Slack)
 		if err != nil {

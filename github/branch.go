@@ -53,6 +53,9 @@ func (g *GitHub) CheckBranch(ctx context.Context, r session.Repo, name string) e
 		}
 		options.Page = resp.NextPage
 	}
+	if len(names) == 0 {
+		return session.Errorf(session.NotFound, "`%s` is empty: it has no branch and no commit yet. Push a first commit to it, then ask again.", r)
+	}
 	text := r.String() + " has no branch `" + session.OneLine(name, 100) + "`."
 	if near := session.Nearest(name, names, 3); len(near) > 0 {
 		text += " Did you mean `" + strings.Join(near, "` or `") + "`?"

@@ -19,7 +19,7 @@ func TestCheckBranch(t *testing.T) {
 		{"acme/web", "production", "acme/web has no branch `production`."},
 		{"acme/web", "../../x?y#z", "acme/web has no branch `../../x?y#z`."},
 		{"acme/web", "../heads/main", "acme/web has no branch `../heads/main`. Did you mean `main`?"}, // leads to main
-		{"acme/empty", "main", "acme/empty has no branch `main`."},
+		{"acme/empty", "main", "`acme/empty` is empty: it has no branch and no commit yet. Push a first commit to it, then ask again."},
 	} {
 		repo, _ := session.ParseRepo(c.repo)
 		if err := w.github.CheckBranch(t.Context(), repo, c.branch); session.CodeOf(err) != session.NotFound || session.Sentence(err) != c.want {

@@ -12,8 +12,19 @@ import (
 const maxPatch = 256 << 10
 
 // Collect fetches a bundle, checks every commit of it that is not on the remote, and keeps them in the session's quarantine.
-func (g *GitHub) Collect(ctx context.Context, r session.CollectRequest, bundle session.Bundler) (*session.Changes, error) {
+func (g *GitHub) Collect(ctx context.Context, r session.CollectRequest, bundle session.Bundler) (c *session.Changes, err error) {
 	defer g.repos.lock(r.Repo.String())()
+	err = g.followed(ctx, r.Repo, func() (err error) {
+		c, err = g.collect(ctx, r, bundle)
+		return err
+	})
+	if to := g.current(r.Repo); c != nil && to != r.Repo {
+		c.Repo = to
+	}
+	return c, err
+}
+
+func (g *GitHub) collect(ctx context.Context, r session.CollectRequest, bundle session.Bundler) (*session.Changes, error) {
 	bot, err := g.Bot(ctx)
 	if err != nil {
 		return nil, err
@@ -36,6 +47,9 @@ func (g *GitHub) Collect(ctx context.Context, r session.CollectRequest, bundle s
 		return nil, err
 	}
 	base, ok := tips["refs/remotes/origin/"+r.Base]
+	if len(tips) == 0 {
+		return nil, session.Errorf(session.Conflict, "`%s` is empty: it has no branch, so there is nothing to compare the changes with. Push a first commit to its branch `%s`, then send another message here.", r.Repo, r.Base)
+	}
 	if !ok {
 		return nil, session.Errorf(session.Conflict, "The branch %s of %s does not exist any more, so there is nothing to compare the changes with.", r.Base, r.Repo)
 	}

@@ -77,11 +77,12 @@ type GitHub struct {
 	installations map[session.Repo]int64
 	list          []session.RepositoryInfo
 	listedAt      time.Time
-	flows         map[string]*flow  // by Slack user
-	minted        map[string]bool   // keys of installation tokens that this run made and has not revoked
-	handed        map[string]func() // by key: revokes what a sandbox holds
-	revoking      sync.WaitGroup    // of what an earlier run left
-	saidAt        time.Time         // when the operator was told of a webhook that was refused
+	flows         map[string]*flow              // by Slack user
+	minted        map[string]bool               // keys of installation tokens that this run made and has not revoked
+	handed        map[string]func()             // by key: revokes what a sandbox holds
+	revoking      sync.WaitGroup                // of what an earlier run left
+	moved         map[session.Repo]session.Repo // by the name that a session has
+	saidAt        time.Time                     // when the operator was told of a webhook that was refused
 	watch         *watch
 	repos         keyed // one git operation per repository at a time
 	users         keyed // one refresh per person at a time
@@ -110,7 +111,7 @@ func New(c Config) (*GitHub, error) {
 	}
 	g := &GitHub{
 		c: c, base: base, ctx: context.Background(), timeout: 30 * time.Second, git: newGit(filepath.Join(c.Dir, "git")),
-		installations: map[session.Repo]int64{}, flows: map[string]*flow{}, minted: map[string]bool{}, handed: map[string]func(){},
+		installations: map[session.Repo]int64{}, moved: map[session.Repo]session.Repo{}, flows: map[string]*flow{}, minted: map[string]bool{}, handed: map[string]func(){},
 		limits: limits{clock: c.Clock, until: map[string]time.Time{}}, most: allowance{maxFile, maxTotal}, paths: paths, room: room{one: maxHeld, all: maxHeldAll},
 	}
 	g.watch = newWatch(g)
@@ -175,6 +176,7 @@ func (g *GitHub) client(transport http.RoundTripper, token string) (*gh.Client, 
 
 // CloneURL returns where a repository is cloned from, without credentials.
 func (g *GitHub) CloneURL(r session.Repo) string {
+	r = g.current(r)
 	return g.base.JoinPath(r.Owner, r.Name+".git").String()
 }
 

@@ -99,6 +99,9 @@ func judged(ctx context.Context, c *gh.Client, seen *session.PullRequest, may pe
 
 // described is a pull request without what has to be asked for apart.
 func described(r session.Repo, pr *gh.PullRequest) session.PullRequest {
+	if now, ok := session.ParseRepo(pr.GetBase().GetRepo().GetFullName()); ok {
+		r = now // it may have another name by now
+	}
 	d := session.PullRequest{
 		Number: pr.GetNumber(), URL: pr.GetHTMLURL(), Title: pr.GetTitle(), Repo: r, Branch: pr.GetHead().GetRef(), Base: pr.GetBase().GetRef(),
 		Head: pr.GetHead().GetSHA(), State: session.PullOpen, Draft: pr.GetDraft(), Author: account(pr.GetUser()),

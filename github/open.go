@@ -41,7 +41,7 @@ func (g *GitHub) openAs(ctx context.Context, r session.OpenRequest, person *gh.C
 		g.describe(ctx, person, r, pr)
 		return g.pullRequest(r, pr, true), nil
 	}
-	if err := g.push(ctx, r); err != nil {
+	if err := g.followed(ctx, r.Repo, func() error { return g.push(ctx, r) }); err != nil {
 		return none, err
 	}
 	pr, err := find(ctx, person, r)

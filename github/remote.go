@@ -37,6 +37,8 @@ func remoteProblem(op string, r session.Repo, then string, err error) error {
 		sentence = "GitHub limits how often the bot may fetch and push, and the limit is reached. Please try again in a few minutes."
 	case strings.HasPrefix(status, "5"):
 		sentence = "GitHub does not work properly right now (it answered " + status + "). Please try again in a few minutes."
+	case status == "301":
+		code, sentence = session.NotFound, "`"+r.String()+"` has another name on GitHub now, which the bot could not find out. Please try again in a few minutes."
 	case status == "404", has("Repository not found", "not found"):
 		code, sentence = session.NotFound, "The GitHub App cannot see `"+r.String()+"` any more. Install it there again, or check whether the repository was renamed or deleted. "+then
 	case status == "403":

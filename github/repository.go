@@ -96,7 +96,7 @@ func (g *GitHub) installed(ctx context.Context, id int64) ([]session.RepositoryI
 func info(r *gh.Repository) session.RepositoryInfo {
 	return session.RepositoryInfo{
 		Repo:          session.Repo{Owner: r.GetOwner().GetLogin(), Name: r.GetName()},
-		DefaultBranch: r.GetDefaultBranch(), Description: r.GetDescription(), Topics: r.Topics, Archived: r.GetArchived(),
+		DefaultBranch: r.GetDefaultBranch(), Description: r.GetDescription(), Topics: r.Topics, Archived: r.GetArchived(), Bare: r.GetSize() == 0,
 	}
 }
 

@@ -31,7 +31,7 @@ const mintedPrefix = "github/minted/"
 // mint makes an installation token for one repository with the least that is needed. until is as minted has it. revoke ends it; it may be
 // called more than once.
 func (g *GitHub) mint(ctx context.Context, r session.Repo, p *gh.InstallationPermissions, until time.Time) (token string, revoke func(), err error) {
-	return g.mintFor(ctx, r, []string{r.Name}, p, until)
+	return g.mintFor(ctx, r, []string{g.current(r).Name}, p, until)
 }
 
 // mintAll is mint for all repositories of the installation that has r.
@@ -79,7 +79,12 @@ func (g *GitHub) create(ctx context.Context, r session.Repo, names []string, p *
 		if limited(e) == nil {
 			g.forget(r)
 		}
-		if status, _ := answer(e); status != http.StatusNotFound {
+		status, _ := answer(e)
+		if status == http.StatusUnprocessableEntity && names != nil && g.learn(ctx, r) {
+			names = []string{g.current(r).Name}
+			continue
+		}
+		if status != http.StatusNotFound {
 			break // else the App was installed anew, and what we knew was the installation before
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"hash/fnv"
+	"maps"
 	"net/http"
 	"reflect"
 	"slices"
@@ -46,6 +47,7 @@ type watched struct {
 	seen    session.PullRequest // at the last look; zero if the session did not take it
 	told    session.PullRequest // what the session took
 	heard   map[string]bool     // the remarks that it took, by id
+	lost    string              // the sentence that it was told last, while GitHub does not show it
 
 	// Guarded by mu.
 	next         time.Time
@@ -168,12 +170,17 @@ func (w *watch) look(ctx context.Context, p *watched) {
 	}
 	if err == nil && (len(in.Remarks) > 0 || !reflect.DeepEqual(seen, p.told)) {
 		if err = w.g.c.Seen(ctx, p.Session, in); err == nil {
-			p.told, p.changed = seen, now
+			p.told, p.changed, p.lost = seen, now, ""
 			for _, r := range in.Remarks {
 				p.heard[r.ID] = true
 			}
 		} else {
 			p.seen = session.PullRequest{} // what was not taken has to be read again
+		}
+	}
+	if lost := w.lost(p, err); lost != p.lost && ctx.Err() == nil {
+		if w.g.c.Seen(ctx, p.Session, session.PullRequestSeen{PullRequest: session.PullRequest{Number: p.Number, Lost: lost}}) == nil {
+			p.lost, p.told, p.seen = lost, session.PullRequest{}, session.PullRequest{} // when it is back all of it is news
 		}
 	}
 	w.mu.Lock()
@@ -209,6 +216,24 @@ func (w *watch) look(ctx context.Context, p *watched) {
 	if at := p.looked.Add(hintEvery); p.hinted && err == nil && at.Before(p.next) {
 		p.next = at
 	}
+}
+
+// lost is the sentence about a pull request that GitHub does not show any more; "" if it does, or nothing is known.
+func (w *watch) lost(p *watched, err error) string {
+	status, words := answer(err)
+	switch {
+	case err == nil || status == 0 || limited(err) != nil:
+		return ""
+	case status == http.StatusUnauthorized: // the App was perhaps installed anew
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		maps.DeleteFunc(w.tokens, func(_ int64, t readToken) bool { return t.value == p.token })
+	case status == http.StatusNotFound, status == http.StatusGone:
+		return "GitHub does not show this pull request to the bot any more: the repository was deleted, or the GitHub App taken off it. Install it there again, or go on on GitHub."
+	case status == http.StatusForbidden, status == http.StatusUnavailableForLegalReasons:
+		return "GitHub does not show this pull request to the bot any more: " + words + "."
+	}
+	return ""
 }
 
 // ask looks at a pull request with a token that may only read.

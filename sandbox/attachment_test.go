@@ -192,6 +192,12 @@ func TestToolsAndCredentials(t *testing.T) {
 			t.Errorf("%+v: %d %s", q, status, answer)
 		}
 	}
+	b.renamed.Store(true) // git is led from the old name to the new one, and asks for both
+	for path, want := range map[string]int{"acme/web": 200, "acme/renamed": 200, "acme/other": 403} {
+		if status, answer := call("/git/credential", link.CredentialRequest{Protocol: "https", Host: "github.example", Path: path}); status != want {
+			t.Errorf("%s after it was renamed: %d %s", path, status, answer)
+		}
+	}
 	call("/tools/propose_pull_request", link.ProposeRequest{Title: " Fix\nit ", Body: "with hunter22"})
 	if in := next[session.Proposed](b); in.Proposal != (session.Proposal{Title: "Fix it", Body: "with [redacted]"}) {
 		t.Errorf("got %+v", in)

@@ -158,6 +158,7 @@ type bench struct {
 	vault    *vault
 	clock    *clock
 	made     atomic.Int32 // credentials
+	renamed  atomic.Bool  // GitHub has another name for the repository
 	inputs   chan session.Input
 	deltas   chan session.Delta
 	handle   session.Handle
@@ -192,7 +193,12 @@ func (b *bench) manager() *sandbox.Manager {
 		Provider: b.provider, Store: b.vault, Credentials: git{b.clock, &b.made}, Models: models{}, Clock: b.clock,
 		Live:     func(_ session.ID, d session.Delta) { b.deltas <- d },
 		Redactor: session.NewRedactor("hunter22"),
-		CloneURL: func(r session.Repo) string { return "https://github.example/" + r.String() + ".git" },
+		CloneURL: func(r session.Repo) string {
+			if b.renamed.Load() {
+				r.Name = "renamed"
+			}
+			return "https://github.example/" + r.String() + ".git"
+		},
 	})
 	if err != nil {
 		b.t.Fatal(err)

@@ -94,8 +94,10 @@ func refuse(w http.ResponseWriter, err error) {
 
 // credential answers git's helper, for the session's own repository and no other.
 func (a *attachment) credential(ctx context.Context, q link.CredentialRequest) (link.Credential, error) {
-	if a.req.Repo == (session.Repo{}) || !sameRepo(q, a.m.c.CloneURL(a.req.Repo)) {
-		return link.Credential{}, session.Errorf(session.Forbidden, "This sandbox may read %s alone.", orNothing(a.req.Repo))
+	refused := session.Errorf(session.Forbidden, "This sandbox may read %s alone.", orNothing(a.req.Repo))
+	clone := a.m.c.CloneURL
+	if a.req.Repo == (session.Repo{}) || !sameHost(q, clone(a.req.Repo)) {
+		return link.Credential{}, refused
 	}
 	// One at a time, and the same again while it is good: asking is free for a sandbox, and making one counts against our limits at GitHub.
 	select {
@@ -104,7 +106,11 @@ func (a *attachment) credential(ctx context.Context, q link.CredentialRequest) (
 	case <-ctx.Done():
 		return link.Credential{}, ctx.Err()
 	}
-	if a.credit.Password != "" && a.m.c.Clock.Now().Add(credentialLeft).Before(a.credit.Expires) {
+	fresh := a.credit.Password != "" && a.m.c.Clock.Now().Add(credentialLeft).Before(a.credit.Expires)
+	switch same := a.named(q); {
+	case fresh && !same:
+		return link.Credential{}, refused
+	case fresh:
 		return a.credit, nil
 	}
 	user, password, expires, err := a.m.c.Credentials.Clone(ctx, a.req.Repo)
@@ -114,7 +120,16 @@ func (a *attachment) credential(ctx context.Context, q link.CredentialRequest) (
 	}
 	a.m.c.Redactor.Learn(password)
 	a.credit = link.Credential{Username: user, Password: password, Expires: expires}
+	if !a.named(q) { // nor is it what the repository turned out to be called
+		return link.Credential{}, refused
+	}
 	return a.credit, nil
+}
+
+// named reports whether git asks for the session's repository, under the name that the session knows or the one that it has now.
+func (a *attachment) named(q link.CredentialRequest) bool {
+	u, err := url.Parse(a.m.c.CloneURL(a.req.Repo))
+	return err == nil && (sameRepo(q.Path, u.Path) || sameRepo(q.Path, a.req.Repo.String()))
 }
 
 // collected hands out the commit that the session's checkout goes on from, and no other.
@@ -148,14 +163,16 @@ func orNothing(r session.Repo) string {
 	return r.String()
 }
 
-// sameRepo compares what git asks for with a clone URL. GitHub's names do not know case.
-func sameRepo(q link.CredentialRequest, clone string) bool {
+// sameHost reports whether git asks for something where a repository is.
+func sameHost(q link.CredentialRequest, clone string) bool {
 	u, err := url.Parse(clone)
-	if err != nil {
-		return false
-	}
+	return err == nil && q.Protocol == u.Scheme && strings.EqualFold(q.Host, u.Host)
+}
+
+// sameRepo compares paths of repositories. GitHub's names do not know case.
+func sameRepo(a, b string) bool {
 	plain := func(path string) string { return strings.TrimSuffix(strings.Trim(path, "/"), ".git") }
-	return q.Protocol == u.Scheme && strings.EqualFold(q.Host, u.Host) && strings.EqualFold(plain(q.Path), plain(u.Path))
+	return strings.EqualFold(plain(a), plain(b))
 }
 
 // Lengths in characters of what an agent says by a tool.

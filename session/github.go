@@ -9,6 +9,7 @@ type RepositoryInfo struct {
 	Description   string   `json:"description,omitempty"`
 	Topics        []string `json:"topics,omitempty"`
 	Archived      bool     `json:"archived,omitempty"` // read-only: no session works on it
+	Bare          bool     `json:"bare,omitempty"`     // GitHub counts nothing in it: it may be empty, or new
 }
 
 // LinkCode is what a person needs to link their GitHub account: they open URL and enter UserCode before it expires.

@@ -17,6 +17,7 @@ func (m *Machine) collected(in Collected) {
 		m.endTurn(t.Outcome, t.Reason, "")
 		return
 	}
+	m.renamed(c.Repo)
 	m.s.Collected, m.s.Credits = c.Head, nil
 	m.tell(Event{Kind: KindCommits, Commits: &Commits{Head: c.Head, Count: c.Commits, Files: c.Files, Patch: c.Patch}})
 	m.staleCards(CardChanges, c.Head)

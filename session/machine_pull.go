@@ -24,6 +24,15 @@ func (m *Machine) pullRequestSeen(in PullRequestSeen) error {
 		return ErrBusy // its head may be what we are pushing
 	}
 	pr, now := *was, in.PullRequest
+	if now.Lost != "" {
+		pr.Lost = excerpt(now.Lost, 600)
+		m.saw(pr)
+		return nil
+	}
+	if m.renamed(now.Repo); now.Repo != (Repo{}) {
+		pr.Repo = now.Repo
+	}
+	pr.Lost = ""
 	pr.State, pr.Draft, pr.Author, pr.Checks, pr.MergedBy, pr.MergedAs, pr.Outside = now.State, now.Draft, now.Author, now.Checks, now.MergedBy, now.MergedAs, now.Outside
 	pr.Title = OneLine(now.Title, 150)
 	pr.Reviews = append([]Review(nil), now.Reviews[:min(len(now.Reviews), MaxReviews)]...) // nil if there are none, as it is stored

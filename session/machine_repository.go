@@ -34,3 +34,27 @@ func (m *Machine) stopAsking(reason string) {
 	m.s.ChooseBy = time.Time{}
 	m.tell(Event{Kind: KindRepository, Repository: &RepositoryChange{State: RepositoryLapsed, Reason: reason}})
 }
+
+// renamed takes the name that the session's repository has on GitHub now; none, and the one that is known, is no news.
+func (m *Machine) renamed(to Repo) {
+	was := m.s.Repo
+	if to == (Repo{}) || was == (Repo{}) || to == was {
+		return
+	}
+	m.s.Repo = to
+	if pr := m.s.PullRequest; pr != nil && pr.Repo == was {
+		moved := *pr
+		moved.Repo = to
+		m.s.PullRequest = &moved
+	}
+	for i := range m.cards {
+		if c := &m.cards[i]; c.State == CardOpen && c.Repo == was {
+			c.Repo = to
+			if pr := m.s.PullRequest; c.PullRequest != nil && pr != nil && c.PullRequest.Number == pr.Number {
+				c.PullRequest = pr
+			}
+			m.tellCard(c)
+		}
+	}
+	m.tell(Event{Kind: KindNote, Note: &Note{Kind: NoteNotice, Text: "`" + was.String() + "` is called `" + to.String() + "` on GitHub now. This thread goes on there."}})
+}

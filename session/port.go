@@ -101,6 +101,7 @@ type CollectRequest struct {
 
 // Changes is what the bot holds of a session: computed from the bytes it collected.
 type Changes struct {
+	Repo      Repo         `json:"repo,omitzero"` // what it is called now, if it was asked for by an earlier name
 	Head      string       `json:"head"`
 	Commits   int          `json:"commits"`         // not on the remote
 	Subject   string       `json:"subject"`         // first line of the head's message

@@ -40,6 +40,7 @@ type PullRequest struct {
 	Adopted  bool             `json:"adopted,omitempty"` // it was there already
 	Checks   Checks           `json:"checks,omitzero"`
 	Reviews  []Review         `json:"reviews,omitempty"` // the one of each person that counts, in order
+	Lost     string           `json:"lost,omitempty"`    // why GitHub does not show it to the bot any more: a sentence
 	Outside  int              `json:"outside,omitempty"` // remarks by people who may not write to the repository
 	MergedBy Identity         `json:"merged_by,omitzero"`
 	MergedAs string           `json:"merged_as,omitempty"` // commit on the base

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"io"
 	"net/http"
 	"net/http/cgi"
 	"net/http/httptest"
@@ -70,6 +71,11 @@ func TestCloneWithCredential(t *testing.T) {
 			w.WriteHeader(404)
 			return
 		}
+		if asked, _ := io.ReadAll(r.Body); !strings.Contains(strings.ToLower(string(asked)), `"path":"acme/web`) {
+			w.WriteHeader(403)
+			_ = json.NewEncoder(w).Encode(link.Problem{Code: session.Forbidden, Message: "This sandbox may read acme/web alone."})
+			return
+		}
 		_ = json.NewEncoder(w).Encode(link.Credential{Username: "x-access-token", Password: secret, Expires: time.Unix(2_000_000_000, 0)})
 	}
 	b.start().ready()
@@ -109,7 +115,7 @@ func TestCloneWithCredential(t *testing.T) {
 	other := b.found(func(e session.Event) bool {
 		return e.PromptID == "2" && e.Tool != nil && e.Tool.State == session.StepDone
 	})
-	if !strings.Contains(other.Tool.Output, "This sandbox may read acme/web, not acme/other.") || *other.Tool.Exit == 0 {
+	if !strings.Contains(other.Tool.Output, "This sandbox may read acme/web alone.") || *other.Tool.Exit == 0 {
 		t.Errorf("another repository: %s", dump(other.Tool))
 	}
 

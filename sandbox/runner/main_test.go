@@ -167,6 +167,7 @@ func (b *box) called(w http.ResponseWriter, r *http.Request) {
 	serve := b.serve
 	b.mu.Unlock()
 	if serve != nil {
+		r.Body = io.NopCloser(bytes.NewReader(body))
 		serve(w, r)
 		return
 	}

@@ -159,6 +159,10 @@ func (r *runner) cloneEmpty(ctx context.Context, why error) (string, error) {
 func (r *runner) refresh(ctx context.Context) (string, error) {
 	boot := r.cfg.Boot
 	remote := "refs/remotes/origin/" + base(boot.Base)
+	// It may be called something else by now.
+	if _, err := r.git.run(ctx, "config", "--local", "--replace-all", "remote.origin.url", boot.CloneURL); err != nil {
+		return "", gitFailed("The checkout's remote could not be set.", err)
+	}
 	// Without a depth: in a shallow checkout that fetches what is new, and moves no boundary under a session's own commits.
 	args := []string{"fetch", "--quiet", "origin", "+refs/heads/" + base(boot.Base) + ":" + remote}
 	// The fetch names the branch, so that a remote the agent reconfigured cannot move others.
@@ -221,6 +225,8 @@ func (r *runner) writeGitConfig() error {
 	var b strings.Builder
 	helper := fmt.Sprintf("!%s runner git-credential --socket %s", shellQuote(r.cfg.Program), shellQuote(r.paths.inside))
 	fmt.Fprintf(&b, "[credential]\n\thelper =\n\thelper = %s\n\tuseHttpPath = true\n", configQuote(helper))
+	// A repository that gets another name leaves a redirect behind. By default git follows one that the very first request meets, which has no token.
+	b.WriteString("[http]\n\tfollowRedirects = true\n")
 	b.WriteString("[safe]\n\tdirectory = *\n[advice]\n\tdetachedHead = false\n")
 	if u := r.cfg.Boot.CloneURL; u != "" {
 		web, ssh := hostPrefixes(u)

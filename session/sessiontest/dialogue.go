@@ -372,7 +372,10 @@ func (d *speaker) input(w []string, line string) (session.Input, error) {
 	case "collected", "collected-workflow": // the second touches what has to be named
 		in := session.Collected{Effect: effect(session.EffectCollect)}
 		if w[1] != "nothing" {
-			in.Changes = &session.Changes{Head: w[1], Commits: 1, Subject: rest(line, 2), Files: []session.FileChange{{Path: "a.go", Added: 2, Deleted: 1}}}
+			in.Changes = &session.Changes{Head: strings.TrimSuffix(w[1], "@renamed"), Commits: 1, Subject: rest(line, 2), Files: []session.FileChange{{Path: "a.go", Added: 2, Deleted: 1}}}
+			if strings.HasSuffix(w[1], "@renamed") {
+				in.Changes.Repo = session.Repo{Owner: "acme", Name: "renamed"}
+			}
 			if w[0] == "collected-workflow" {
 				in.Changes.Attention, in.Changes.Named = []string{".github/workflows/ci.yml", "sub (a submodule)"}, []string{".github/workflows/ci.yml"}
 			}

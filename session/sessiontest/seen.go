@@ -31,6 +31,10 @@ func seen(s session.Session, w []string) session.PullRequest {
 		switch word := w[0]; word {
 		case "draft":
 			pr.Draft = true
+		case "lost":
+			return session.PullRequest{Number: pr.Number, Lost: "GitHub does not show it any more."}
+		case "renamed":
+			pr.Repo = session.Repo{Owner: "acme", Name: "renamed"}
 		case "ready":
 			pr.Draft = false
 		case "closed":
