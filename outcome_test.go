@@ -37,6 +37,7 @@ var (
 	numbered  = regexp.MustCompile(`/(note|private)/\d+\]`)
 	linkFlow  = regexp.MustCompile(`linked/(U0\w+)/\w+\]`)
 	edited    = regexp.MustCompile(` \(edited\)`)
+	auditHead = regexp.MustCompile(`Inspect-Audit: \d+ [0-9a-f]{64}\b`)
 	loopback  = regexp.MustCompile(`http://127\.0\.0\.1:\d+`)
 )
 
@@ -220,7 +221,8 @@ func (o *outcome) github(e *evening) error {
 		}
 	}
 	for _, p := range g.Pulls(stageRepo) {
-		o.add("pull request", "#%d %s by %s: %s, %s to %s at %s\n%s", p.Number, p.State, p.Author, p.Title, e.id.ReplaceAllString(p.Head, "SESSION"), p.Base, p.HeadSHA, e.id.ReplaceAllString(p.Body, "SESSION"))
+		o.add("pull request", "#%d %s by %s: %s, %s to %s at %s\n%s", p.Number, p.State, p.Author, p.Title, e.id.ReplaceAllString(p.Head, "SESSION"), p.Base, p.HeadSHA,
+			auditHead.ReplaceAllString(e.id.ReplaceAllString(p.Body, "SESSION"), "Inspect-Audit: HEAD"))
 	}
 	for _, t := range g.Tokens() {
 		// A token that was never used died with the bot that asked for it; those without contents list what the App may see.
