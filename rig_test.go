@@ -258,8 +258,8 @@ func (r *rig) link(people ...string) error {
 	return r.store(func(db *boltdb.DB) error {
 		for _, who := range people {
 			u, _ := r.stage.slack.Snapshot().User(who)
-			id := session.Identity{ID: r.stage.github.UserID(cast[who]), Login: cast[who]}
-			t, err := r.stage.github.Authorize(cast[who])
+			id := session.Identity{ID: r.stage.github.UserID(login(who)), Login: login(who)}
+			t, err := r.stage.github.Authorize(login(who))
 			if err != nil {
 				return err
 			}

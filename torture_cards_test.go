@@ -75,9 +75,10 @@ func (c *crowd) approve(who string) error {
 	people := [][]string{{who}, {who}, {who}, members, members, {"cyd"}, {"guest"}}[c.chance.IntN(7)]
 	for _, who := range people {
 		person := c.slack.As(who)
-		err := person.React(p.channel, p.ts, "white_check_mark")
-		if err != nil && p.approved[who] > 0 && person.Unreact(p.channel, p.ts, "white_check_mark") == nil {
-			err = person.React(p.channel, p.ts, "white_check_mark")
+		err := person.React(p.channel, p.ts, approveEmoji)
+		if err != nil && p.approved[who] > 0 && person.Unreact(p.channel, p.ts, approveEmoji) == nil {
+			c.events++
+			err = person.React(p.channel, p.ts, approveEmoji)
 		}
 		if err == nil { // else they are not in that conversation
 			p.approved[who]++
@@ -97,7 +98,7 @@ type approvals struct {
 //
 //   - a card's pull request was opened, or pushed to, by one of those who put ✅ on it, and has the card's commit;
 //   - each of the others has one answer, and whoever did it again may have one more;
-//   - a pull request was opened for one card, a session has one branch, and no branch is there without a pull request;
+//   - a pull request was opened for one card, a session has one branch and one more after each merge, and no branch is there without a pull request;
 //   - a card that somebody approved who may is not left as it was: it is opened, or a newer one has taken its place.
 func (t *tally) hold(c *crowd, now *slacktest.Snapshot, hub *githubtest.Server, owe func(kind string, e errand, least, most int)) {
 	pulls, branches := map[int]githubtest.Pull{}, map[string]int{}
@@ -107,7 +108,12 @@ func (t *tally) hold(c *crowd, now *slacktest.Snapshot, hub *githubtest.Server, 
 			t.bad(&t.doubled, 1, "a pull request too many for the branch %s: #%d", p.Head, p.Number)
 		}
 	}
-	of := map[string]int{} // branches by session
+	of := map[string]int{} // branches by session, less those that are merged
+	for _, p := range pulls {
+		if id, _, _ := strings.Cut(strings.TrimPrefix(p.Head, "inspect/"), "-"); p.Merged {
+			of[id]--
+		}
+	}
 	for ref := range hub.Refs(stageRepo) {
 		name, ours := strings.CutPrefix(ref, "refs/heads/inspect/")
 		if !ours {
@@ -121,7 +127,7 @@ func (t *tally) hold(c *crowd, now *slacktest.Snapshot, hub *githubtest.Server, 
 			t.bad(&t.meddled, 1, "a branch without a pull request: %s", ref)
 		}
 	}
-	openedFor, told, refused := map[int]int{}, map[int]int{}, map[string]errand{}
+	openedFor, told := map[int]int{}, map[int]int{}
 	for _, p := range c.cards {
 		t.cards++
 		m, _ := now.Message(p.channel, p.ts)
@@ -150,7 +156,7 @@ func (t *tally) hold(c *crowd, now *slacktest.Snapshot, hub *githubtest.Server, 
 			} else {
 				t.pushed++
 			}
-			log, err := hub.Log(stageRepo, "main.."+pull.HeadSHA)
+			log, err := hub.Log(stageRepo, pull.BaseSHA+".."+pull.HeadSHA)
 			switch {
 			case !there || err != nil:
 				t.bad(&t.lost, 1, "the card at %s tells of #%d, which is not there: %v", at, card.number, err)
@@ -168,16 +174,13 @@ func (t *tally) hold(c *crowd, now *slacktest.Snapshot, hub *githubtest.Server, 
 			e := errand{who: c.id(who), channel: p.channel, thread: p.thread}
 			switch {
 			case who == "guest": // is told once in a thread
-				refused[whereFor(e.who, e.channel, e.thread)] = e
+				c.guests[whereFor(e.who, e.channel, e.thread)] = e
 			case card.by != "" && who == strings.ToLower(strings.SplitN(card.by, " ", 2)[0]):
 				owe("card", e, 0, 2*(n-1)) // taking it off in between may be answered, too
 			default:
 				owe("card", e, 1, 2*n-1)
 			}
 		}
-	}
-	for _, e := range refused {
-		owe("guest", e, 1, 1)
 	}
 	for number, p := range pulls {
 		if told[number] == 0 {

@@ -78,6 +78,13 @@ func (w *checkouts) commit(b link.Boot, d session.Delivery, task string) error {
 	return err
 }
 
+// anew leaves what a session did: it is merged.
+func (w *checkouts) anew(id session.ID) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	delete(w.heads, id)
+}
+
 // serve answers GET /bundle for a session's sandbox.
 func (w *checkouts) serve(id session.ID) http.HandlerFunc {
 	return func(rw http.ResponseWriter, q *http.Request) {
@@ -105,7 +112,7 @@ func (w *checkouts) bundle(id session.ID, have []string) ([]byte, error) {
 	}
 	args := []string{"bundle", "create", "--quiet", "-", "refs/inspect/head"}
 	for _, h := range have {
-		if h != "" {
+		if _, err := w.git("", "cat-file", "-e", h+"^{commit}"); err == nil { // a runner drops what it does not know, such as a merge
 			args = append(args, "^"+h)
 		}
 	}

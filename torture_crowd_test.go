@@ -39,7 +39,9 @@ var answers = map[string]string{
 	"stop":    "Nothing is running here|That turn is over already|The agent is done already",
 	"sorry":   "Your request came to nothing",
 	"card": "is being opened already|Already opened as|there are newer commits|cannot see " + stageRepo +
-		"|If it should not be, close it on GitHub|If the pull request should not be there, close it on GitHub", // the last two: to whoever took their ✅ off again
+		"|If it should not be, close it on GitHub|If the pull request should not be there, close it on GitHub" + // to whoever took their ✅ off again
+		"|stands. Dismiss it on GitHub|is being submitted|That was too late: #|That may be too late: #" + // likewise
+		"|Ask for it again|is closed|is merged already|is merging it already|cannot be merged|It needs one approving review|You prompted some|You opened #|has newer commits|so nothing was pushed",
 }
 
 // talk is a thread that people write in.
@@ -62,6 +64,7 @@ type click struct {
 // crowd is the people, and what they remember of what they did.
 type crowd struct {
 	slack  *slacktest.Server
+	now    func() time.Time
 	chance *rand.Rand
 	events int // so far, as TestTorture counts them
 	limit  int // of them
@@ -76,7 +79,8 @@ type crowd struct {
 	commands []*slacktest.Command
 	asked    map[*slacktest.Command]errand
 	tasks    int
-	diffs    map[string]int // files of the bot's, by channel, thread and name
+	guests   map[string]errand // reactions of the guest's on cards, by place: one answer each
+	diffs    map[string]int    // files of the bot's, by channel, thread and name
 
 	mu      sync.Mutex
 	pending map[string]*errand // prompts without an outcome so far, by channel and ts
@@ -84,6 +88,7 @@ type crowd struct {
 	refused map[string]int     // refusals, by place
 	mending map[string]bool    // corrections that are under way
 	cards   []*proposal
+	pulls   []*pulled
 	opening map[string]bool // cards, by channel and ts: whether a pull request is being opened for them
 	last    time.Time       // when the bot last did something
 	changed chan struct{}
@@ -92,8 +97,8 @@ type crowd struct {
 
 var members = []string{"ada", "bob"}
 
-func newCrowd(s *slacktest.Server, chance *rand.Rand, events int) *crowd {
-	c := &crowd{slack: s, chance: chance, limit: events, want: max(20, min(200, events/20)), byPlace: map[string]*errand{}, asked: map[*slacktest.Command]errand{},
+func newCrowd(s *slacktest.Server, now func() time.Time, chance *rand.Rand, events int) *crowd {
+	c := &crowd{slack: s, now: now, chance: chance, guests: map[string]errand{}, limit: events, want: max(20, min(200, events/20)), byPlace: map[string]*errand{}, asked: map[*slacktest.Command]errand{},
 		pending: map[string]*errand{}, over: map[string]bool{}, refused: map[string]int{}, mending: map[string]bool{}, opening: map[string]bool{}, diffs: map[string]int{}, changed: make(chan struct{}), threads: map[string]*talk{}}
 	s.OnChange(c.notice)
 	return c
@@ -133,8 +138,10 @@ func (c *crowd) act(ctx context.Context) error {
 		return c.aside(who, t)
 	case n < 59:
 		return c.chat(who)
-	case n < 66:
+	case n < 65:
 		return c.approve(who)
+	case n < 71:
+		return c.ship(who)
 	case n < 76:
 		return c.react(who)
 	case n < 90:

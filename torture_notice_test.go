@@ -43,6 +43,8 @@ func (c *crowd) notice(ch slacktest.Change) {
 	case kind == "result":
 		c.noticeCard(m)
 		c.over[m.Channel+"/"+prompt] = true
+	case kind == "card":
+		c.noticePull(m)
 	default:
 		return
 	}

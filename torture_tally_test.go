@@ -6,13 +6,17 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
 	"openinspect/bot/slacktest"
 	"openinspect/github/githubtest"
 )
+
+var concludedText = regexp.MustCompile(`^#(\d+) was merged by \S+ as [0-9a-f]{7}\. A message here begins a new branch`)
 
 // tally is what came of everything that was said.
 type tally struct {
@@ -23,14 +27,16 @@ type tally struct {
 	other                          int // of what was addressed to the bot: stops, commands, mistakes, guests
 	again                          int // said again to one person, after an answer that was lost
 	approvals
+	ships                          int         // pull requests that were merged
+	concluded                      map[int]int // by number: how often a thread was told that
 	silent, lost, doubled, meddled int
 	wrong                          []string // what, in words
 }
 
 func (t *tally) String() string {
 	return fmt.Sprintf("%d events in %d threads: %d prompts (%d done, %d stopped, %d failed, %d refused, %d deleted unread, %d corrections), %d other messages to the bot, %d private answers said again\n"+
-		"%d ✅ on %d cards: %d pull requests opened, %d pushed to; %d cards stale, %d open\n"+
-		"%d lost, %d doubled, %d silent, %d meddled\n", t.events, t.threads, t.prompts, t.done, t.stopped, t.failed, t.refused, t.withdrawn, t.corrections, t.other, t.again, t.given, t.cards, t.opened, t.pushed, t.stale, t.open, t.lost, t.doubled, t.silent, t.meddled)
+		"%d ✅ on %d cards: %d pull requests opened, %d pushed to, %d merged; %d cards stale, %d open\n"+
+		"%d lost, %d doubled, %d silent, %d meddled\n", t.events, t.threads, t.prompts, t.done, t.stopped, t.failed, t.refused, t.withdrawn, t.corrections, t.other, t.again, t.given, t.cards, t.opened, t.pushed, t.ships, t.stale, t.open, t.lost, t.doubled, t.silent, t.meddled)
 }
 
 func (t *tally) bad(n *int, by int, format string, args ...any) {
@@ -42,7 +48,7 @@ func (t *tally) bad(n *int, by int, format string, args ...any) {
 
 // tally holds what is in Slack against what people said.
 func (c *crowd) tally(now *slacktest.Snapshot, hub *githubtest.Server, crew *crew, w *weather) *tally {
-	t := &tally{events: c.events, threads: len(c.talks)}
+	t := &tally{events: c.events, threads: len(c.talks), concluded: map[int]int{}}
 	self := c.slack.Bot().ID
 	keys := map[string]int{}
 	type turn struct{ status, result []slacktest.Message }
@@ -64,7 +70,7 @@ func (c *crowd) tally(now *slacktest.Snapshot, hub *githubtest.Server, crew *cre
 		}
 		return false
 	}
-	channels := []string{"shop", "lobby", "D0ADA", "D0BOB", "D0CYD", "D0GUEST"}
+	channels := []string{"shop", "lobby", "D0ADA", "D0BOB", "D0CYD", "D0DAN", "D0GUEST"}
 	for n := range 8 {
 		channels = append(channels, fmt.Sprintf("room%d", n))
 	}
@@ -115,6 +121,11 @@ func (c *crowd) tally(now *slacktest.Snapshot, hub *githubtest.Server, crew *cre
 				if strings.HasPrefix(m.Text, "I was away, and read what was said here only now") {
 					break // of minutes that are seconds to us
 				}
+				if f := concludedText.FindStringSubmatch(m.Text); f != nil {
+					n, _ := strconv.Atoi(f[1])
+					t.concluded[n]++
+					break
+				}
 				if !sort(m, "U"+strings.TrimPrefix(m.Channel, "D")) {
 					t.bad(&t.meddled, 1, "a message nobody asked for in %s: %.120s", m.Channel, m.Text)
 				}
@@ -131,7 +142,7 @@ func (c *crowd) tally(now *slacktest.Snapshot, hub *githubtest.Server, crew *cre
 			t.bad(&t.doubled, n-1, "prompt %s was run %d times", run, n)
 		}
 	}
-	for _, user := range []string{"ada", "bob", "cyd", "guest"} {
+	for _, user := range []string{"ada", "bob", "cyd", "dan", "guest"} {
 		for _, m := range now.Ephemerals(user) {
 			if !sort(m, m.To) {
 				t.bad(&t.meddled, 1, "%s was told something unexpected: %.120s", user, m.Text)
@@ -210,6 +221,10 @@ func (c *crowd) tally(now *slacktest.Snapshot, hub *githubtest.Server, crew *cre
 		}
 	}
 	t.hold(c, now, hub, owe)
+	t.merged(c, now, hub, w, owe)
+	for _, e := range c.guests {
+		owe("guest", e, 1, 1)
+	}
 	if pullCards != t.opened+t.pushed {
 		t.bad(&t.lost, max(1, t.opened+t.pushed-pullCards), "%d cards of pull requests, and %d were opened or pushed to", pullCards, t.opened+t.pushed)
 	}

@@ -33,7 +33,7 @@ var (
 )
 
 // TestTorture lets people loose on the bot: mentions, replies, stops, chatter, edits, deletions, reactions, commands, approvals
-// of changes and mistakes of members and guests in up to 200 threads, while Slack repeats, holds back, loses and spoils events, limits and fails
+// of changes, reviews, merges and their taking back, and mistakes of members and guests in up to 200 threads, while Slack repeats, holds back, loses and spoils events, limits and fails
 // calls before and after their work, ends, cuts and forgets sockets, GitHub fails before and after its work, and the bot is killed again and again.
 // The bot is a process of its own with a real store; its sandboxes have scripted runners, and its time is fast.
 //
@@ -42,7 +42,7 @@ var (
 //
 // When all is said, what stands in Slack is held against what was said to the bot (crowd.tally). Each message that was addressed to it must have
 // exactly one visible outcome: its turn's one result, with the words that its run alone could say; a turn that ended as stopped or failed; or a
-// refusal. What cards and approvals must have come to is said at tally.hold. So
+// refusal. What cards and approvals must have come to is said at tally.hold and tally.merged. So
 //
 //	silent   was addressed to the bot, and nothing is to be seen
 //	lost     was taken, as its status or 👀 shows, and never came to an end
@@ -61,8 +61,10 @@ func TestTorture(t *testing.T) {
 	clock := fastClock{begun}
 	s, err := newStage(nil, func(c *slacktest.Config, forge *githubtest.Config) {
 		c.Forgetful, c.Spread, c.Now, forge.Now = true, true, clock.Now, clock.Now
+		c.Users = append(c.Users, slacktest.User{Name: "dan", RealName: "Dan Reviewer", DisplayName: "Dan Reviewer"})
+		forge.Users = append(forge.Users, githubtest.User{Login: "dan", ID: 1950, Name: "Dan", Access: map[string]string{"*": "write"}})
 		for n := range 8 {
-			c.Channels = append(c.Channels, slacktest.Channel{Name: fmt.Sprintf("room%d", n), Members: []string{"ada", "bob", "cyd", "inspect"}})
+			c.Channels = append(c.Channels, slacktest.Channel{Name: fmt.Sprintf("room%d", n), Members: []string{"ada", "bob", "cyd", "dan", "inspect"}})
 		}
 	})
 	if err != nil {
@@ -70,7 +72,7 @@ func TestTorture(t *testing.T) {
 	}
 	s.github.SetAccess(cast["cyd"], "*", "none")
 	crew := &crew{runs: map[string]int{}}
-	r, err := newRigOn(s, crew.run, "ada", "bob", "cyd")
+	r, err := newRigOn(s, crew.run, "ada", "bob", "cyd", "dan")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -83,6 +85,7 @@ func TestTorture(t *testing.T) {
 		t.Fatal(err)
 	}
 	r.settings[envClock], r.settings[envForge], r.settings["INSPECT_LOG_LEVEL"] = fmt.Sprintf("fast %d", begun.UnixNano()), "changed", "info"
+	r.settings["INSPECT_MERGE"] = "true"
 	r.settings["INSPECT_MAX_SANDBOXES"], r.settings[envStarts] = "100", "1000000" // half of the threads have room
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute+time.Duration(*tortureEvents)*30*time.Millisecond)
 	defer cancel()
@@ -91,10 +94,10 @@ func TestTorture(t *testing.T) {
 	if err := errors.Join(r.start(""), r.connected(ctx)); err != nil {
 		t.Fatal(err)
 	}
-	w := &weather{slack: s.slack, chance: rand.New(rand.NewPCG(seed, 2)), long: *tortureEvents >= 20_000, lostAnswers: map[string]int{}}
+	w := &weather{slack: s.slack, chance: rand.New(rand.NewPCG(seed, 2)), long: *tortureEvents >= 20_000, lostAnswers: map[string]int{}, ships: shipped{}, merges: map[string]shipped{}}
 	s.slack.SetFaults(w.faults())
 	s.github.SetFault(w.github)
-	people := newCrowd(s.slack, chance, *tortureEvents)
+	people := newCrowd(s.slack, clock.Now, chance, *tortureEvents)
 	var kills killer
 	fail := func(err error) {
 		log, _ := os.ReadFile(filepath.Join(r.dir, "bot.log"))
@@ -197,6 +200,9 @@ var taskWords = regexp.MustCompile(`task (t\d+) (fast|slow)( with changes)?`)
 func (c *crew) run(ctx context.Context, b link.Boot) error {
 	var mu sync.Mutex
 	stops := map[string]chan struct{}{} // by prompt that was taken
+	if b.Anew {
+		c.checkouts.anew(b.Session)
+	}
 	s := &sandboxtest.Script{}
 	s.Answer("GET /bundle", c.checkouts.serve(b.Session))
 	s.Started = func() {

@@ -32,6 +32,9 @@ type weather struct {
 	strike      func()         // kills the bot once GitHub has done something for good; nil: not now
 	private     []said         // ephemerals whose answer the bot may have lost with its life
 	lostAnswers map[string]int // ephemerals whose answer was lost, by place
+
+	ships  shipped            // by card, as the bot read them last
+	merges map[string]shipped // by commit: when the bot asked GitHub to merge it
 }
 
 type said struct {
@@ -106,6 +109,8 @@ func (w *weather) after(c slacktest.Call, r slacktest.Response) *slacktest.Respo
 	}
 	if lost != nil {
 		w.count("answers lost after the work")
+	} else if c.Method == "reactions.get" {
+		w.read(c, r)
 	}
 	if c.Method == "chat.postEphemeral" && strings.HasPrefix(string(r.Body), `{"`) && strings.Contains(string(r.Body), `"ok":true`) {
 		at := whereFor(c.Args["user"], c.Args["channel"], c.Args["thread_ts"])
@@ -120,8 +125,11 @@ func (w *weather) after(c slacktest.Call, r slacktest.Response) *slacktest.Respo
 
 // github keeps some of the calls that approvals and commits need from GitHub, and loses the answers of some that it has carried out.
 func (w *weather) github(c githubtest.Call) *githubtest.Response {
-	lasting := c.Route == "git git-receive-pack" || strings.HasPrefix(c.Route, "POST") && strings.HasSuffix(c.Route, "/pulls")
+	lasting := c.Route == "git git-receive-pack" || c.Route == mergeRoute || c.Route == reviewRoute || strings.HasPrefix(c.Route, "POST") && strings.HasSuffix(c.Route, "/pulls")
 	w.mu.Lock()
+	if c.Route == mergeRoute && !c.After {
+		w.merging(c)
+	}
 	if strike := w.strike; strike != nil && lasting && c.After {
 		w.strike = nil
 		w.count("killed before GitHub's answer")
@@ -130,7 +138,7 @@ func (w *weather) github(c githubtest.Call) *githubtest.Response {
 		return nil
 	}
 	defer w.mu.Unlock()
-	if w.fine || !strings.HasPrefix(c.Route, "git ") && !strings.HasSuffix(c.Route, "/pulls") && !strings.HasSuffix(c.Route, "/access_tokens") {
+	if w.fine || !lasting && !strings.HasPrefix(c.Route, "git ") && !strings.HasSuffix(c.Route, "/pulls") && !strings.HasSuffix(c.Route, "/access_tokens") {
 		return nil
 	}
 	if w.sound++; w.sound < 20 { // what is tried again a few times succeeds in the end
@@ -150,7 +158,7 @@ func (w *weather) github(c githubtest.Call) *githubtest.Response {
 	return nil
 }
 
-// arm has the bot killed when GitHub has pushed something, or opened a pull request, and the bot does not know yet.
+// arm has the bot killed when GitHub has pushed something, or opened, reviewed or merged a pull request, and the bot does not know yet.
 func (w *weather) arm(kill func()) {
 	w.mu.Lock()
 	defer w.mu.Unlock()

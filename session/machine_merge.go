@@ -167,7 +167,7 @@ func (m *Machine) mergeFailed(in MergeFailed) {
 	if in.TakenBack {
 		m.finishApproval(a, ApprovalWithdrawn, "")
 	} else {
-		m.finishApproval(a, ApprovalFailed, in.Err.Message)
+		m.finishApproval(a, ApprovalFailed, m.outrun(c, in.Err))
 	}
 	c.Merging = nil
 	m.tellCard(c)

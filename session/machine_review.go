@@ -69,6 +69,15 @@ func (m *Machine) reviewFailed(in ReviewFailed) {
 		return
 	}
 	if a, c := m.approval(e.Review.Approval); c != nil {
-		m.finishApproval(a, ApprovalFailed, in.Err.Message)
+		m.finishApproval(a, ApprovalFailed, m.outrun(c, in.Err))
 	}
+}
+
+// outrun is what to tell whoever reacted on a pull request's card of a failure. Newer commits that GitHub has may be the session's own, pushed meanwhile:
+// then GitHub is not the place to go on.
+func (m *Machine) outrun(c *Card, err Failure) string {
+	if err.Code == Conflict && (m.pending(EffectOpen) || c.State == CardStale && c.PullRequest.Head == "") {
+		return superseded(c)
+	}
+	return err.Message
 }

@@ -25,6 +25,7 @@ type Pull struct {
 	URL         string // of its page
 	Created     time.Time
 	Updated     time.Time
+	Closed      time.Time // or merged; zero while it is open
 }
 
 // Review is a review of a pull request.
@@ -63,7 +64,7 @@ func (s *Server) describe(r *repository, p *pull) Pull {
 	d := Pull{
 		Number: p.number, Title: p.title, Body: p.body, Author: p.author.login, State: p.state, Draft: p.draft,
 		Head: p.head, Base: p.base, HeadSHA: p.headSHA, BaseSHA: p.baseSHA, Merged: p.merged, MergeSHA: p.mergeSHA,
-		URL: p.page(s, r), Created: p.created, Updated: p.updated,
+		URL: p.page(s, r), Created: p.created, Updated: p.updated, Closed: p.closed,
 	}
 	if p.mergedBy != nil {
 		d.MergedBy = p.mergedBy.login
