@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"strconv"
 	"sync"
+	"time"
 )
 
 // headerUnchanged marks an answer that GitHub said is still the one of before.
@@ -15,38 +16,63 @@ const headerUnchanged = "X-Inspect-Unchanged"
 const maxRemembered = 1 << 20
 
 // conditional is a transport that remembers the answers of one pull request's addresses, so that asking again costs nothing while they are the same:
-// docs.github.com, "Use conditional requests".
+// docs.github.com, "Use conditional requests". What has a date is asked for by it: a pull request holds its repository, so its tag is another one after
+// every push to any branch.
 type conditional struct {
 	next http.RoundTripper
 
-	mu    sync.Mutex
-	known map[string]remembered
-	scant bool // the last answer said that little of the hour's calls is left
+	mu      sync.Mutex
+	known   map[string]remembered
+	scant   bool // the last answer said that little of the hour's calls is left
+	undated bool // GitHub does not go by dates
 }
 
 type remembered struct {
 	tag    string
 	header http.Header
 	body   []byte
+	at     time.Time // when it was so last, by GitHub's clock
+}
+
+// dated is when an answer was changed last; "" if it does not say, or so shortly before that another change of the same second would not show.
+func (r remembered) dated() string {
+	modified, err := http.ParseTime(r.header.Get("Last-Modified"))
+	if err != nil || r.at.Sub(modified) < time.Minute {
+		return ""
+	}
+	return r.header.Get("Last-Modified")
 }
 
 func (c *conditional) RoundTrip(r *http.Request) (*http.Response, error) {
 	key := r.URL.String()
 	c.mu.Lock()
 	was, ok := c.known[key]
+	since := was.dated()
+	if c.undated {
+		since = ""
+	}
 	c.mu.Unlock()
 	if ok {
 		r = r.Clone(r.Context())
-		r.Header.Set("If-None-Match", was.tag)
+		if since != "" {
+			r.Header.Set("If-Modified-Since", since) // alone: a tag beside it would decide
+		} else {
+			r.Header.Set("If-None-Match", was.tag)
+		}
 	}
 	resp, err := c.next.RoundTrip(r)
 	if err != nil {
 		return nil, err
 	}
 	c.count(resp.Header)
+	at, _ := http.ParseTime(resp.Header.Get("Date")) // else its date is not gone by
 	switch {
 	case resp.StatusCode == http.StatusNotModified && ok:
 		resp.Body.Close()
+		was.at = at
+		c.mu.Lock()
+		c.known[key] = was
+		c.mu.Unlock()
 		header := was.header.Clone()
 		header.Set(headerUnchanged, "true")
 		header.Set("Date", resp.Header.Get("Date"))
@@ -62,7 +88,8 @@ func (c *conditional) RoundTrip(r *http.Request) (*http.Response, error) {
 		}
 		if len(body) < maxRemembered {
 			c.mu.Lock()
-			c.known[key] = remembered{resp.Header.Get("ETag"), resp.Header, body}
+			c.known[key] = remembered{resp.Header.Get("ETag"), resp.Header, body, at}
+			c.undated = c.undated || since != "" && resp.Header.Get("Last-Modified") == since
 			c.mu.Unlock()
 		}
 		resp.Body = struct {

@@ -46,10 +46,10 @@ type linked struct {
 	err   error
 }
 
-func newWorld(t testing.TB) *world {
+func newWorld(t testing.TB, change ...func(*githubtest.Config)) *world {
 	t.Helper()
 	w := &world{t: t, linked: make(chan linked, 4), dir: filepath.Join(t.TempDir(), "checkout"), branch: "inspect/abcdefghij-fix"}
-	w.server = githubtest.New(githubtest.Config{
+	c := githubtest.Config{
 		DeviceInterval: time.Second, Validate: openapi.Hook(t),
 		Users: []githubtest.User{
 			{Login: "ada", ID: 101, Access: map[string]string{"*": "write"}}, {Login: "bob", ID: 102, Access: map[string]string{"*": "write"}},
@@ -60,7 +60,11 @@ func newWorld(t testing.TB) *world {
 			{Name: "acme/empty", Private: true},
 			{Name: "acme/hidden", Private: true, Uninstalled: true, Files: map[string]string{"a": "a"}},
 		},
-	})
+	}
+	for _, f := range change {
+		f(&c)
+	}
+	w.server = githubtest.New(c)
 	if err := w.server.Start(); err != nil {
 		t.Fatal(err)
 	}

@@ -221,7 +221,7 @@ func (s *Server) combinedStatus(c *call, sha string) *reply {
 	}
 	rep := c.pageOf("statuses", list)
 	o := rep.body.(object)
-	o["state"], o["sha"], o["repository"] = state, sha, s.repoJSON(c.repo, nil)
+	o["state"], o["sha"], o["repository"] = state, sha, s.briefJSON(c.repo)
 	o["commit_url"], o["url"] = c.repo.api(s)+"/commits/"+sha, c.repo.api(s)+"/commits/"+sha+"/status"
 	return rep
 }

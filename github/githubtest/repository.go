@@ -358,6 +358,19 @@ func (s *Server) repoJSON(r *repository, c *call) object {
 	return o
 }
 
+// briefJSON is a repository as the statuses of a commit have it, without what changes with every push: docs.github.com, "Get the combined status for a
+// specific reference".
+func (s *Server) briefJSON(r *repository) object {
+	all, brief := s.repoJSON(r, nil), object{}
+	for _, field := range []string{"id", "node_id", "name", "full_name", "owner", "private", "html_url", "description", "fork"} {
+		brief[field] = all[field]
+	}
+	for field := range repoURLs {
+		brief[field] = all[field]
+	}
+	return brief
+}
+
 // getRepository answers with GitHub's full-repository. Only who may push sees how merges are allowed.
 func (s *Server) getRepository(c *call) *reply {
 	o := s.repoJSON(c.repo, c)
