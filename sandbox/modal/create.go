@@ -53,10 +53,10 @@ func (p *Provider) start(ctx context.Context, sb *sdk.Sandbox, s sandbox.Spec, l
 	boot.Listen = net.JoinHostPort(hostOf(listen), strconv.Itoa(port))
 	boot.Alone, boot.Processes, boot.Bounded = false, 0, false // process 1 is not bubblewrap's
 	if boot.Mode == session.BootSnapshot && s.Image == "" {
-		if made {
-			boot.Mode = session.BootFresh
-		} else if err := p.launch(ctx, sb, boot, onlyWithFiles); !errors.Is(err, errNoFiles) {
-			return p.started(sb, s, url, err)
+		if !made {
+			if err := p.launch(ctx, sb, boot, onlyWithFiles); !errors.Is(err, errNoFiles) {
+				return p.started(sb, s, url, err)
+			}
 		}
 		boot.Mode = session.BootFresh
 	}

@@ -291,6 +291,24 @@ func TestSnapshotsGoWrong(t *testing.T) {
 	r.live()
 }
 
+// A start that was cut off before it had a runner is taken up again: without files there is nothing to restore, whatever was asked for.
+func TestAStartIsTakenUp(t *testing.T) {
+	r := newRig(t, false)
+	r.Break("TaskExecStart", modaltest.Refused, 1)
+	_, err := r.Create(r.ctx, spec("one", "s1", "", session.BootSnapshot))
+	code(t, "no runner", err, session.Internal)
+	for _, want := range []session.BootMode{session.BootFresh, session.BootSnapshot} { // a runner has worked there by the second time
+		h, err := r.Create(r.ctx, spec("one", string("s-"+want), "", session.BootSnapshot))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if st := r.reach(r.Provider, h); st.Branch != string(want) {
+			t.Errorf("booted as %s, not %s", st.Branch, want)
+		}
+	}
+	r.live("one")
+}
+
 func TestListIsOfThisAppAlone(t *testing.T) {
 	r := newRig(t, false)
 	other := r.provider(func(c *Config) { c.App = "inspect-other" })
@@ -343,6 +361,9 @@ func TestBaseImage(t *testing.T) {
 	if n := r.Calls("ImageJoinStreaming"); n != 2*built {
 		t.Errorf("lost, it was built of %d layers", n-built)
 	}
+	r.ForgetApps()
+	r.create("three", "s1")
+	r.live("three")
 	own := r.provider(func(c *Config) { c.BaseImage = "registry.example.com/acme/base:7" })
 	if err := own.Prepare(r.ctx); err != nil {
 		t.Fatal(err)

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -210,6 +211,17 @@ func (s *Server) Snapshots() int {
 		}
 	}
 	return n
+}
+
+// ForgetApps loses every App, as when somebody deletes it; sandboxes in it end.
+func (s *Server) ForgetApps() {
+	s.mu.Lock()
+	clear(s.apps)
+	all := slices.Collect(maps.Values(s.boxes))
+	s.mu.Unlock()
+	for _, b := range all {
+		s.end(b, pb.GenericResult_GENERIC_STATUS_TERMINATED, 0)
+	}
 }
 
 // ForgetImages loses every image, as when they have expired.
