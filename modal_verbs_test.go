@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"os"
 	"path/filepath"
@@ -63,6 +64,9 @@ func (p *play) openModal(env map[string]string) error {
 		files, err := ownProgram()
 		if err != nil {
 			return err
+		}
+		if files = maps.Clone(files); env["INSPECT_OPENCODE"] != "" {
+			files["/opt/bin/opencode"] = env["INSPECT_OPENCODE"] // where the base image would have it, on the search path
 		}
 		s := modaltest.New(modaltest.Config{Files: files})
 		if err := errors.Join(s.Start(), modaltest.Authority(authority)); err != nil {

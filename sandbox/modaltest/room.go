@@ -21,8 +21,8 @@ type room struct {
 	gone chan struct{}
 }
 
-// insidePath is the search path of a sandbox's processes.
-const insidePath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+// insidePath is the search path of a sandbox's processes. Config.Files can put programs into its first directory.
+const insidePath = "/opt/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 // openRoom makes a room with root as its root directory, which is made if it is not there.
 func openRoom(root string, files map[string]string) (*room, error) {
