@@ -51,6 +51,9 @@ func remarks(ctx context.Context, c *gh.Client, r session.Repo, number int, revi
 	options := &gh.IssueListCommentsOptions{ListOptions: gh.ListOptions{PerPage: 100}}
 	for {
 		page, resp, err := c.Issues.ListComments(ctx, r.Owner, r.Name, number, options)
+		if forbidden(err) {
+			break // GitHub counts the conversation among issues, too; reviews are told without it
+		}
 		if err != nil {
 			return nil, err
 		}

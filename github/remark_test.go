@@ -71,6 +71,11 @@ func TestRemarks(t *testing.T) {
 	if in := look(); in.PullRequest.Number != 0 {
 		t.Errorf("told again: %+v", in)
 	}
+	w.server.Fail("GET /repos/{owner}/{repo}/issues/{number}/comments", 1, false, githubtest.Refusal(403, "Resource not accessible by integration"))
+	must(t, w.server.Review("acme/web", 1, "ada", "COMMENT", "Hm."))
+	if in := look(); len(in.Remarks) != 1 || in.Remarks[0].Text != "Hm." {
+		t.Errorf("without the conversation: %+v", in)
+	}
 	w.server.SetAccess("eve", "acme/web", "write")
 	must(t, w.server.Comment("acme/web", 1, "ada", "One more."))
 	if in := look(); len(in.Remarks) != 3 || in.Remarks[0].Text != "Buy my coins." || in.Remarks[2].Text != "One more." || in.PullRequest.Outside != 0 {
