@@ -274,3 +274,20 @@ func TestSecretsAreRedacted(t *testing.T) {
 		t.Errorf("%d lines for %d", n, len(values))
 	}
 }
+
+// Without any paths of the operator's an approval names workflows alone.
+func TestNamedPaths(t *testing.T) {
+	env := goodEnvironment(t)
+	c, err := load(t, env)
+	if want := ".github/workflows/**,.github/actions/**,.openinspect/**,**/CODEOWNERS"; err != nil || strings.Join(c.NamedPaths, ",") != want {
+		t.Errorf("%q %v", c.NamedPaths, err)
+	}
+	env["INSPECT_NAMED_PATHS"] = ""
+	if c, err = load(t, env); err != nil || len(c.NamedPaths) != 0 {
+		t.Errorf("%q %v", c.NamedPaths, err)
+	}
+	env["INSPECT_NAMED_PATHS"] = "infra/**, deploy/"
+	if c, err = load(t, env); err != nil || len(c.NamedPaths) != 2 {
+		t.Errorf("%q %v", c.NamedPaths, err)
+	}
+}

@@ -137,3 +137,27 @@ func (m *Machine) leave() {
 		m.putAway("the pull request came to an end")
 	}
 }
+
+// retarget says on the open cards of changes where they go by now.
+func (m *Machine) retarget() {
+	for i := range m.cards {
+		c, to := &m.cards[i], m.follows()
+		if c.Kind == CardChanges && c.State == CardOpen && !same(c.PullRequest, to) {
+			c.PullRequest = to
+			m.tellCard(c)
+		}
+	}
+}
+
+func same(a, b *PullRequest) bool { return a == b || a != nil && b != nil && a.Number == b.Number }
+
+// opener is who opened a pull request that was there: somebody of the thread, or an account that nobody in it has linked.
+func (m *Machine) opener(pr PullRequest) Person {
+	author := pr.Author
+	for _, p := range append([]Person{pr.OpenedBy}, m.s.Participants...) {
+		if author == (Identity{}) || p.GitHub != nil && p.GitHub.ID == author.ID {
+			return p
+		}
+	}
+	return Person{Name: author.Login, GitHub: &author}
+}
