@@ -4,6 +4,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"fmt"
 	"net/http"
@@ -69,7 +70,8 @@ func (w *checkouts) commit(b link.Boot, d session.Delivery, task string) error {
 	if from == "" {
 		from = "refs/heads/" + b.Base
 	}
-	message, content := "Do task "+task, fmt.Sprintf("%s, number %d\n", task, w.made)
+	message := d.Credit.Message("Do task "+task, d.Author, cmp.Or(d.Log, b.LogURL, string(b.Session)))
+	content := fmt.Sprintf("%s, number %d\n", task, w.made)
 	out, err := w.git(fmt.Sprintf("commit refs/inspect/new\nmark :1\nauthor %s <%s> 1800000000 +0000\ncommitter %s <%s> 1800000000 +0000\ndata %d\n%s\nfrom %s^0\nM 100644 inline work/%d.txt\ndata %d\n%s\nget-mark :1\n",
 		d.Author.Name, d.Author.Email, b.Bot.Name, b.Bot.Email, len(message), message, from, w.made, len(content), content), "fast-import", "--quiet", "--force")
 	if err == nil {

@@ -187,7 +187,8 @@ func (c *crowd) tally(now *slacktest.Snapshot, hub *githubtest.Server, crew *cre
 					t.bad(&t.lost, 1, "prompt %s (%s) left changes, and no card", e.at(), e.task)
 				}
 			case len(turn.result) == 1 && strings.Contains(turn.result[0].Text, "This turn failed"):
-				t.failed++
+				t.failed++ // nothing that happens here is a reason for that
+				t.bad(&t.lost, 1, "prompt %s (%s) failed: %.300s", e.at(), e.task, turn.result[0].Text)
 			case len(turn.result) == 0 && stopped(e.at()):
 				t.stopped++
 			case len(turn.result) == 0:
