@@ -98,6 +98,14 @@ func TestLost(t *testing.T) {
 	if pr := <-seen; pr.Lost != "" || pr.Repo.Name != "shop" || pr.Head != commit {
 		t.Errorf("after it was back: %+v", pr)
 	}
+	clock.Wait(1)
+	if p := watch.pulls[id]; !readHook("status", []byte(`{"repository":{"full_name":"acme/shop"},"sha":"`+commit+`"}`)).of(p) {
+		t.Errorf("a webhook under the new name is not about %+v", p.Followed)
+	}
+	after(usualEvery)
+	if n := w.server.Calls()["GET /repos/{owner}/{repo}/pulls/{number}"]; n == 0 || len(seen) != 0 {
+		t.Errorf("%d calls, told %d times", n, len(seen))
+	}
 }
 
 // TestEmpty: an empty repository is said to be empty.

@@ -187,6 +187,7 @@ func (w *watch) look(ctx context.Context, p *watched) {
 	defer w.mu.Unlock()
 	if seen.Number != 0 {
 		p.head, p.branch = seen.Head, seen.Branch
+		p.Repo = seen.Repo // as it is called now: webhooks have that name, and calls need not be led there
 	}
 	status, _ := answer(err)
 	removed := status == 0 && session.CodeOf(err) == session.NotFound // the session is

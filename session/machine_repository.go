@@ -1,6 +1,9 @@
 package session
 
-import "time"
+import (
+	"strings"
+	"time"
+)
 
 // noRepository is what an agent is told that has none.
 const noRepository = "\n\n(This session has no repository: the working directory is empty, and no pull request can come of it.)"
@@ -38,7 +41,7 @@ func (m *Machine) stopAsking(reason string) {
 // renamed takes the name that the session's repository has on GitHub now; none, and the one that is known, is no news.
 func (m *Machine) renamed(to Repo) {
 	was := m.s.Repo
-	if to == (Repo{}) || was == (Repo{}) || to == was {
+	if to == (Repo{}) || was == (Repo{}) || strings.EqualFold(to.String(), was.String()) { // GitHub's names do not know case
 		return
 	}
 	m.s.Repo = to
