@@ -33,15 +33,18 @@ func TestRefreshOnce(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t)
 			w.link(bob)
-			store := &asked{Store: w.github.c.Store}
-			w.github.c.Store = store
-			old, err := w.github.token(t.Context(), "UBOB", "")
+			c := w.github.c
+			store := &asked{Store: c.Store}
+			c.Store = store
+			g, err := New(c)
+			must(t, err)
+			old, err := g.token(t.Context(), "UBOB", "")
 			must(t, err)
 			dead := old.Access
 			if !stale {
 				dead = ""
-				old.Expires = w.github.c.Clock.Now().Add(-time.Hour)
-				must(t, w.github.storeToken(t.Context(), "UBOB", old))
+				old.Expires = c.Clock.Now().Add(-time.Hour)
+				must(t, g.storeToken(t.Context(), "UBOB", old))
 			}
 			before, was := w.server.Calls()[route], len(store.stored)
 			got := make([]userToken, 8)
@@ -51,7 +54,7 @@ func TestRefreshOnce(t *testing.T) {
 			for i := range got {
 				all.Go(func() {
 					<-begin
-					token, err := w.github.token(t.Context(), "UBOB", dead)
+					token, err := g.token(t.Context(), "UBOB", dead)
 					if err != nil {
 						t.Error(err)
 						return
@@ -75,9 +78,9 @@ func TestRefreshOnce(t *testing.T) {
 			if n := len(store.stored) - was; n != 1 {
 				t.Errorf("stored %d times", n)
 			}
-			c, err := w.github.userClient(got[0])
+			client, err := g.userClient(got[0])
 			must(t, err)
-			if u, _, err := c.Users.Get(t.Context(), ""); err != nil || account(u) != *bob.GitHub {
+			if u, _, err := client.Users.Get(t.Context(), ""); err != nil || account(u) != *bob.GitHub {
 				t.Errorf("GitHub takes it for %v: %v", account(u), err)
 			}
 		})

@@ -28,7 +28,7 @@ func (m *Machine) name(a Approval) {
 func (m *Machine) seconded(in Approved, c *Card) {
 	first, waits := m.naming(c.ID)
 	if !waits || first.ID != in.Seconds || first.By.Slack != in.By.Slack {
-		m.reacted(in.ID, Approval{Card: c.ID, Commit: c.Commit, By: in.By, Seconds: in.Seconds, Put: in.Put})
+		m.reacted(in.ID, Approval{Card: c.ID, Commit: c.Commit, By: in.By, Emoji: in.Emoji, Seconds: in.Seconds, Put: in.Put})
 		return
 	}
 	if m.heard(in.ID) {
