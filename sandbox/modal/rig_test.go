@@ -235,7 +235,10 @@ func TestConformance(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		t.Cleanup(func() { _ = p.Close() }) // the test is over
+		t.Cleanup(func() { _ = p.Close() })            // the test is over
+		if err := p.Prepare(t.Context()); err != nil { // the suite does not wait for a build
+			t.Fatal(err)
+		}
 		return p
 	})
 }

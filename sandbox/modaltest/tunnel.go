@@ -43,7 +43,8 @@ func openTunnels(b *sandbox) (all []*tunnel, err error) {
 			return all, err
 		}
 		if !spec.GetUnencrypted() {
-			ln = tls.NewListener(ln, &tls.Config{Certificates: []tls.Certificate{cert}})
+			// Whoever offers HTTP/2 is taken at their word, though what is behind the tunnel speaks what it speaks.
+			ln = tls.NewListener(ln, &tls.Config{Certificates: []tls.Certificate{cert}, NextProtos: []string{"h2", "http/1.1"}})
 		}
 		t := &tunnel{ln: ln, port: spec.GetPort(), conns: map[net.Conn]bool{}}
 		all = append(all, t)

@@ -198,7 +198,8 @@ func listen(b link.Boot) (net.Listener, error) {
 func (r *runner) run(ctx context.Context, ln, inside net.Listener) error {
 	life, end := context.WithCancelCause(ctx)
 	r.life = life
-	outer := &http.Server{Handler: r.outer(), ReadHeaderTimeout: 10 * time.Second}
+	// Where a sandbox's address is public, this is what anybody can talk to: without the token they get an answer, and are let go.
+	outer := &http.Server{Handler: r.outer(), ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 10 * time.Second, MaxHeaderBytes: 16 << 10}
 	inner := &http.Server{Handler: r.insideHandler(), ReadHeaderTimeout: 10 * time.Second}
 	for _, s := range []struct {
 		*http.Server
