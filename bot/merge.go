@@ -172,7 +172,7 @@ func (b *Bot) relabel(ctx context.Context, r session.Repo) error {
 		return session.Wrap("bot.relabel", err)
 	}
 	for _, f := range all {
-		if f.Repo != r {
+		if !strings.EqualFold(f.Repo.String(), r.String()) {
 			continue
 		}
 		if err := b.redraw(ctx, f.Session); err != nil {
