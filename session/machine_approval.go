@@ -220,19 +220,23 @@ func (m *Machine) linked(by Person) {
 
 // relink puts a person's new GitHub account wherever the session names them.
 func (m *Machine) relink(by Person) {
-	people := []*[]Person{&m.s.Participants, &m.s.Contributors}
+	contributors := []*[]Person{&m.s.Contributors}
 	for i := range m.cards {
 		if m.cards[i].State == CardOpen {
-			people = append(people, &m.cards[i].Contributors)
+			contributors = append(contributors, &m.cards[i].Contributors)
 			m.dirty.cards[m.cards[i].ID] = true
 			if m.cards[i].Asked.Slack == by.Slack {
 				m.cards[i].Asked = by
 			}
 		}
 	}
-	for _, people := range people {
-		if slices.ContainsFunc(*people, func(p Person) bool { return p.Slack == by.Slack }) {
-			*people = addPerson(*people, by)
+	is := func(p Person) bool { return p.Slack == by.Slack }
+	if slices.ContainsFunc(m.s.Participants, is) {
+		m.s.Participants = addPerson(m.s.Participants, by)
+	}
+	for _, people := range contributors {
+		if slices.ContainsFunc(*people, is) {
+			*people = addContributor(*people, by)
 		}
 	}
 	m.draft.Asked = slices.Clone(m.draft.Asked)
@@ -284,7 +288,7 @@ func (m *Machine) pullRequestOpened(in PullRequestOpened) {
 		m.s.Offers = nil
 	}
 	m.s.PullRequest, m.s.Pushed = &pr, pr.Commit
-	m.s.Contributors = addPerson(m.s.Contributors, pr.OpenedBy)
+	m.s.Contributors = addContributor(m.s.Contributors, pr.OpenedBy)
 	if a, ok := pr.OpenedBy.Author(); ok {
 		m.s.Identities = addAuthor(m.s.Identities, a)
 	}
@@ -325,7 +329,10 @@ func (m *Machine) openFailed(in OpenFailed) {
 		return
 	}
 	c.State = CardOpen
-	if c.Commit != m.s.Collected {
+	switch pr := m.s.PullRequest; {
+	case m.s.Collected == "": // merged meanwhile
+		c.leftOut(*pr)
+	case c.Commit != m.s.Collected:
 		c.State, c.Outcome = CardStale, "Superseded by "+short(m.s.Collected)+"."
 	}
 	m.finishApproval(a, ApprovalFailed, in.Err.Message)

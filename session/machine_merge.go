@@ -17,10 +17,7 @@ func (m *Machine) mergeRequest(a Approval, c *Card) MergeRequest {
 // mergeRefusal says why a pull request cannot be merged now; "" if it can.
 func (m *Machine) mergeRefusal(a Approval, c *Card) string {
 	if c.Kind != CardPullRequest {
-		if c.State == CardDone && c.PullRequest != nil {
-			return fmt.Sprintf("This card is done. The one of #%d is below it; react there.", c.PullRequest.Number)
-		}
-		return "There is no pull request of these changes yet. A :white_check_mark: on this card opens it; then its own card can be merged."
+		return notPulled(c)
 	}
 	if reason := pullRefusal(c); reason != "" {
 		return reason
@@ -29,6 +26,25 @@ func (m *Machine) mergeRefusal(a Approval, c *Card) string {
 		return c.Merging.Name + " is merging it already."
 	}
 	return m.mergeRequest(a, c).Blocked(*c.PullRequest)
+}
+
+// notPulled says where to go on from a card of changes to merge them.
+func notPulled(c *Card) string {
+	const then = "then its own card can be merged."
+	switch c.State {
+	case CardOpen:
+		if c.PullRequest != nil {
+			return fmt.Sprintf("These changes are not in #%d yet. Approving this card pushes them to it; %s", c.PullRequest.Number, then)
+		}
+		return "There is no pull request of these changes yet. Approving this card opens it; " + then
+	case CardOpening:
+		return "These changes are on their way to GitHub. Wait for their pull request; " + then
+	case CardDone:
+		return fmt.Sprintf("This card is done. The one of #%d is below it; react there.", c.PullRequest.Number)
+	case CardStale:
+		return superseded(c)
+	}
+	return "This card is closed."
 }
 
 // merging gives whoever asked for a merge time to take it back.
@@ -92,7 +108,7 @@ func (m *Machine) unreacted(in Unreacted) error {
 		case ApprovalLinking, ApprovalNaming, ApprovalMerging:
 			m.hear(in.ID)
 			m.finishApproval(a, ApprovalWithdrawn, "")
-			if c.Merging != nil {
+			if a.State == ApprovalMerging { // else it is somebody else's merge that the card shows
 				c.Merging = nil
 				m.tellCard(c)
 			}
@@ -146,11 +162,12 @@ func (m *Machine) merged(in Merged) {
 	a.Ref = in.Commit
 	m.finishApproval(a, ApprovalDone, "")
 	c.Merging = nil
-	if c.State == CardDone { // GitHub's word came first
+	was := m.follows()
+	if was == nil || was.Number != c.PullRequest.Number { // GitHub's word came first
 		m.tellCard(c)
 		return
 	}
-	pr := *c.PullRequest
+	pr := *was
 	pr.State, pr.MergedAs, pr.MergedBy = PullMerged, in.Commit, *a.By.GitHub
 	m.saw(pr)
 }

@@ -49,7 +49,7 @@ func (m *Machine) nameRefusal(a Approval) string {
 	case a.Seconds != "" && (!waits || first.ID != a.Seconds):
 		return "The approval that this message asks a second one for is over. React on the card; then there is a new message."
 	case a.Seconds == "" && waits && first.ID != a.ID:
-		return first.By.Name + " has approved it already, and it needs a second :white_check_mark:, on the message below the card that names what it touches. Yours counts there."
+		return first.By.Name + " has approved it already, and it needs a second approval, on the message below the card that names what it touches. Yours counts there."
 	}
 	return ""
 }
@@ -57,7 +57,7 @@ func (m *Machine) nameRefusal(a Approval) string {
 // named ends what waited for a second approval: a is it.
 func (m *Machine) named(a Approval) {
 	if first, waits := m.naming(a.Card); waits && first.ID != a.ID {
-		m.finishApproval(first, ApprovalDone, fmt.Sprintf("%s gave the second :white_check_mark:, so it goes on as theirs.", a.By.Name))
+		m.finishApproval(first, ApprovalDone, fmt.Sprintf("%s approved it a second time, so it goes on as theirs.", a.By.Name))
 	}
 }
 
@@ -75,7 +75,7 @@ func (m *Machine) nameLater() {
 func (m *Machine) unnamed() {
 	for _, a := range slices.Clone(m.approvals) {
 		if a.State == ApprovalNaming && !a.Deadline.After(m.at) {
-			m.finishApproval(a, ApprovalRefused, "Nobody gave the second :white_check_mark: within 15 minutes, so nothing was pushed. React on the card again if it is to be.")
+			m.finishApproval(a, ApprovalRefused, "Nobody approved it a second time within 15 minutes, so nothing was pushed. React on the card again if it is to be.")
 		}
 	}
 }

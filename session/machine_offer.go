@@ -38,13 +38,20 @@ func (m *Machine) offers(in PullRequestSeen) {
 	if pr == nil {
 		return
 	}
+	told := 0
+	for _, o := range m.s.Offers {
+		if o.Commit == "" {
+			told++
+		}
+	}
 	for _, r := range in.Remarks {
-		if len(m.s.Offers) >= MaxOffers || m.offer(r.ID) != nil || r.ID == "" {
+		if told >= MaxOffers || m.offer(r.ID) != nil || r.ID == "" {
 			continue
 		}
+		told++
 		m.putOffer(Offer{ID: r.ID, Seq: m.s.Seq + 1})
 		m.tell(Event{Kind: KindNote, Note: &Note{Kind: NoteOffer, ID: r.ID, Text: remarkWords(r, pr.Number), Quote: excerpt(r.Text, MaxRemark), URL: r.URL}})
-		if len(m.s.Offers) == MaxOffers {
+		if told == MaxOffers {
 			m.tell(Event{Kind: KindNote, Note: &Note{Kind: NoteNotice, Text: fmt.Sprintf("%d remarks on #%d have been told here. What else is said of it there is not: %s", MaxOffers, pr.Number, pr.URL)}})
 		}
 	}

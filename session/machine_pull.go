@@ -33,21 +33,30 @@ func (m *Machine) pullRequestSeen(in PullRequestSeen) error {
 		pr.Repo = now.Repo
 	}
 	pr.Lost = ""
-	pr.State, pr.Draft, pr.Author, pr.Checks, pr.MergedBy, pr.MergedAs, pr.Outside = now.State, now.Draft, now.Author, now.Checks, now.MergedBy, now.MergedAs, now.Outside
+	pr.State, pr.Draft, pr.Author, pr.MergedBy, pr.MergedAs, pr.Outside = now.State, now.Draft, now.Author, now.MergedBy, now.MergedAs, now.Outside
 	pr.Title = OneLine(now.Title, 150)
 	pr.Reviews = append([]Review(nil), now.Reviews[:min(len(now.Reviews), MaxReviews)]...) // nil if there are none, as it is stored
-	pr.Checks.Failed = append([]Check(nil), now.Checks.Failed[:min(len(now.Checks.Failed), MaxChecks)]...)
-	for i, c := range pr.Checks.Failed {
-		pr.Checks.Failed[i].Name = OneLine(c.Name, 100)
-	}
 	pr.Head = ""
-	ours := func(c Card) bool { return c.Kind == CardPullRequest && c.Commit == now.Head } // GitHub may tell what was a moment ago
-	if now.Head != pr.Commit && !slices.ContainsFunc(m.cards, ours) {
-		pr.Head = now.Head
+	ours := func(c Card) bool { return c.Kind == CardPullRequest && c.Commit == now.Head }
+	switch {
+	case now.Head == pr.Commit:
+		pr.Checks = bounded(now.Checks)
+	case slices.ContainsFunc(m.cards, ours): // GitHub may tell what was a moment ago; the checks are of that
+	default:
+		pr.Head, pr.Checks = now.Head, bounded(now.Checks)
 	}
 	m.saw(pr)
 	m.offers(in)
 	return nil
+}
+
+// bounded are checks as they are kept.
+func bounded(c Checks) Checks {
+	c.Failed = append([]Check(nil), c.Failed[:min(len(c.Failed), MaxChecks)]...)
+	for i := range c.Failed {
+		c.Failed[i].Name = OneLine(c.Failed[i].Name, 100)
+	}
+	return c
 }
 
 // ErrBusy refuses what is seen of a pull request while something is pushed to it. It has to be looked at again.
@@ -113,12 +122,18 @@ func (m *Machine) concluded(pr PullRequest) {
 	m.leave()
 }
 
+// leftOut closes a card whose changes were not in what was merged.
+func (c *Card) leftOut(pr PullRequest) {
+	c.State, c.PullRequest, c.Outcome = CardStale, &pr, fmt.Sprintf("#%d was merged without it.", pr.Number)
+}
+
 // begin forgets what was merged.
 func (m *Machine) begin(pr PullRequest) {
+	m.dropOpenings()
 	for i := range m.cards {
 		c := &m.cards[i]
 		if c.Kind == CardChanges && c.State == CardOpen {
-			c.State, c.PullRequest, c.Outcome = CardStale, &pr, fmt.Sprintf("#%d was merged without it.", pr.Number)
+			c.leftOut(pr)
 			m.tellCard(c)
 		}
 	}
@@ -128,6 +143,19 @@ func (m *Machine) begin(pr PullRequest) {
 	if p := m.turnPrompt(); p != nil && p.Begun {
 		m.s.Contributors = []Person{p.Author}
 		m.draft.Asked = []Asking{{By: p.Author, Text: excerpt(p.Text, maxAskedText)}}
+	}
+}
+
+// dropOpenings gives up what was approved and has to wait for another push: there is no pull request that it could go to any more.
+func (m *Machine) dropOpenings() {
+	for _, a := range slices.Clone(m.approvals) {
+		under := func(e Effect) bool { return e.Kind == EffectOpen && e.Open.Approval == a.ID }
+		if a.Kind == ApprovalOpen && a.State == ApprovalAccepted && !slices.ContainsFunc(m.effects, under) {
+			c := m.card(a.Card)
+			c.leftOut(*m.s.PullRequest)
+			m.tellCard(c)
+			m.finishApproval(a, ApprovalRefused, superseded(c))
+		}
 	}
 }
 

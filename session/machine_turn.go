@@ -207,7 +207,7 @@ func (m *Machine) working(p *Prompt) {
 	}
 	p.State = PromptRunning
 	m.dirty.prompts[p.ID] = true
-	m.s.Contributors = addPerson(m.s.Contributors, p.Author)
+	m.s.Contributors = addContributor(m.s.Contributors, p.Author)
 	if a, ok := p.Author.Author(); ok {
 		m.s.Identities = addAuthor(m.s.Identities, a)
 	}

@@ -53,6 +53,20 @@ func addPerson(people []Person, p Person) []Person {
 	return people
 }
 
+// addContributor is addPerson for contributors. An account that one of them had before is one of them, too: they worked under it, and whoever has it by
+// now is no second pair of eyes.
+func addContributor(people []Person, p Person) []Person {
+	people = slices.DeleteFunc(slices.Clone(people), func(q Person) bool { // it is theirs again
+		return q.Slack == "" && p.GitHub != nil && q.GitHub.ID == p.GitHub.ID
+	})
+	i := slices.IndexFunc(people, func(q Person) bool { return q.Slack == p.Slack })
+	if i < 0 || people[i].GitHub == nil || p.GitHub != nil && p.GitHub.ID == people[i].GitHub.ID {
+		return addPerson(people, p)
+	}
+	former := Person{Name: people[i].Name, GitHub: people[i].GitHub}
+	return append(addPerson(people, p), former)
+}
+
 // addAuthor returns authors with a in it once. Somebody who changed their name is there under both: their commits of before still bear the old one.
 func addAuthor(authors []Author, a Author) []Author {
 	if slices.Contains(authors, a) {

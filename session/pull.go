@@ -181,7 +181,7 @@ func (r MergeRequest) Blocked(p PullRequest) string {
 		}
 	}
 	if want := max(1, r.Quorum); approved < want {
-		return fmt.Sprintf("It needs %s at this commit by somebody with write access who did not contribute, and has %d. A :white_check_mark: on this card is one.", count(want, "approving review"), approved)
+		return fmt.Sprintf("It needs %s at this commit by somebody with write access who did not contribute, and has %d. An approval of its card is one.", count(want, "approving review"), approved)
 	}
 	return ""
 }
@@ -192,8 +192,17 @@ func (r MergeRequest) second(by, author Identity) bool {
 	if by.ID == author.ID || contributed(r.Contributors, Person{GitHub: &by}) {
 		return false
 	}
-	unlinked := slices.ContainsFunc(r.Contributors, func(p Person) bool { return p.GitHub == nil })
-	return !unlinked || slices.ContainsFunc(r.Known, func(p Person) bool { return p.GitHub != nil && p.GitHub.ID == by.ID })
+	known := !slices.ContainsFunc(r.Contributors, func(p Person) bool { return p.GitHub == nil })
+	for _, p := range r.Known {
+		if p.GitHub == nil || p.GitHub.ID != by.ID {
+			continue
+		}
+		if contributed(r.Contributors, p) { // they linked it since
+			return false
+		}
+		known = true
+	}
+	return known
 }
 
 // contributed reports whether somebody is one of contributors, by their Slack user or by their GitHub account: either may be new to the other.

@@ -40,6 +40,9 @@ func TestBlocked(t *testing.T) {
 		{"somebody's of the thread, while a contributor's account is not known", func(r *session.MergeRequest, _ *session.PullRequest) {
 			r.Contributors, r.Known = append(r.Contributors, unlinked), []session.Person{{Slack: "UCYD", GitHub: &cyd}}
 		}, ""},
+		{"a contributor's, who linked their account since", func(r *session.MergeRequest, _ *session.PullRequest) {
+			r.Contributors, r.Known = append(r.Contributors, unlinked), []session.Person{{Slack: "UCYD", GitHub: &cyd}, {Slack: unlinked.Slack, GitHub: &cyd}}
+		}, needs},
 		{"one of two", func(r *session.MergeRequest, _ *session.PullRequest) { r.Quorum = 2 }, "It needs 2 approving reviews at this commit"},
 		{"two of two", func(r *session.MergeRequest, p *session.PullRequest) {
 			r.Quorum, p.Reviews = 2, append(p.Reviews, approved(session.Identity{ID: 901, Login: "eve"}, commit, true))
