@@ -43,9 +43,9 @@ func TestSecondApproval(t *testing.T) {
 	react("alice", card)
 	ask := r.ours(ts, "A second :white_check_mark: is needed").TS
 	react("bob", card)
-	r.told("bob", "alice has approved it already, and it needs a second :white_check_mark:")
+	r.told("bob", "alice has approved it already, and it needs a second approval")
 	hub.Advance(16 * time.Minute)
-	r.told("alice", "Nobody gave the second :white_check_mark: within 15 minutes")
+	r.told("alice", "Nobody approved it a second time within 15 minutes")
 	r.shown(ts, "Not approved a second time.")
 	react("bob", ask)
 	r.told("bob", "is over. React on the card; then there is a new message.")
@@ -65,7 +65,7 @@ func TestSecondApproval(t *testing.T) {
 	r.shown(elsewhere, "Starting on bob")
 	r.away(clock, 20*time.Minute, func() { react("bob", ask); hub.Advance(20 * time.Minute) })
 	r.shown(ts, "Opened as #1 by bob", "*Pull request")
-	r.told("alice", "bob gave the second :white_check_mark:, so it goes on as theirs.")
+	r.told("alice", "bob approved it a second time, so it goes on as theirs.")
 	r.shown(ts, "*Approved a second time.")
 	golden(t, "second-approval.txt", strings.ReplaceAll(r.slack.Render("general", ts), string(id), "abcdefghij"))
 }

@@ -242,7 +242,9 @@ func (b *Bot) helpIn(s steering) string {
 		"`!mute`, `!unmute`: replies count only if they mention me, or as before",
 		"`!close`: stops everything here; a mention goes on later, with the same files",
 		"`!why`: what became of your last message; `!why` and a message's link: of that one",
-		"Edit or delete a message, and the agent learns of it. When there are changes, :" + b.cfg.ApproveEmoji + ": on their card opens the pull request as you.",
+		"Edit or delete a message, and the agent learns of it",
+		"When there are changes, :" + b.cfg.ApproveEmoji + ": on their card opens the pull request as you. On the pull request’s own card it approves that, if you did not contribute, and :" +
+			b.cfg.MergeEmoji + ": merges it, where that is switched on",
 	}
 	return strings.Join(lines, "\n")
 }

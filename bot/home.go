@@ -122,12 +122,12 @@ func branches(p session.Preferences) []slack.Block {
 
 func account(by session.Person) slack.Block {
 	if by.GitHub == nil {
-		text := slack.NewTextBlockObject(slack.MarkdownType, "Not linked. Linked, pull requests and commits carry your name.", false, true)
+		text := slack.NewTextBlockObject(slack.MarkdownType, "Not linked. Linked, commits carry your name, and your approvals open, approve and merge pull requests as you.", false, true)
 		return slack.NewSectionBlock(text, nil, slack.NewAccessory(slack.NewButtonBlockElement(homeLink, "link", plainText("Link GitHub account"))))
 	}
 	unlink := slack.NewButtonBlockElement(homeUnlink, "unlink", plainText("Unlink"))
 	unlink.Confirm = slack.NewConfirmationBlockObject(plainText("Unlink your GitHub account?"),
-		plainText("Your approvals cannot open pull requests then, until you link it again."), plainText("Unlink"), plainText("Keep"))
+		plainText("Your approvals come to nothing then, until you link it again: they open, approve and merge pull requests as you."), plainText("Unlink"), plainText("Keep"))
 	text := slack.NewTextBlockObject(slack.MarkdownType, "You are *"+escape(by.GitHub.Login)+"* on GitHub.", false, true)
 	return slack.NewSectionBlock(text, nil, slack.NewAccessory(unlink))
 }
@@ -160,7 +160,6 @@ func (b *Bot) sessionsOf(ctx context.Context, p session.Preferences) (lines []st
 // standing is where a session stands, in a few words.
 func standing(st session.State) string {
 	s := st.Session
-	waiting := slices.ContainsFunc(st.Approvals, func(a session.Approval) bool { return !a.State.Finished() })
 	switch {
 	case s.Turn != nil && s.Turn.Pause != nil:
 		return "paused: its budget is spent"
@@ -170,8 +169,8 @@ func standing(st session.State) string {
 		return "waits for its repository"
 	case len(st.Prompts) > 0:
 		return "starting" + more(len(st.Prompts))
-	case waiting:
-		return "opening a pull request"
+	case len(st.Approvals) > 0:
+		return "an approval " + underWay(st.Approvals[0])
 	case s.Question != "":
 		return "has a question"
 	}

@@ -134,7 +134,11 @@ func sandboxWords(box session.Sandbox) string {
 func workOf(st session.State) string {
 	var lines []string
 	if pr := st.Session.PullRequest; pr != nil {
-		lines = append(lines, "Pull request: "+pullLink(pr)+" ("+string(pr.State)+")")
+		line := "Pull request: " + pullLink(pr) + " (" + string(pr.State) + ")"
+		if checks := checksLine(pr.Checks); checks != "" && pr.State == session.PullOpen {
+			line += " · " + checks
+		}
+		lines = append(lines, line)
 	}
 	for _, c := range slices.Backward(st.Cards) {
 		if c.Kind == session.CardChanges && c.State == session.CardOpen {
@@ -142,7 +146,34 @@ func workOf(st session.State) string {
 			break
 		}
 	}
+	for _, a := range st.Approvals {
+		if words := underWay(a); words != "" {
+			lines = append(lines, "An approval "+words)
+		}
+	}
 	return strings.Join(lines, "\n")
+}
+
+// underWay says what an approval waits for, or what is being done for it, in Slack's markup; "" of one that is over.
+func underWay(a session.Approval) string {
+	who := escape(a.By.Name)
+	switch a.State {
+	case session.ApprovalLinking:
+		return "waits for " + who + " to link a GitHub account"
+	case session.ApprovalNaming:
+		return "waits for a second one, after " + who + "’s"
+	case session.ApprovalMerging, session.ApprovalAccepted:
+		switch a.Kind {
+		case session.ApprovalReview:
+			return "is being submitted as " + who + "’s review"
+		case session.ApprovalMerge:
+			return "is being carried out: " + who + " merges the pull request"
+		case session.ApprovalOpen:
+		}
+		return "is being carried out: the changes are on their way to GitHub, for " + who
+	case session.ApprovalDone, session.ApprovalRefused, session.ApprovalFailed, session.ApprovalWithdrawn:
+	}
+	return ""
 }
 
 // shut tells that a session was closed, and those whose messages waited that these were not run.

@@ -1,6 +1,7 @@
 package bot
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -61,6 +62,16 @@ func TestStanding(t *testing.T) {
 			s.Session.Ended = session.Ended{PromptID: "1.1", State: session.PromptDone, At: now.Add(-2 * time.Hour)}
 			s.Session.PullRequest = &session.PullRequest{Number: 12, URL: "https://github.test/acme/web/pull/12", State: session.PullOpen}
 			s.Session.Sandbox.State, s.Session.Muted = session.SandboxSnapshotting, true
+		}},
+		{"waits for approvals", func(s *session.State) {
+			s.Session.Ended = session.Ended{PromptID: "1.1", State: session.PromptDone, At: now.Add(-2 * time.Hour)}
+			s.Session.PullRequest = &session.PullRequest{Number: 12, URL: "https://github.test/acme/web/pull/12", State: session.PullOpen,
+				Checks: session.Checks{State: session.ChecksFailed, Total: 2, Failed: []session.Check{{Name: "unit"}}}}
+			for i, state := range []session.ApprovalState{session.ApprovalLinking, session.ApprovalNaming, session.ApprovalAccepted, session.ApprovalDone} {
+				s.Approvals = append(s.Approvals, session.Approval{ID: fmt.Sprint(i), By: session.Person{Name: "B & b"}, State: state})
+			}
+			s.Approvals = append(s.Approvals, session.Approval{Kind: session.ApprovalReview, By: session.Person{Name: "Cyd"}, State: session.ApprovalAccepted},
+				session.Approval{Kind: session.ApprovalMerge, By: session.Person{Name: "Cyd"}, State: session.ApprovalMerging})
 		}},
 		{"has failed", func(s *session.State) {
 			s.Session.Ended = session.Ended{PromptID: "1.1", State: session.PromptFailed, At: now.Add(-5 * time.Second)}
