@@ -20,8 +20,8 @@ func (g *GitHub) Admin(ctx context.Context, by session.Person, r session.Repo) (
 		}
 		// Not what the repository says of the token's permissions: an App's may be less than its person's.
 		p, _, err := c.Repositories.GetPermissionLevel(ctx, r.Owner, r.Name, t.Identity.Login)
-		if status, _ := answer(err); status == http.StatusNotFound {
-			return nil // its login has changed since it was linked, or it has nothing to do with the repository
+		if status, _ := answer(err); status == http.StatusNotFound || mayNotPush(err) {
+			return nil // it may not even push, or its login has changed since it was linked
 		}
 		if err != nil {
 			return a.personal(err, "")

@@ -12,8 +12,11 @@ import (
 // headerUnchanged marks an answer that GitHub said is still the one of before.
 const headerUnchanged = "X-Inspect-Unchanged"
 
-// maxRemembered bounds what is kept of one address.
-const maxRemembered = 1 << 20
+// What is kept of one address, and of a pull request: each commit of its branch has addresses of its own, and what is there is up to whatever runs there.
+const (
+	maxRemembered    = 1 << 20
+	maxRememberedAll = 2 << 20
+)
 
 // conditional is a transport that remembers the answers of one pull request's addresses, so that asking again costs nothing while they are the same:
 // docs.github.com, "Use conditional requests". What has a date is asked for by it: a pull request holds its repository, so its tag is another one after
@@ -23,6 +26,7 @@ type conditional struct {
 
 	mu      sync.Mutex
 	known   map[string]remembered
+	size    int  // of all that is known
 	scant   bool // the last answer said that little of the hour's calls is left
 	undated bool // GitHub does not go by dates
 }
@@ -88,7 +92,7 @@ func (c *conditional) RoundTrip(r *http.Request) (*http.Response, error) {
 		}
 		if len(body) < maxRemembered {
 			c.mu.Lock()
-			c.known[key] = remembered{resp.Header.Get("ETag"), resp.Header, body, at}
+			c.remember(key, remembered{resp.Header.Get("ETag"), resp.Header, body, at})
 			c.undated = c.undated || since != "" && resp.Header.Get("Last-Modified") == since
 			c.mu.Unlock()
 		}
@@ -119,9 +123,20 @@ func (c *conditional) low() bool {
 	return c.scant
 }
 
+// remember keeps an answer; where there is no room for it, instead of all others. The caller holds mu.
+func (c *conditional) remember(key string, r remembered) {
+	c.size += len(r.body) - len(c.known[key].body)
+	if c.size > maxRememberedAll {
+		clear(c.known)
+		c.size = len(r.body)
+	}
+	c.known[key] = r
+}
+
 // forget drops what was remembered: a token that is new gets other tags.
 func (c *conditional) forget() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	clear(c.known)
+	c.size = 0
 }

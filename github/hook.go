@@ -42,6 +42,8 @@ func (g *GitHub) Hook() http.Handler {
 			status, why = http.StatusBadRequest, "no body"
 		case g.c.WebhookSecret == "":
 			status, why = http.StatusNotFound, "no secret is configured"
+		case kind != "application/json" && kind != "application/x-www-form-urlencoded":
+			status, why = http.StatusUnsupportedMediaType, "neither JSON nor a form" // GitHub sends no other
 		default:
 			payload, err := gh.ValidatePayloadFromBody(kind, bytes.NewReader(body), r.Header.Get(gh.SHA256SignatureHeader), []byte(g.c.WebhookSecret))
 			if err == nil {

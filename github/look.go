@@ -123,18 +123,29 @@ func settled(pr *gh.PullRequest, resp *gh.Response) bool {
 }
 
 func allReviews(ctx context.Context, c *gh.Client, r session.Repo, number int) (all []*gh.PullRequestReview, err error) {
-	options := &gh.ListOptions{PerPage: 100}
+	options := &gh.ListOptions{PerPage: perPage}
 	for {
 		page, resp, err := c.PullRequests.ListReviews(ctx, r.Owner, r.Name, number, options)
 		if err != nil {
 			return nil, err
 		}
 		all = append(all, page...)
-		if resp.NextPage == 0 {
+		if options.Page = following(resp, options.Page, len(page)); options.Page == 0 {
 			return all, nil
 		}
-		options.Page = resp.NextPage
 	}
+}
+
+// perPage is how much of a list is asked for at a time: as much as GitHub gives.
+const perPage = 100
+
+// following is the page to ask for after one; 0 if it was the last. The tag of a full page may stay the same when another comes after it, and then the
+// answer that is remembered does not tell of that one.
+func following(resp *gh.Response, page, have int) int {
+	if resp.NextPage == 0 && have >= perPage && resp.Header.Get(headerUnchanged) != "" {
+		return max(page, 1) + 1
+	}
+	return resp.NextPage
 }
 
 // standing are the verdicts that count, of all reviews in order: of each person the newest that is one, unless it was dismissed. A comment after it
@@ -195,9 +206,10 @@ func saying(failed []failure) string {
 	return strings.TrimSpace(b.String())
 }
 
-// checks sums up the check runs and the statuses of a commit, and returns what those say that failed; hidden if the App may see neither.
+// checks sums up the check runs and the statuses of a commit, and returns what those say that failed; hidden if the App may not see one or the other: what
+// it cannot see may have failed.
 func checks(ctx context.Context, c *gh.Client, r session.Repo, commit string) (sum session.Checks, says string, err error) {
-	seen := 0
+	hidden := false
 	var failed []failure
 	tally := func(over, good bool, f failure) {
 		sum.Total++
@@ -209,40 +221,46 @@ func checks(ctx context.Context, c *gh.Client, r session.Repo, commit string) (s
 			failed = append(failed, f)
 		}
 	}
-	options := &gh.ListCheckRunsOptions{ListOptions: gh.ListOptions{PerPage: 100}}
+	options := &gh.ListCheckRunsOptions{ListOptions: gh.ListOptions{PerPage: perPage}}
 	for {
 		page, resp, err := c.Checks.ListCheckRunsForRef(ctx, r.Owner, r.Name, commit, options)
 		if forbidden(err) {
+			hidden = true
 			break
 		}
 		if err != nil {
 			return sum, "", err
 		}
-		seen++
 		for _, run := range page.CheckRuns {
 			said := strings.Join([]string{run.GetOutput().GetTitle(), run.GetOutput().GetSummary(), run.GetOutput().GetText()}, "\n")
 			tally(run.GetStatus() == "completed", good(run.GetConclusion()), failure{session.Check{Name: run.GetName(), URL: cmp.Or(run.GetHTMLURL(), run.GetDetailsURL())}, said})
 		}
-		if resp.NextPage == 0 {
+		if options.Page = following(resp, options.Page, len(page.CheckRuns)); options.Page == 0 {
 			break
 		}
-		options.Page = resp.NextPage
 	}
-	combined, _, err := c.Repositories.GetCombinedStatus(ctx, r.Owner, r.Name, commit, &gh.ListOptions{PerPage: 100})
-	switch {
-	case err == nil:
-		seen++
-		for _, s := range combined.Statuses {
+	of := &gh.ListOptions{PerPage: perPage}
+	for {
+		page, resp, err := c.Repositories.GetCombinedStatus(ctx, r.Owner, r.Name, commit, of)
+		if forbidden(err) {
+			hidden = true
+			break
+		}
+		if err != nil {
+			return sum, "", err
+		}
+		for _, s := range page.Statuses {
 			tally(s.GetState() != "pending", s.GetState() == "success", failure{session.Check{Name: s.GetContext(), URL: s.GetTargetURL()}, s.GetDescription()})
 		}
-	case !forbidden(err):
-		return sum, "", err
+		if of.Page = following(resp, of.Page, len(page.Statuses)); of.Page == 0 {
+			break
+		}
 	}
 	switch {
-	case seen == 0:
-		sum.State = session.ChecksHidden
 	case len(failed) > 0:
 		sum.State = session.ChecksFailed
+	case hidden:
+		sum.State = session.ChecksHidden
 	case sum.Pending > 0:
 		sum.State = session.ChecksPending
 	case sum.Total > 0:

@@ -24,6 +24,9 @@ func (g *GitHub) Merge(ctx context.Context, r session.MergeRequest) (commit stri
 			return a.personal(err, "")
 		}
 		seen, err := g.look(ctx, c, r.Repo, r.Number)
+		if mayNotPush(err) {
+			return mayNotMerge(r) // nor see who may
+		}
 		if err != nil {
 			return a.personal(err, "")
 		}
@@ -81,12 +84,22 @@ func (g *GitHub) mergeAs(ctx context.Context, c *gh.Client, a act, r session.Mer
 			return "", session.Errorf(session.Conflict, "GitHub does not merge it: %s.", words)
 		case status == http.StatusConflict:
 			return "", session.Errorf(session.Conflict, "#%d has newer commits than this card's %s. React on the newest card, or go on on GitHub.", r.Number, r.Commit[:7])
-		case status == http.StatusNotFound, status == http.StatusForbidden && strings.Contains(words, "push access"):
-			return "", session.Errorf(session.Forbidden, "Your GitHub account %s may not merge in %s. Ask for write access to it, or somebody who has it.", r.By.GitHub.Login, r.Repo)
+		case status == http.StatusNotFound, mayNotPush(err):
+			return "", mayNotMerge(r)
 		default:
 			return "", a.personal(err, "")
 		}
 	}
+}
+
+// mayNotPush reports whether GitHub refused somebody for want of write access.
+func mayNotPush(err error) bool {
+	status, words := answer(err)
+	return status == http.StatusForbidden && strings.Contains(words, "push access")
+}
+
+func mayNotMerge(r session.MergeRequest) error {
+	return session.Errorf(session.Forbidden, "Your GitHub account %s may not merge in %s. Ask for write access to it, or somebody who has it.", r.By.GitHub.Login, r.Repo)
 }
 
 // wait lets time pass; false when ctx ended first.

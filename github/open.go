@@ -106,14 +106,14 @@ func (g *GitHub) expected(ctx context.Context, c *gh.Client, r session.OpenReque
 	return nil, session.Errorf(session.Conflict, "#%d was closed on GitHub meanwhile, so nothing was pushed. In a moment the card says that it opens another pull request. If that is what you want, take your reaction off and react again; else reopen #%d first.", r.Expect, r.Expect)
 }
 
-// find returns the open pull request of the branch, if there is one.
+// find returns the open pull request that brings the branch to its base, if there is one: to other bases people may bring it, too.
 func find(ctx context.Context, c *gh.Client, r session.OpenRequest) (*gh.PullRequest, error) {
-	list, _, err := c.PullRequests.List(ctx, r.Repo.Owner, r.Repo.Name, &gh.PullRequestListOptions{State: "open", Head: r.Repo.Owner + ":" + r.Branch})
+	list, _, err := c.PullRequests.List(ctx, r.Repo.Owner, r.Repo.Name, &gh.PullRequestListOptions{State: "open", Head: r.Repo.Owner + ":" + r.Branch, Base: r.Base})
 	if err != nil {
 		return nil, opens(r).personal(err, "")
 	}
 	for _, pr := range list {
-		if pr.GetHead().GetRef() == r.Branch { // GitHub ignores a filter it does not understand
+		if pr.GetHead().GetRef() == r.Branch && strings.EqualFold(pr.GetHead().GetUser().GetLogin(), r.Repo.Owner) && pr.GetBase().GetRef() == r.Base { // GitHub ignores a filter it does not understand
 			return pr, nil
 		}
 	}

@@ -48,7 +48,7 @@ func remarks(ctx context.Context, c *gh.Client, r session.Repo, number int, revi
 		}
 		all = append(all, m)
 	}
-	options := &gh.IssueListCommentsOptions{ListOptions: gh.ListOptions{PerPage: 100}}
+	options := &gh.IssueListCommentsOptions{ListOptions: gh.ListOptions{PerPage: perPage}}
 	for {
 		page, resp, err := c.Issues.ListComments(ctx, r.Owner, r.Name, number, options)
 		if forbidden(err) {
@@ -66,10 +66,9 @@ func remarks(ctx context.Context, c *gh.Client, r session.Repo, number int, revi
 			m.ID, m.By, m.URL, m.Text = "c"+strconv.FormatInt(s.GetID(), 10), account(s.GetUser()), s.GetHTMLURL(), shortened(said, s.GetHTMLURL())
 			all = append(all, m)
 		}
-		if resp.NextPage == 0 {
+		if options.Page = following(resp, options.Page, len(page)); options.Page == 0 {
 			break
 		}
-		options.Page = resp.NextPage
 	}
 	slices.SortStableFunc(all, func(a, b remark) int { return a.at.Compare(b.at) })
 	return all, nil
@@ -81,7 +80,7 @@ func human(u *gh.User) bool { return u.GetLogin() != "" && u.GetType() != "Bot" 
 // lineComments are the comments on lines, in order, by their review.
 func lineComments(ctx context.Context, c *gh.Client, r session.Repo, number int) (map[int64][]*gh.PullRequestComment, error) {
 	all := map[int64][]*gh.PullRequestComment{}
-	options := &gh.PullRequestListCommentsOptions{ListOptions: gh.ListOptions{PerPage: 100}}
+	options := &gh.PullRequestListCommentsOptions{ListOptions: gh.ListOptions{PerPage: perPage}}
 	for {
 		page, resp, err := c.PullRequests.ListComments(ctx, r.Owner, r.Name, number, options)
 		if err != nil {
@@ -90,10 +89,9 @@ func lineComments(ctx context.Context, c *gh.Client, r session.Repo, number int)
 		for _, m := range page {
 			all[m.GetPullRequestReviewID()] = append(all[m.GetPullRequestReviewID()], m)
 		}
-		if resp.NextPage == 0 {
+		if options.Page = following(resp, options.Page, len(page)); options.Page == 0 {
 			return all, nil
 		}
-		options.Page = resp.NextPage
 	}
 }
 

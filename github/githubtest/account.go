@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"maps"
+	"net/http"
 	"strings"
 	"time"
 )
@@ -163,6 +164,9 @@ func (s *Server) getUser(c *call) *reply {
 }
 
 func (s *Server) getPermission(c *call) *reply {
+	if c.account != nil && c.account.role(c.repo) < write && c.token.installation == nil {
+		return fail(http.StatusForbidden, "Must have push access to view collaborator permission.")
+	}
 	a := s.accounts[lower(c.r.PathValue("login"))]
 	if a == nil {
 		return notFound()
