@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"path"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -74,6 +75,19 @@ func climbs(name, target string) bool {
 		}
 	}
 	return false
+}
+
+// skips is how a message keeps GitHub from running workflows: docs.github.com, "Skipping workflow runs".
+var skips = regexp.MustCompile(`(?i)\[(?:skip ci|ci skip|no ci|skip actions|actions skip)\]`)
+
+// noteSkips keeps the newest commit that wants no checks: then none fails.
+func (k *check) noteSkips(commits []commit) {
+	for _, c := range commits {
+		if words := skips.FindString(c.message); words != "" {
+			k.notice(fmt.Sprintf("commit %.7s (%s: GitHub is to run no checks)", c.hash, strings.ToLower(words)), attentionDecides)
+			return
+		}
+	}
 }
 
 func (k *check) notice(shown string, rank int) {

@@ -85,6 +85,7 @@ func (g *GitHub) collect(ctx context.Context, r session.CollectRequest, bundle s
 	if err := g.credits(r).checkAll(commits); err != nil {
 		return nil, err
 	}
+	k.noteSkips(commits)
 	if err := k.contents(ctx, head); err != nil {
 		return nil, err
 	}

@@ -421,6 +421,30 @@ func TestGateAgainstHostileBundles(t *testing.T) {
 	}
 }
 
+// A commit that has GitHub run no checks is named, the newest of them: where nothing runs nothing fails.
+func TestNoChecksAreNamed(t *testing.T) {
+	w := newWorld(t)
+	w.clone()
+	for i, tt := range []struct {
+		message string
+		want    []string
+	}{
+		{"Fix the cart", nil},
+		{"Fix the cart\n\n[no ci]", []string{"commit %.7s ([no ci]: GitHub is to run no checks)"}},
+		{"Fix it [Skip CI]", []string{"commit %.7s ([skip ci]: GitHub is to run no checks)"}},
+	} {
+		w.commit(ada, "cart.go", fmt.Sprint("package cart", i), tt.message)
+		c, err := w.collect()
+		must(t, err)
+		for n := range tt.want {
+			tt.want[n] = fmt.Sprintf(tt.want[n], c.Head)
+		}
+		if !slices.Equal(c.Attention, tt.want) {
+			t.Errorf("of %q: %q", tt.message, c.Attention)
+		}
+	}
+}
+
 // A bot that was itself started with lower limits keeps them, and works.
 func TestGitBelowALowerLimit(t *testing.T) {
 	within := newGit(t.TempDir()).local

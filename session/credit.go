@@ -5,6 +5,8 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 )
 
 // Credit is what the trailers of a session's commits say: who worked on them, and in which session. It is the bot's word: whatever else a message
@@ -88,9 +90,29 @@ func cutLast(s, sep string) (before, after string, found bool) {
 	return s, "", false
 }
 
-// claim is a line that says for somebody that they wrote, prompted, signed or answer for something. GitHub counts Co-authored-by and On-behalf-of,
-// checks of licences Signed-off-by, and people read all of them. What stands before it, such as a quotation's mark, does not make it less of one.
-var claim = regexp.MustCompile(`(?i)^[^\pL\pN]*(co-?authored-by|signed-off-by|on-behalf-of|prompted-by|inspect-session|inspect-audit)[^\pL\pN:]*:`)
+// claim is a line that says for somebody that they wrote, prompted, reviewed, signed or answer for something, or that GitHub is to run no checks. GitHub
+// counts Co-authored-by and On-behalf-of and obeys Skip-checks, checks of licences count Signed-off-by, and people read all of them. What stands before it,
+// such as a quotation's mark or a number, does not make it less of one.
+var claim = regexp.MustCompile(`(?i)^((co-?)?authored-by|co-?developed-by|signed-off-by|on-behalf-of|(prompted|reviewed|approved|acked|tested|reported|suggested|requested)-by|` +
+	`inspect-session|inspect-audit|skip-checks|request-checks)[^\pL\pN:：]*[:：]`)
+
+func claims(line string) bool {
+	line = strings.TrimLeftFunc(line, func(r rune) bool { return !unicode.IsLetter(r) })
+	return claim.MatchString(spelled(line[:min(len(line), 400)]))
+}
+
+// spelling is what spelled brings to one.
+var spelling = regexp.MustCompile(`[\p{Cf}\p{Mn}]+|[\p{Pd}\x{2212}]|[\t\p{Zs}]+`)
+
+// spelled is text in the one spelling that claim knows: marks that do not show are left out, and what joins words is a hyphen.
+func spelled(text string) string {
+	return spelling.ReplaceAllStringFunc(text, func(s string) string {
+		if r, _ := utf8.DecodeRuneInString(s); unicode.In(r, unicode.Cf, unicode.Mn) {
+			return ""
+		}
+		return "-"
+	})
+}
 
 // breaks are what may be taken for the end of a line.
 var breaks = strings.NewReplacer("\r\n", "\n", "\r", "\n", "\v", "\n", "\f", "\n", "\u0085", "\n", "\u2028", "\n", "\u2029", "\n")
@@ -103,20 +125,20 @@ func WithoutClaims(text string) string {
 
 // Claims are the lines that WithoutClaims takes out.
 func Claims(text string) []string {
-	_, claims := splitClaims(text)
-	return claims
+	_, claimed := splitClaims(text)
+	return claimed
 }
 
-func splitClaims(text string) (rest string, claims []string) {
+func splitClaims(text string) (rest string, claimed []string) {
 	var kept []string
 	dropped := false
 	for line := range strings.SplitSeq(breaks.Replace(text), "\n") {
 		goesOn := dropped && (strings.HasPrefix(line, " ") || strings.HasPrefix(line, "\t"))
-		if dropped = goesOn || claim.MatchString(line); dropped {
-			claims = append(claims, line)
+		if dropped = goesOn || claims(line); dropped {
+			claimed = append(claimed, line)
 		} else {
 			kept = append(kept, line)
 		}
 	}
-	return strings.Join(kept, "\n"), claims
+	return strings.Join(kept, "\n"), claimed
 }
