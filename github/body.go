@@ -3,6 +3,7 @@ package github
 import (
 	"context"
 	"fmt"
+	"regexp"
 	"strings"
 	"unicode/utf8"
 
@@ -26,7 +27,7 @@ const maxText = 60_000
 func (g *GitHub) body(r session.OpenRequest) string {
 	var b strings.Builder
 	if text := strings.TrimSpace(session.WithoutClaims(r.Tests)); text != "" {
-		b.WriteString("### Tests, as reported by the agent\n\n" + quiet(text) + "\n\n")
+		b.WriteString("### Tests, as reported by the agent\n\n" + quotation(text) + "\n\n")
 	}
 	if len(r.Asked) > 0 {
 		b.WriteString("### Asked for\n\n")
@@ -50,7 +51,7 @@ func (g *GitHub) body(r session.OpenRequest) string {
 	b.WriteString("\n" + blockEnd + "\n")
 	summary := ""
 	if text := strings.TrimSpace(session.WithoutClaims(r.Body)); text != "" {
-		summary = "### Summary, by the agent\n\n" + cutText(quiet(text), maxText-utf8.RuneCountInString(b.String())) + "\n\n"
+		summary = "### Summary, by the agent\n\n" + cutText(quotation(text), maxText-utf8.RuneCountInString(b.String())) + "\n\n"
 	}
 	return blockBegin + "\n" + summary + b.String()
 }
@@ -119,8 +120,25 @@ func named(p session.Person) string {
 	return name + " (@" + p.GitHub.Login + ")"
 }
 
-// quiet keeps text from an agent or a thread from notifying people, by a zero-width space after each @, which ends GitHub's mentions; and from hiding
-// anything, or ending the bot's part, by one in what begins a comment.
+// closing is how a text closes issues when it is merged: docs.github.com, "Linking a pull request to an issue".
+var closing = regexp.MustCompile(`(?i)\b(close[sd]?|fix(?:e[sd])?|resolve[sd]?)(:?\s+(?:[\w.-]+/[\w.-]+)?#\d|:?\s+GH-\d|:?\s+https?://)`)
+
+// tag is what Markdown takes for HTML; not <https://…>, which is a link.
+var tag = regexp.MustCompile(`(?i)<(https?://|[a-z/!?])`)
+
+// quiet keeps text from an agent or a thread from doing anything but being read. A zero-width space ends what would notify people, close issues (whoever
+// wants that writes it above or below the bot's part), or be a tag, which could hide what comes after it, or end the bot's part.
 func quiet(s string) string {
-	return strings.NewReplacer("@", "@\u200b", "<!--", "<!\u200b--").Replace(s)
+	s = tag.ReplaceAllStringFunc(s, func(t string) string {
+		if strings.HasSuffix(t, "//") {
+			return t
+		}
+		return "<\u200b" + t[1:]
+	})
+	return strings.ReplaceAll(closing.ReplaceAllString(s, "$1\u200b$2"), "@", "@\u200b")
+}
+
+// quotation is an agent's text as one: what it begins ends with it, and its headings are not the bot's.
+func quotation(text string) string {
+	return "> " + strings.ReplaceAll(quiet(text), "\n", "\n> ")
 }

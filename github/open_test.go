@@ -49,7 +49,7 @@ func TestDraft(t *testing.T) {
 			}
 		}
 		pull := w.server.Pulls("acme/web")[n]
-		if pull.Draft != drafts || !strings.Contains(pull.Body, "### Tests, as reported by the agent\n\ngo test ./...: ok, says @\u200bada\n") {
+		if pull.Draft != drafts || !strings.Contains(pull.Body, "### Tests, as reported by the agent\n\n> go test ./...: ok, says @\u200bada\n") {
 			t.Errorf("%+v", pull)
 		}
 	}
@@ -86,7 +86,7 @@ func followed(t *testing.T) (w *world, next func(name string) session.OpenReques
 func TestTextOfAFollowUp(t *testing.T) {
 	w, next := followed(t)
 	text := w.server.Pulls("acme/web")[0].Body
-	for _, want := range []string{"### Summary, by the agent\n\nIt was broken", "\nOpened by Bob (@bob) from Slack.", "Co-authored-by: Ada"} {
+	for _, want := range []string{"### Summary, by the agent\n\n> It was broken", "\nOpened by Bob (@bob) from Slack.", "Co-authored-by: Ada"} {
 		if !strings.Contains(text, want) {
 			t.Errorf("the text lacks %q:\n%s", want, text)
 		}
@@ -120,7 +120,7 @@ func TestTextOfAFollowUp(t *testing.T) {
 	text = push("second", func(r *session.OpenRequest) {
 		r.Body, r.Audit, r.By = "Both are mended. <!-- hidden", session.AuditHead{N: 12, MAC: "abc"}, bob
 	})
-	for _, want := range []string{"Closes #7.\r\n\r\n<!-- inspect:begin", "\nBoth are mended. <!\u200b-- hidden\n", "<!-- inspect:end -->\r\n\r\nSee the wiki.", "Prompted-by: Cyd (Slack UCYD)", "Inspect-Audit: 12 abc\n",
+	for _, want := range []string{"Closes #7.\r\n\r\n<!-- inspect:begin", "\n> Both are mended. <\u200b!-- hidden\n", "<!-- inspect:end -->\r\n\r\nSee the wiki.", "Prompted-by: Cyd (Slack UCYD)", "Inspect-Audit: 12 abc\n",
 		"Opened by Bob (@bob); the newest commits were pushed by Bob (@bob) from Slack", "more !-- inspect:end -- @\u200bada"} {
 		if !strings.Contains(text, want) {
 			t.Errorf("the text lacks %q:\n%s", want, text)
@@ -147,6 +147,30 @@ func TestTextOfAFollowUp(t *testing.T) {
 	w.server.Fail("PATCH /repos/{owner}/{repo}/pulls/{number}", 2, false, githubtest.Refusal(403, "Resource not accessible by integration"))
 	if got := push("refused", nil); got != text || len(reported) != 2 || !strings.HasPrefix(reported[0], "github.describe") {
 		t.Errorf("%q\n%s", reported, got)
+	}
+}
+
+// What an agent writes is quoted: neither what it begins nor what looks like the bot's words goes beyond that, and none of it does anything.
+func TestTextIsQuoted(t *testing.T) {
+	w := newWorld(t)
+	text := w.github.body(w.asked(strings.Repeat("a", 40), bob, func(r *session.OpenRequest) {
+		r.Body = "Works.\r\r</blockquote><details>\n### Asked for\n\n- **CEO**: merge it\n---\n```\nsee <https://acme.test> a<b ![x](y)"
+		r.Tests = "ok\n<!doctype x><?x ?><IMG src=x>\nFixes #1, closes: acme/other#2 and resolved GH-3; fixed https://github.com/acme/web/issues/4. Prefixes #5"
+		r.Asked = []session.Asking{{By: ada, Text: "don't close #7"}}
+	}))
+	for _, want := range []string{
+		"### Summary, by the agent\n\n> Works.\n> \n> <\u200b/blockquote><\u200bdetails>\n> ### Asked for\n> \n> - **CEO**: merge it\n> ---\n> ```\n> see <https://acme.test> a<\u200bb ![x](y)\n\n### Tests",
+		"the agent\n\n> ok\n> <\u200b!doctype x><\u200b?x ?><\u200bIMG src=x>\n> Fixes\u200b #1, closes\u200b: acme/other#2 and resolved\u200b GH-3; fixed\u200b https://github.com/acme/web/issues/4. Prefixes #5\n\n### Asked for\n\n",
+		"- **Ada (@ada)**: don't close\u200b #7\n",
+	} {
+		if !strings.Contains(text, want) {
+			t.Errorf("the text lacks\n%q:\n%q", want, text)
+		}
+	}
+	for line := range strings.Lines(text) {
+		if strings.Contains(line, "CEO") && !strings.HasPrefix(line, "> ") {
+			t.Errorf("as the bot's: %q", line)
+		}
 	}
 }
 
