@@ -121,6 +121,9 @@ func tokenKey(id session.ID, start string) string { return "link/" + string(id) 
 // imageKey is where the image of a sandbox that is being put away is kept until the session has it.
 func imageKey(id session.ID) string { return "image/" + string(id) }
 
+// fullPause is how long a start waits before a provider that was full is asked again.
+const fullPause = 30 * time.Second
+
 // Start implements session.Sandboxes. A retry with the same start id uses the same token, which the runner of the first try knows.
 func (m *Manager) Start(ctx context.Context, r session.StartRequest) (session.Handle, error) {
 	const op = "sandbox.Start"
@@ -146,6 +149,10 @@ func (m *Manager) Start(ctx context.Context, r session.StartRequest) (session.Ha
 		said = err
 		if code := session.CodeOf(err); err != nil && code != session.Unavailable { // final: no runner has this token
 			err = errors.Join(err, m.c.Store.DeleteSecret(ctx, tokenKey(r.Session, r.Start)))
+		} else if errors.Is(err, ErrFull) {
+			m.c.Report(r.Session, "start", err)
+			err = &session.Later{At: m.c.Clock.Now().Add(fullPause), Err: &session.Error{Code: session.Unavailable, Err: err,
+				Message: session.Sentence(err) + " Your request waits, and is tried again every half minute."}}
 		}
 	}
 	return h, session.Wrap(op, err)

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"openinspect/sandbox"
 	"openinspect/sandbox/link"
 	"openinspect/session"
 )
@@ -36,6 +37,24 @@ func TestStartIsIdempotent(t *testing.T) {
 	if n := b.provider.Live(); n != 1 {
 		t.Errorf("%d sandboxes", n)
 	}
+}
+
+// A provider that is full is asked again later; the start keeps its token, and the operator is told.
+func TestFullProvider(t *testing.T) {
+	b := newBench(t)
+	b.provider.Fail("Create", &session.Error{Code: session.Unavailable, Message: "There is no room.", Err: sandbox.ErrFull})
+	r := session.StartRequest{Session: id, Name: "inspect-1", Start: "s1"}
+	for range 5 { // it is no defect, however often
+		_, err := b.Start(b.ctx, r)
+		if later, ok := errors.AsType[*session.Later](err); !ok || !later.At.Equal(b.clock.Now().Add(30*time.Second)) || session.Sentence(err) != "There is no room. Your request waits, and is tried again every half minute." {
+			t.Fatalf("got %v", err)
+		}
+	}
+	if n := b.vault.len(); n != 1 {
+		t.Errorf("%d tokens are kept", n)
+	}
+	b.provider.Fail("Create", nil)
+	b.start("s1")
 }
 
 func TestBreaker(t *testing.T) {

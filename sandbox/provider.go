@@ -2,6 +2,7 @@ package sandbox
 
 import (
 	"context"
+	"errors"
 	"net"
 
 	"openinspect/sandbox/link"
@@ -26,6 +27,9 @@ type Provider interface {
 	// Destroy ends the sandbox and all its processes, and returns when none is left. Images made of it stay. One that is gone is no error.
 	Destroy(ctx context.Context, h session.Handle) error
 }
+
+// ErrFull is in the chain of Create's error when the provider has no room just now and has made nothing: whoever asks again later may get it.
+var ErrFull = errors.New("the provider is full")
 
 // ImageDeleter is a Provider whose images take room until they are deleted.
 type ImageDeleter interface {

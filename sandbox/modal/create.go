@@ -11,6 +11,8 @@ import (
 	"time"
 
 	sdk "github.com/modal-labs/libmodal/modal-go"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 
 	"openinspect/sandbox"
 	"openinspect/sandbox/link"
@@ -152,6 +154,9 @@ func (p *Provider) make(ctx context.Context, s sandbox.Spec, port int) (*sdk.San
 		Name: s.Name, Command: idle, Workdir: "/root", EncryptedPorts: []int{port},
 		CPU: p.c.CPU, MemoryMiB: p.c.MemoryMiB, Timeout: p.c.Lifetime, CIDRAllowlist: p.c.Networks,
 	})
+	if status.Code(err) == codes.ResourceExhausted {
+		err = &session.Error{Code: session.Unavailable, Message: saysLater, Err: fmt.Errorf("%w: %w", sandbox.ErrFull, err)}
+	}
 	return sb, image, judge(err)
 }
 

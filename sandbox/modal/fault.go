@@ -15,7 +15,7 @@ import (
 // What people are told. The chain below has the SDK's own words.
 const (
 	saysNothing = "Modal, where sandboxes run, does not answer right now. Please try again in a few minutes."
-	saysLater   = "Modal, where sandboxes run, has no room or takes no more requests right now. Please try again in a few minutes."
+	saysLater   = "Modal, where sandboxes run, has no room or takes no more requests right now."
 	saysNo      = "Modal, where sandboxes run, refuses the bot's token. Its operator has to check MODAL_TOKEN_ID and MODAL_TOKEN_SECRET."
 	saysWrong   = "Modal, where sandboxes run, does not take what the bot asks for; the operator's log says what."
 	saysGone    = "The sandbox is gone."

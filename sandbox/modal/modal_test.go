@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"openinspect/sandbox"
 	"openinspect/sandbox/modaltest"
 	"openinspect/session"
 )
@@ -124,6 +125,9 @@ func TestCreateGoesWrong(t *testing.T) {
 			r.Break(c.method, c.fault, c.times)
 			_, err := r.Create(r.ctx, spec("one", "s1", "", session.BootFresh))
 			code(t, "the first try", err, c.want)
+			if full := c.method == "SandboxCreate" && c.fault == modaltest.Throttled; errors.Is(err, sandbox.ErrFull) != full {
+				t.Errorf("is it full? %v", err)
+			}
 			if err != nil && !strings.Contains(session.Sentence(err), c.says) {
 				t.Errorf("it says %q, and not %q", session.Sentence(err), c.says)
 			}
