@@ -58,9 +58,6 @@ func (r *runner) credential(w http.ResponseWriter, q *http.Request) {
 	r.forward(w, q, "/git/credential", credentialTimeout)
 }
 
-// repoPath is owner/name of a repository's path in a URL.
-func repoPath(path string) string { return strings.TrimSuffix(strings.Trim(path, "/"), ".git") }
-
 // forward passes a request to the bot and its answer back.
 func (r *runner) forward(w http.ResponseWriter, q *http.Request, path string, timeout time.Duration) {
 	r.forwardUpTo(w, q, path, timeout, link.MaxToolBody)
