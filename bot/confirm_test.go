@@ -67,6 +67,7 @@ func TestSecondApproval(t *testing.T) {
 	r.shown(ts, "Opened as #1 by bob", "*Pull request")
 	r.told("alice", "bob approved it a second time, so it goes on as theirs.")
 	r.shown(ts, "*Approved a second time.")
+	r.handled()
 	golden(t, "second-approval.txt", strings.ReplaceAll(r.slack.Render("general", ts), string(id), "abcdefghij"))
 }
 
