@@ -16,7 +16,7 @@ const maxBranches = 300
 
 // CheckBranch asks whether a repository has a branch. NotFound, with a sentence that has the nearest ones, if it does not.
 func (g *GitHub) CheckBranch(ctx context.Context, r session.Repo, name string) error {
-	token, revoke, err := g.mint(ctx, r, &gh.InstallationPermissions{Contents: gh.String("read")}, time.Time{})
+	token, revoke, err := g.mint(ctx, r, readContents, time.Time{})
 	if err != nil {
 		return err
 	}

@@ -31,7 +31,7 @@ func (g *GitHub) learn(ctx context.Context, r session.Repo) bool {
 	}
 	app := *g.app // which it writes to
 	t := ghinstallation.NewFromAppsTransport(&app, id)
-	t.InstallationTokenOptions = &gh.InstallationTokenOptions{Permissions: &gh.InstallationPermissions{Metadata: gh.String("read")}}
+	t.InstallationTokenOptions = &gh.InstallationTokenOptions{Permissions: readMetadata}
 	c, err := g.client(t, "")
 	if err != nil {
 		return false

@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"openinspect/github/githubtest"
 	"openinspect/session"
 	"openinspect/session/sessiontest"
 )
@@ -35,6 +36,18 @@ func TestRenamed(t *testing.T) {
 	must(t, err)
 	_, err = w.merge(c.Head, cyd)
 	must(t, err)
+}
+
+// TestTransferred: what was opened is found again when the repository has another owner by then.
+func TestTransferred(t *testing.T) {
+	w, commit := pulled(t)
+	w.server.AddUser(githubtest.User{Login: "umbrella"})
+	must(t, w.server.Rename("acme/web", "umbrella/web"))
+	pr, err := w.open(commit, bob) // a crash before the first was recorded
+	must(t, err)
+	if pr.Number != 1 || pr.Adopted || len(w.server.Pulls("umbrella/web")) != 1 {
+		t.Errorf("opened %+v", pr)
+	}
 }
 
 // TestRenamedBeforeAPush: also where only git finds it out.

@@ -44,7 +44,7 @@ func (g *GitHub) openAs(ctx context.Context, r session.OpenRequest, person *gh.C
 	if err := g.followed(ctx, r.Repo, func() error { return g.push(ctx, r) }); err != nil {
 		return none, err
 	}
-	pr, err := find(ctx, person, r)
+	pr, err := g.find(ctx, person, r)
 	if err != nil {
 		return none, err
 	}
@@ -68,7 +68,7 @@ func (g *GitHub) openAs(ctx context.Context, r session.OpenRequest, person *gh.C
 	}
 	switch {
 	case strings.Contains(words, "already exists"):
-		if pr, e := find(ctx, person, r); e != nil || pr != nil {
+		if pr, e := g.find(ctx, person, r); e != nil || pr != nil {
 			return g.found(r, t, pr), e
 		}
 	case strings.Contains(words, "No commits between"):
@@ -107,13 +107,14 @@ func (g *GitHub) expected(ctx context.Context, c *gh.Client, r session.OpenReque
 }
 
 // find returns the open pull request that brings the branch to its base, if there is one: to other bases people may bring it, too.
-func find(ctx context.Context, c *gh.Client, r session.OpenRequest) (*gh.PullRequest, error) {
-	list, _, err := c.PullRequests.List(ctx, r.Repo.Owner, r.Repo.Name, &gh.PullRequestListOptions{State: "open", Head: r.Repo.Owner + ":" + r.Branch, Base: r.Base})
+func (g *GitHub) find(ctx context.Context, c *gh.Client, r session.OpenRequest) (*gh.PullRequest, error) {
+	owner := g.current(r.Repo).Owner // by which GitHub finds it, whatever name leads there
+	list, _, err := c.PullRequests.List(ctx, r.Repo.Owner, r.Repo.Name, &gh.PullRequestListOptions{State: "open", Head: owner + ":" + r.Branch, Base: r.Base})
 	if err != nil {
 		return nil, opens(r).personal(err, "")
 	}
 	for _, pr := range list {
-		if pr.GetHead().GetRef() == r.Branch && strings.EqualFold(pr.GetHead().GetUser().GetLogin(), r.Repo.Owner) && pr.GetBase().GetRef() == r.Base { // GitHub ignores a filter it does not understand
+		if pr.GetHead().GetRef() == r.Branch && strings.EqualFold(pr.GetHead().GetUser().GetLogin(), owner) && pr.GetBase().GetRef() == r.Base { // GitHub ignores a filter it does not understand
 			return pr, nil
 		}
 	}

@@ -66,7 +66,7 @@ func (a act) personal(err error, sentence string) error {
 		sentence = "The GitHub App may not " + a.may + " in `" + a.repo.String() + "`. Whoever runs the bot has to give it “Pull requests: read and write”, and an owner of " + a.repo.Owner + " has to accept that; then " + then + "."
 	case status == http.StatusForbidden && strings.Contains(words, "archived"):
 		sentence = "`" + a.repo.String() + "` is archived, so " + a.what + "."
-	case status == http.StatusForbidden && strings.Contains(words, "blocked"), status == http.StatusUnavailableForLegalReasons:
+	case status == http.StatusForbidden && strings.Contains(words, "access blocked"), status == http.StatusUnavailableForLegalReasons:
 		sentence = "GitHub has blocked `" + a.repo.String() + "`. Its owners find out why on GitHub."
 	case status == http.StatusNotFound && a.by.GitHub != nil:
 		sentence = "Your GitHub account " + a.by.GitHub.Login + " cannot see " + a.repo.String() + ". Ask for access to it, then " + then + "."

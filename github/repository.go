@@ -68,7 +68,7 @@ func (g *GitHub) installed(ctx context.Context, id int64) ([]session.RepositoryI
 	if err != nil {
 		return nil, err
 	}
-	t, _, err := app.Apps.CreateInstallationToken(ctx, id, &gh.InstallationTokenOptions{Permissions: &gh.InstallationPermissions{Metadata: gh.String("read")}})
+	t, _, err := app.Apps.CreateInstallationToken(ctx, id, &gh.InstallationTokenOptions{Permissions: readMetadata})
 	if err != nil {
 		return nil, problem("github.Repositories", err, "")
 	}

@@ -61,6 +61,9 @@ func ownPull(number int) error {
 
 func refusedReview(a act, r session.ReviewRequest, err error) error {
 	status, words := answer(err)
+	if strings.Contains(words, "is locked") {
+		return session.Errorf(session.Forbidden, "The conversation of #%d is locked on GitHub, and your account %s has no write access to %s, so you cannot review it. Somebody who has can, or unlock it.", r.Number, r.By.GitHub.Login, r.Repo)
+	}
 	if status == http.StatusUnprocessableEntity {
 		switch {
 		case strings.Contains(words, "approve your own"):

@@ -199,6 +199,7 @@ func (g *GitHub) revokeHanded() {
 
 var (
 	readContents  = &gh.InstallationPermissions{Contents: gh.String("read")}
+	readMetadata  = &gh.InstallationPermissions{Metadata: gh.String("read")}
 	writeContents = &gh.InstallationPermissions{Contents: gh.String("write")}
 )
 

@@ -56,7 +56,35 @@ func (g *GitHub) token(ctx context.Context, slack, stale string) (userToken, err
 	}
 	t.set(fresh)
 	// The token before is dead now: what cannot be stored would be lost for good.
-	return t, g.persist(func(ctx context.Context) error { return g.storeToken(ctx, slack, t) })
+	if err := g.persist(func(ctx context.Context) error { return g.storeToken(ctx, slack, t) }); err != nil {
+		return t, err
+	}
+	return g.withLogin(ctx, slack, t), nil
+}
+
+// withLogin is a token with its person's login of now. People may change theirs, and others read it before the number that stays. What keeps us from asking
+// can wait for the next token. The person's lock is held.
+func (g *GitHub) withLogin(ctx context.Context, slack string, t userToken) userToken {
+	c, err := g.userClient(t)
+	if err != nil {
+		return t
+	}
+	u, _, err := c.Users.Get(ctx, "")
+	now := account(u)
+	if err != nil || now.ID != t.Identity.ID || now.Login == "" || now.Login == t.Identity.Login {
+		return t
+	}
+	fresh := t
+	fresh.Identity = now
+	b, err := json.Marshal(fresh)
+	if err == nil {
+		err = g.c.Store.LinkUser(ctx, slack, now, session.SecretChange{Key: userKey(slack), Value: b})
+	}
+	if err != nil {
+		g.c.Report("github.token", err)
+		return t
+	}
+	return fresh
 }
 
 // persist stores what cannot be had again: while the disk refuses, it tries again every second, as long as the bot runs.
@@ -82,7 +110,7 @@ func (g *GitHub) persist(store func(context.Context) error) error {
 
 // dead forgets a link that GitHub does not honour any more, and returns what to tell its person.
 func (g *GitHub) dead(ctx context.Context, slack string) error {
-	if err := g.Unlink(ctx, slack); err != nil && session.CodeOf(err) != session.NotFound {
+	if err := g.unlink(ctx, slack); err != nil && session.CodeOf(err) != session.NotFound {
 		return err
 	}
 	return errUnlinked
@@ -114,8 +142,14 @@ func (g *GitHub) storeToken(ctx context.Context, slack string, t userToken) erro
 	return session.Wrap("github.storeToken", err)
 }
 
-// Unlink forgets a person's account and token. NotFound when there is none.
+// Unlink forgets a person's account and token. NotFound when there is none. While their token is being renewed it waits: else what comes of that would be
+// kept.
 func (g *GitHub) Unlink(ctx context.Context, slack string) error {
+	defer g.users.lock(slack)()
+	return g.unlink(ctx, slack)
+}
+
+func (g *GitHub) unlink(ctx context.Context, slack string) error {
 	if _, err := g.c.Store.Secret(ctx, userKey(slack)); err != nil {
 		return session.Wrap("github.Unlink", err)
 	}

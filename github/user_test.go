@@ -3,9 +3,17 @@ package github
 import (
 	"context"
 	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"runtime"
 	"sync"
 	"testing"
 	"time"
+
+	"openinspect/github/githubtest"
+	"openinspect/session"
+	"openinspect/session/boltdb"
 )
 
 // asked is a store that tells what is stored, in order.
@@ -84,5 +92,63 @@ func TestRefreshOnce(t *testing.T) {
 				t.Errorf("GitHub takes it for %v: %v", account(u), err)
 			}
 		})
+	}
+}
+
+// TestLoginChanges: with each new token it is asked how its person is called by now.
+func TestLoginChanges(t *testing.T) {
+	w := newWorld(t)
+	w.link(bob)
+	db := w.github.c.Store.(*boltdb.DB)
+	for _, tt := range []struct {
+		answer *githubtest.Response
+		want   session.Identity
+	}{
+		{user(102, "robert"), session.Identity{ID: 102, Login: "robert"}},
+		{githubtest.Busy(502), session.Identity{ID: 102, Login: "robert"}},
+		{user(103, "eve"), session.Identity{ID: 102, Login: "robert"}}, // of another account nothing is believed
+		{user(102, "robert"), session.Identity{ID: 102, Login: "robert"}},
+	} {
+		was, err := w.github.token(t.Context(), "UBOB", "")
+		must(t, err)
+		w.server.Fail("GET /user", 1, false, tt.answer)
+		token, err := w.github.token(t.Context(), "UBOB", was.Access)
+		must(t, err)
+		kept, err := w.github.token(t.Context(), "UBOB", "")
+		must(t, err)
+		u, err := db.User(t.Context(), "UBOB")
+		must(t, err)
+		if token.Access == was.Access || token.Identity != tt.want || kept.Access != token.Access || kept.Identity != tt.want || *u.GitHub != tt.want {
+			t.Errorf("%+v, kept %+v, known as %+v", token.Identity, kept.Identity, u.GitHub)
+		}
+	}
+	log, err := db.AuditLog(t.Context(), session.AuditQuery{})
+	must(t, err)
+	if len(log) != 2 || log[1].Action != "link" || log[1].By.GitHub.Login != "robert" {
+		t.Errorf("audited is %+v", log)
+	}
+}
+
+func user(id int64, login string) *githubtest.Response {
+	return &githubtest.Response{Status: 200, Header: http.Header{"Content-Type": {"application/json"}}, Body: fmt.Appendf(nil, `{"id":%d,"login":%q}`, id, login)}
+}
+
+// TestUnlinkWhileRenewed: who unlinks while their token is being renewed is unlinked.
+func TestUnlinkWhileRenewed(t *testing.T) {
+	w := newWorld(t)
+	w.link(bob)
+	token, err := w.github.token(t.Context(), "UBOB", "")
+	must(t, err)
+	renewed := w.github.users.lock("UBOB")
+	done := make(chan error)
+	go func() { done <- w.github.Unlink(context.Background(), "UBOB") }()
+	for range 300_000 { // time enough for one that does not wait
+		runtime.Gosched()
+	}
+	must(t, w.github.storeToken(t.Context(), "UBOB", token))
+	renewed()
+	must(t, <-done)
+	if _, err := w.github.token(t.Context(), "UBOB", ""); !errors.Is(err, errUnlinked) {
+		t.Errorf("their token is kept: %v", err)
 	}
 }
