@@ -2,7 +2,6 @@ package github
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"net/http"
 	"slices"
@@ -206,7 +205,7 @@ func TestOpenFaults(t *testing.T) {
 	}
 }
 
-// reset gives the world a branch of its own for what comes, lifts limits, and links bob anew, without the seconds that the device flow takes.
+// reset gives the world a branch of its own for what comes, lifts limits, and links bob anew.
 func (w *world) reset() {
 	w.t.Helper()
 	ctx := context.Background()
@@ -217,15 +216,5 @@ func (w *world) reset() {
 	if err := w.github.Unlink(ctx, "UBOB"); err != nil && session.CodeOf(err) != session.NotFound {
 		w.t.Fatal(err)
 	}
-	granted, err := w.server.Authorize("bob")
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	token, err := json.Marshal(userToken{Identity: *bob.GitHub, Access: granted.AccessToken, Refresh: granted.RefreshToken, Expires: granted.Expires})
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	if err := w.github.c.Store.LinkUser(ctx, "UBOB", *bob.GitHub, session.SecretChange{Key: userKey("UBOB"), Value: token}); err != nil {
-		w.t.Fatal(err)
-	}
+	w.link(bob)
 }
