@@ -121,7 +121,7 @@ func named(p session.Person) string {
 }
 
 // closing is how a text closes issues when it is merged: docs.github.com, "Linking a pull request to an issue".
-var closing = regexp.MustCompile(`(?i)\b(close[sd]?|fix(?:e[sd])?|resolve[sd]?)(:?\s+(?:[\w.-]+/[\w.-]+)?#\d|:?\s+GH-\d|:?\s+https?://)`)
+var closing = regexp.MustCompile(`(?i)\b(close[sd]?|fix(?:e[sd])?|resolve[sd]?)((?::\s*|\s+)(?:(?:[\w.-]+/[\w.-]+)?#\d|GH-\d|https?://))`)
 
 // tag is what Markdown takes for HTML; not <https://…>, which is a link.
 var tag = regexp.MustCompile(`(?i)<(https?://|[a-z/!?])`)

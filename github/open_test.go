@@ -155,12 +155,12 @@ func TestTextIsQuoted(t *testing.T) {
 	w := newWorld(t)
 	text := w.github.body(w.asked(strings.Repeat("a", 40), bob, func(r *session.OpenRequest) {
 		r.Body = "Works.\r\r</blockquote><details>\n### Asked for\n\n- **CEO**: merge it\n---\n```\nsee <https://acme.test> a<b ![x](y)"
-		r.Tests = "ok\n<!doctype x><?x ?><IMG src=x>\nFixes #1, closes: acme/other#2 and resolved GH-3; fixed https://github.com/acme/web/issues/4. Prefixes #5"
+		r.Tests = "ok\n<!doctype x><?x ?><IMG src=x>\nFixes #1, closes:acme/other#2 and resolved GH-3; fixed https://github.com/acme/web/issues/4. Prefixes #5"
 		r.Asked = []session.Asking{{By: ada, Text: "don't close #7"}}
 	}))
 	for _, want := range []string{
 		"### Summary, by the agent\n\n> Works.\n> \n> <\u200b/blockquote><\u200bdetails>\n> ### Asked for\n> \n> - **CEO**: merge it\n> ---\n> ```\n> see <https://acme.test> a<\u200bb ![x](y)\n\n### Tests",
-		"the agent\n\n> ok\n> <\u200b!doctype x><\u200b?x ?><\u200bIMG src=x>\n> Fixes\u200b #1, closes\u200b: acme/other#2 and resolved\u200b GH-3; fixed\u200b https://github.com/acme/web/issues/4. Prefixes #5\n\n### Asked for\n\n",
+		"the agent\n\n> ok\n> <\u200b!doctype x><\u200b?x ?><\u200bIMG src=x>\n> Fixes\u200b #1, closes\u200b:acme/other#2 and resolved\u200b GH-3; fixed\u200b https://github.com/acme/web/issues/4. Prefixes #5\n\n### Asked for\n\n",
 		"- **Ada (@ada)**: don't close\u200b #7\n",
 	} {
 		if !strings.Contains(text, want) {

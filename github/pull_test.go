@@ -49,7 +49,7 @@ var auditHead = session.AuditHead{N: 412, MAC: strings.Repeat("3f9a", 16)}
 
 func (w *world) merge(commit string, by session.Person) (string, error) {
 	return w.github.Merge(context.Background(), session.MergeRequest{
-		Session: id, Approval: "a3", Repo: web, Number: 1, Commit: commit, By: by, Quorum: 1, Contributors: []session.Person{ada, bob}, Known: []session.Person{ada, bob, cyd},
+		Session: id, Approval: "a3", Repo: web, Number: 1, Commit: commit, Base: "main", By: by, Quorum: 1, Contributors: []session.Person{ada, bob}, Known: []session.Person{ada, bob, cyd},
 	})
 }
 
@@ -262,6 +262,10 @@ func TestMergeJudgedAnew(t *testing.T) {
 			_, err := w.server.ForcePush("acme/web", 1, "bob", map[string]string{"b.txt": "b"})
 			must(w.t.(*testing.T), err)
 		}, session.Conflict, "Somebody pushed"},
+		{"into another branch", func(w *world) {
+			must(w.t.(*testing.T), w.server.CreateBranch("acme/web", "production", "main", "ada"))
+			must(w.t.(*testing.T), w.server.Retarget("acme/web", 1, "ada", "production"))
+		}, session.Conflict, "#1 goes into `production` by now, and its card said `main`. If that is right, react again once the card says so, too."},
 		{"draft", func(w *world) { must(w.t.(*testing.T), w.server.SetDraft("acme/web", 1, "bob", true)) }, session.Conflict, "#1 is a draft"},
 		{"blocked", func(w *world) { must(w.t.(*testing.T), w.server.SetBlocked("acme/web", true)) }, session.Forbidden, "GitHub has blocked `acme/web`"},
 		{"account cannot see it", func(w *world) { w.server.SetAccess("bob", "*", "none") }, session.NotFound, "Your GitHub account bob cannot see acme/web"},

@@ -84,6 +84,7 @@ type Approval struct {
 	Seconds  string        `json:"seconds,omitempty"` // the approval that it is the second one of: its own, if both are by the same person
 	Deadline time.Time     `json:"deadline,omitzero"` // while linking or naming: 15 minutes; while merging: MergeWithin
 	Quorum   int           `json:"quorum,omitempty"`  // of a merge: how many reviews have to approve
+	Base     string        `json:"base,omitempty"`    // of a merge: into what, when it was asked for
 	Put      time.Time     `json:"put,omitzero"`      // the reaction, by Slack's clock
 	Emoji    string        `json:"emoji,omitempty"`   // with which it was given
 	Number   int           `json:"number,omitempty"`  // of the pull request

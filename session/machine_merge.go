@@ -1,6 +1,7 @@
 package session
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"time"
@@ -9,7 +10,7 @@ import (
 // mergeRequest is what a 🚢 asks for.
 func (m *Machine) mergeRequest(a Approval, c *Card) MergeRequest {
 	return MergeRequest{
-		Session: m.s.ID, Approval: a.ID, Card: c.ID, Repo: c.Repo, Number: c.PullRequest.Number, Commit: c.Commit, By: a.By, Quorum: a.Quorum,
+		Session: m.s.ID, Approval: a.ID, Card: c.ID, Repo: c.Repo, Number: c.PullRequest.Number, Commit: c.Commit, Base: cmp.Or(a.Base, c.PullRequest.Base), By: a.By, Quorum: a.Quorum,
 		Contributors: slices.Clone(m.s.Contributors), Known: slices.Clone(m.s.Participants),
 	}
 }
@@ -49,7 +50,7 @@ func notPulled(c *Card) string {
 
 // merging gives whoever asked for a merge time to take it back.
 func (m *Machine) merging(a Approval, c *Card) {
-	a.State, a.Deadline = ApprovalMerging, m.at.Add(MergeWithin)
+	a.State, a.Deadline, a.Base = ApprovalMerging, m.at.Add(MergeWithin), c.PullRequest.Base
 	m.setApproval(a)
 	by := a.By
 	c.Merging = &by

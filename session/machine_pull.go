@@ -1,6 +1,7 @@
 package session
 
 import (
+	"cmp"
 	"fmt"
 	"reflect"
 	"slices"
@@ -34,7 +35,7 @@ func (m *Machine) pullRequestSeen(in PullRequestSeen) error {
 	}
 	pr.Lost = ""
 	pr.State, pr.Draft, pr.Author, pr.MergedBy, pr.MergedAs, pr.Outside = now.State, now.Draft, now.Author, now.MergedBy, now.MergedAs, now.Outside
-	pr.Title = OneLine(now.Title, 150)
+	pr.Title, pr.Base = OneLine(now.Title, 150), cmp.Or(now.Base, pr.Base)
 	pr.Reviews = append([]Review(nil), now.Reviews[:min(len(now.Reviews), MaxReviews)]...) // nil if there are none, as it is stored
 	pr.Head = ""
 	ours := func(c Card) bool { return c.Kind == CardPullRequest && c.Commit == now.Head }
@@ -114,7 +115,7 @@ func (m *Machine) lapse() {
 func (m *Machine) concluded(pr PullRequest) {
 	words := fmt.Sprintf("#%d was closed on GitHub without a merge. A message here goes on with its branch, and its card opens another pull request.", pr.Number)
 	if pr.State == PullMerged {
-		words = mergedWords(pr) + fmt.Sprintf(" A message here begins a new branch from `%s`.", OneLine(pr.Base, 100))
+		words = mergedWords(pr) + fmt.Sprintf(" A message here begins a new branch from `%s`.", OneLine(m.s.Base, 100))
 		m.begin(pr)
 	}
 	m.retarget()

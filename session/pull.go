@@ -150,6 +150,7 @@ type MergeRequest struct {
 	Repo         Repo     `json:"repo"`
 	Number       int      `json:"number"`
 	Commit       string   `json:"commit"`
+	Base         string   `json:"base,omitempty"` // what the card says that it is merged into
 	By           Person   `json:"by"`
 	Quorum       int      `json:"quorum"`       // how many reviews have to approve, at least one
 	Contributors []Person `json:"contributors"` // whose reviews are no second pair of eyes
@@ -161,6 +162,9 @@ type MergeRequest struct {
 func (r MergeRequest) Blocked(p PullRequest) string {
 	if reason := p.Unfit(r.Commit); reason != "" {
 		return reason
+	}
+	if r.Base != "" && p.Base != r.Base {
+		return fmt.Sprintf("#%d goes into `%s` by now, and its card said `%s`. If that is right, react again once the card says so, too.", p.Number, OneLine(p.Base, 100), OneLine(r.Base, 100))
 	}
 	switch c := p.Checks; c.State {
 	case ChecksFailed:

@@ -64,10 +64,12 @@ func TestBlocked(t *testing.T) {
 		{"a draft", func(_ *session.MergeRequest, p *session.PullRequest) { p.Draft = true }, "#12 is a draft."},
 		{"closed", func(_ *session.MergeRequest, p *session.PullRequest) { p.State = session.PullClosed }, "#12 is closed."},
 		{"merged", func(_ *session.MergeRequest, p *session.PullRequest) { p.State = session.PullMerged }, "#12 is merged already."},
+		{"into another branch", func(_ *session.MergeRequest, p *session.PullRequest) { p.Base = "production" }, "#12 goes into `production` by now, and its card said `main`."},
+		{"from before a card's base was kept", func(r *session.MergeRequest, _ *session.PullRequest) { r.Base = "" }, ""},
 		{"moved", func(_ *session.MergeRequest, p *session.PullRequest) { p.Head = old }, "Somebody pushed 0f0f0f0 on GitHub after this card's 1a2b3c4."},
 	} {
-		r := session.MergeRequest{Number: 12, Commit: commit, By: bob, Quorum: 1, Contributors: []session.Person{ada, bob}, Known: []session.Person{ada, bob}}
-		p := session.PullRequest{Number: 12, State: session.PullOpen, Head: commit, Author: *bob.GitHub, Checks: session.Checks{State: session.ChecksGreen, Total: 1},
+		r := session.MergeRequest{Number: 12, Commit: commit, Base: "main", By: bob, Quorum: 1, Contributors: []session.Person{ada, bob}, Known: []session.Person{ada, bob}}
+		p := session.PullRequest{Number: 12, State: session.PullOpen, Base: "main", Head: commit, Author: *bob.GitHub, Checks: session.Checks{State: session.ChecksGreen, Total: 1},
 			Reviews: []session.Review{approved(cyd, commit, true)}}
 		tt.do(&r, &p)
 		if got := r.Blocked(p); !strings.HasPrefix(got, tt.want) || tt.want == "" && got != "" {

@@ -88,6 +88,11 @@ func (s *Server) EditPull(repo string, number int, login, title, body string) er
 	return s.act(deed{login, repo, number, read, in}, (*Server).editPull)
 }
 
+// Retarget has a pull request go into another branch.
+func (s *Server) Retarget(repo string, number int, login, base string) error {
+	return s.act(deed{login, repo, number, read, object{"base": base}}, (*Server).editPull)
+}
+
 // SetDraft makes the pull request a draft, or ready for review.
 func (s *Server) SetDraft(repo string, number int, login string, draft bool) error {
 	return s.act(deed{login, repo, number, write, nil}, func(s *Server, c *call) *reply {

@@ -7,7 +7,7 @@ import (
 	"openinspect/session"
 )
 
-// seen is what GitHub says of the session's pull request: what was seen last, and then what the words say. "head COMMIT", "draft", "closed", "merged COMMIT
+// seen is what GitHub says of the session's pull request: what was seen last, and then what the words say. "head COMMIT", "into BASE", "draft", "closed", "merged COMMIT
 // LOGIN", "green N", "pending N", "failed NAME", "hidden", "approved LOGIN COMMIT", "wants LOGIN" (changes), "stranger LOGIN COMMIT" (approves, and
 // may not write).
 func seen(s session.Session, w []string) session.PullRequest {
@@ -41,6 +41,8 @@ func seen(s session.Session, w []string) session.PullRequest {
 			pr.State = session.PullClosed
 		case "hidden":
 			pr.Checks = session.Checks{State: session.ChecksHidden}
+		case "into":
+			pr.Base, w = w[1], w[1:]
 		case "head":
 			pr.Head, w = w[1], w[1:]
 		case "green", "pending":
