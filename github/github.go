@@ -139,13 +139,14 @@ func (g *GitHub) Run(ctx context.Context) error {
 	g.mu.Lock()
 	g.ctx = ctx
 	g.mu.Unlock()
+	follows := g.c.Followed != nil
 	if err := g.resumeFlows(ctx); err != nil {
 		g.c.Report("github.Run", err)
 	}
 	if err := g.revokeLeft(ctx); err != nil {
 		g.c.Report("github.Run", err)
 	}
-	if g.c.Followed != nil {
+	if follows {
 		g.watch.run(ctx)
 	}
 	<-ctx.Done()

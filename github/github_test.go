@@ -76,8 +76,9 @@ func newWorld(t testing.TB, change ...func(*githubtest.Config)) *world {
 	}
 	t.Cleanup(func() { db.Close() })
 	app := w.server.App()
+	at := &starting{Store: db, last: make(chan struct{})}
 	w.github, err = New(Config{
-		URL: w.server.URL(), AppID: app.ID, ClientID: app.ClientID, PrivateKey: w.server.PrivateKeyPEM(), Dir: t.TempDir(), Store: db,
+		URL: w.server.URL(), AppID: app.ID, ClientID: app.ClientID, PrivateKey: w.server.PrivateKeyPEM(), Dir: t.TempDir(), Store: at,
 		Linked: func(_ context.Context, slack, flow string, id *session.Identity, err error) error {
 			w.linked <- linked{slack, flow, id, err}
 			return nil
@@ -92,10 +93,26 @@ func newWorld(t testing.TB, change ...func(*githubtest.Config)) *world {
 	done := make(chan struct{})
 	go func() { w.github.Run(ctx); close(done) }()
 	t.Cleanup(func() { cancel(); <-done })
+	<-at.last
+	w.github.c.Store = db // nothing reads the configuration any more but what a test does, which may change it
 	if w.bot, err = w.github.Bot(context.Background()); err != nil {
 		t.Fatal(err)
 	}
 	return w
+}
+
+// starting tells when Run has asked the last that it asks of a store.
+type starting struct {
+	Store
+	last chan struct{}
+}
+
+func (s *starting) Secrets(ctx context.Context, prefix string) ([]string, error) {
+	keys, err := s.Store.Secrets(ctx, prefix)
+	if prefix == mintedPrefix {
+		close(s.last)
+	}
+	return keys, err
 }
 
 // link links a person the way they would, but for the seconds that GitHub has people wait: link_test.go has the whole of it.
