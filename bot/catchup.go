@@ -311,44 +311,6 @@ func (a *absence) thread(ctx context.Context, root string) error {
 	return nil
 }
 
-// cards looks at the open cards of threads that were not read, and at the messages that ask for a second approval, for what people put on them
-// meanwhile.
-func (a *absence) cards(ctx context.Context) error {
-	for _, l := range a.threads {
-		var keys []string
-		for _, c := range l.cards {
-			key := "result/" + c.PromptID
-			if c.Kind == session.CardPullRequest {
-				key = cardKey(c.ID)
-			}
-			keys = append(keys, key)
-		}
-		for _, id := range l.names {
-			keys = append(keys, nameKey(id))
-		}
-		for _, key := range keys {
-			m, err := a.bot.store.Message(ctx, string(l.id)+"/"+key)
-			if session.CodeOf(err) == session.NotFound || err == nil && m.TS == "" {
-				continue
-			}
-			if err != nil {
-				return session.Wrap("bot.cards", err)
-			}
-			on, err := a.bot.api.GetReactionsContext(ctx, slack.NewRefToMessage(m.Channel, m.TS), slack.GetReactionsParameters{Full: true})
-			if refusalOf(err) == "message_not_found" {
-				continue
-			}
-			if err != nil {
-				return a.bot.outside("reactions.get", err)
-			}
-			if err := a.reactions(ctx, m.TS, on.Reactions); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
-}
-
 // offer gives the inbox a message that is newer than the absence began, an edit that is, and what people put on a message of ours.
 func (a *absence) offer(ctx context.Context, m slack.Message, root string) error {
 	if m.User == a.bot.self.user {
@@ -392,58 +354,6 @@ func (a *absence) deleted(ctx context.Context, root, ts string) error {
 		event{Type: "message", Subtype: "message_deleted", Channel: a.channel, TS: ts, DeletedTS: ts, Previous: was}, a.name)
 }
 
-// reactions gives the inbox what is on a message of ours. It knows those that came while the bot was here.
-func (a *absence) reactions(ctx context.Context, ts string, all []slack.ItemReaction) error {
-	for _, r := range all {
-		for _, user := range r.Users {
-			e := event{Type: "reaction_added", User: user, Reaction: r.Name, ItemUser: a.bot.self.user}
-			e.Item.Type, e.Item.Channel, e.Item.TS = "message", a.channel, ts
-			if _, err := a.bot.store.Seen(ctx, e.trace()); session.CodeOf(err) != session.NotFound {
-				if err != nil {
-					return session.Wrap("bot.Seen", err)
-				}
-				continue
-			}
-			if err := a.bot.offer(ctx, e.read(), e, a.name); err != nil {
-				return err
-			}
-		}
-	}
-	return a.takenOff(ctx, ts, all)
-}
-
-// takenOff tells the inbox of approvals that wait, on a message of ours, and whose reaction is not there any more: they would be carried out. A second
-// one is on the message that asks for it.
-func (a *absence) takenOff(ctx context.Context, ts string, all []slack.ItemReaction) error {
-	for _, l := range a.threads {
-		if len(l.waiting) == 0 {
-			continue
-		}
-		m, err := a.bot.store.MessageAt(ctx, a.channel, ts)
-		if err != nil || m.Session != l.id {
-			if session.CodeOf(err) == session.Unavailable {
-				return session.Wrap("bot.takenOff", err)
-			}
-			continue
-		}
-		for _, p := range l.waiting {
-			emoji := a.bot.cfg.ApproveEmoji
-			if p.Kind == session.ApprovalMerge {
-				emoji = a.bot.cfg.MergeEmoji
-			}
-			if p.Card != m.Subject.Card || p.Seconds != m.Subject.Approval || reacted(all, emoji, p.By.Slack) {
-				continue
-			}
-			e := event{Type: taken, User: p.By.Slack, Reaction: emoji, ItemUser: a.bot.self.user}
-			e.Item.Type, e.Item.Channel, e.Item.TS = "message", a.channel, ts
-			if err := a.bot.offer(ctx, "taken/"+string(l.id)+"/"+p.ID, e, a.name); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
-}
-
 // tookIt reports whether our eyes are on a message: it was taken, by a bot whose store this one does not have.
 func (b *Bot) tookIt(m slack.Message) bool {
 	return slices.ContainsFunc(m.Reactions, func(r slack.ItemReaction) bool { return r.Name == "eyes" && slices.Contains(r.Users, b.self.user) })
@@ -459,28 +369,10 @@ func (b *Bot) offer(ctx context.Context, id string, e event, late string) error 
 	if e.Type == "reaction_added" || e.Type == taken {
 		r.At = b.web.now() // Slack's times are compared
 	}
-	return b.keep(ctx, r, lane)
-}
-
-// isNew reports whether a reaction that Slack sends was not read on a message already. What was taken off and put on again since is new: it is
-// later than the reading was, by Slack's clock.
-func (b *Bot) isNew(ctx context.Context, e event) (bool, error) {
-	at, err := b.store.Seen(ctx, e.read())
-	if session.CodeOf(err) == session.NotFound {
-		return true, nil
+	if e.Type == "reaction_added" && id != e.read(time.Time{}) {
+		r.Trace = "" // which is of before it was taken off
 	}
-	return err == nil && timeOf(e.EventTS).After(at), session.Wrap("bot.isNew", err)
-}
-
-// read names a reaction that was read on its message. Those that Slack sent are no reason to take a later one for a repeat: they have their
-// events' ids.
-func (e event) read() string {
-	return session.ReactionTrace + "read/" + strings.TrimPrefix(e.trace(), session.ReactionTrace)
-}
-
-// trace names a reaction, whether it was sent or read.
-func (e event) trace() string {
-	return session.ReactionTrace + e.Item.Channel + "/" + e.Item.TS + "/" + e.User + "/" + e.Reaction
+	return b.keep(ctx, r, lane)
 }
 
 // pickedUp tells a thread that a message was taken late, once for each absence, if that was long enough to wonder.

@@ -300,7 +300,7 @@ func TestReactionReadWhileItIsSentRegression(t *testing.T) {
 	e.Item.Type, e.Item.Channel, e.Item.TS = "message", "C0GENERAL", r.ours(ts, "Fixed.").TS
 	sent := e
 	sent.EventTS = slackTime(r.cfg.Clock.Now())
-	for key, e := range map[string]event{e.read(): e, "Ev1": sent} {
+	for key, e := range map[string]event{e.read(time.Time{}): e, "Ev1": sent} {
 		if _, err := r.db.Receive(r.ctx, session.Received{Key: key, Kind: eventsAPI, Payload: marshal(payload{ID: key, Event: e}), At: r.cfg.Clock.Now().Add(time.Second)}); err != nil {
 			t.Fatal(err)
 		}
@@ -315,5 +315,48 @@ func TestReactionReadWhileItIsSentRegression(t *testing.T) {
 	r.handled()
 	if said := r.slack.Ephemerals("bob"); len(said) != 1 {
 		t.Errorf("bob was told %d times: %+v", len(said), said)
+	}
+}
+
+// A ✅ that came to nothing was taken off, and is put there again while the bot is away: it is another, each time.
+// One that stands is not.
+func TestReactionPutAgainWhileAwayRegression(t *testing.T) {
+	clock := &sessiontest.Clock{}
+	r := newRig(t, func(r *rig) { r.cfg.Clock = clock })
+	r.link("U0BOB", session.Identity{ID: 7, Login: "bob-gh"})
+	r.world.OnCollect = changes("a")
+	tries := 0
+	r.world.OnOpen = func(session.OpenRequest) (session.PullRequest, error) {
+		tries++
+		return session.PullRequest{}, session.Errorf(session.Forbidden, "Not in try %d.", tries)
+	}
+	ts := r.mention("alice", "fix acme/web")
+	id := r.id(ts)
+	r.ready(id, ts)
+	r.answered(id, ts, "Fixed.")
+	card := r.ours(ts, "Changes ready")
+	taken := func() {
+		t.Helper()
+		r.until("all to be acknowledged", func(s *slacktest.Snapshot) bool { return s.Unacked() == 0 })
+		r.kept("that all is handled", func() bool {
+			left, err := r.db.Inbox(r.ctx)
+			return err == nil && len(left) == 0 && len(r.load(id).Approvals) == 0
+		})
+	}
+	r.react("bob", "white_check_mark", card)
+	r.told("bob", "Not in try 1.")
+	r.unreact("bob", "white_check_mark", card)
+	taken()
+	r.away(clock, 20*time.Minute, func() { r.react("bob", "white_check_mark", card) })
+	r.told("bob", "Not in try 2.")
+	r.unreact("bob", "white_check_mark", card)
+	taken()
+	r.away(clock, 20*time.Minute, func() { r.react("bob", "white_check_mark", card) })
+	r.told("bob", "Not in try 3.")
+	r.away(clock, 20*time.Minute, func() { r.reply("alice", ts, "!status") }) // so that the thread is read again
+	r.told("alice", "replies here are prompts")
+	taken()
+	if tries != 3 {
+		t.Errorf("%d tries to open", tries)
 	}
 }

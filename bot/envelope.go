@@ -168,7 +168,10 @@ func (b *Bot) concerns(ctx context.Context, f frame) (r session.Received, lane s
 		if lane, ours, err = b.mayMean(ctx, e); err != nil {
 			return session.Received{}, "", err
 		}
-		r.Trace = e.trace()
+		r.At = momentOf(e.EventTS)
+		if r.Trace = e.trace(); e.Type == taken {
+			r.Trace = e.takenOff()
+		}
 		if ours && e.EventTS != "" && e.Type != taken {
 			if ours, err = b.isNew(ctx, e); err != nil {
 				return session.Received{}, "", err

@@ -121,7 +121,7 @@ func (b *Bot) reaction(ctx context.Context, e event) error {
 	if !ok {
 		return err
 	}
-	key := "reaction/" + m.Channel + "/" + e.Item.TS + "/" + e.User + "/" + emojiName(e.Reaction) + "/" + e.EventTS
+	key := "reaction/" + m.Channel + "/" + e.Item.TS + "/" + e.User + "/" + emojiName(e.Reaction) + "/" + cmp.Or(e.EventTS, slackTime(e.put))
 	if e.EventTS != "" { // it may have been read while it was being stored
 		if fresh, err := b.isNew(ctx, e); err != nil || !fresh {
 			return err

@@ -182,8 +182,8 @@ func (v view) shut(seq int64, promptID string, n *session.Note) []session.Messag
 	var messages []session.Message
 	for _, w := range n.Withdrawn {
 		authors = append(authors, w.Author)
-		if strings.Contains(w.PromptID, "~") {
-			continue // a correction: the message itself was taken
+		if messageTS.FindString(w.PromptID) != w.PromptID {
+			continue // a correction, of which the message itself was taken, or a press
 		}
 		messages = append(messages, session.Message{Key: "eyes/" + v.thread.Channel + "/" + w.PromptID, Op: session.MessageUnreact, Channel: v.thread.Channel,
 			Thread: v.thread.TS, TS: w.PromptID, Emoji: "eyes", Urgent: true})

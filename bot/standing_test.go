@@ -95,3 +95,16 @@ func TestStanding(t *testing.T) {
 	}
 	golden(t, "standing.txt", out.String())
 }
+
+// Our eyes are taken off the messages that are not run. A correction and what somebody pressed are none.
+func TestShutAfterAPressRegression(t *testing.T) {
+	v := view{id: "abcdefghij", thread: session.Thread{Channel: "C1", TS: "1795510800.000100"}}
+	n := &session.Note{Kind: session.NoteClosed, Text: "Closed."}
+	for _, id := range []string{"1795510800.000200", "1795510800.000200~1795510800.000300", "1795510800.000400-UBOB"} {
+		n.Withdrawn = append(n.Withdrawn, session.Withdrawal{PromptID: id, Author: session.Person{Slack: "UBOB"}})
+	}
+	all := v.shut(7, "", n)
+	if len(all) != 2 || all[1].Op != session.MessageUnreact || all[1].TS != "1795510800.000200" {
+		t.Errorf("%+v", all)
+	}
+}

@@ -24,8 +24,12 @@ type Received struct {
 	Handled  bool      `json:"handled,omitempty"`
 }
 
-// ReactionTrace begins the traces of reactions, which are remembered for a week, and the keys of those that were read on their message.
+// ReactionTrace begins the traces of reactions, and the keys of those that were read on their message.
 const ReactionTrace = "reacted/"
+
+// TraceKept is how long traces are remembered. A reaction stays where it is: one that is forgotten would be taken for a new one when it is read again, and
+// merge today what its person was refused then.
+const TraceKept = 365 * 24 * time.Hour
 
 // Identities are those by which an event is known again. A reaction that was read on its message may have been sent in the same moment: its Trace
 // tells.

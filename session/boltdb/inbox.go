@@ -14,10 +14,10 @@ import (
 // day is how long identities of Slack events are remembered, and how old an unhandled event may become.
 const day = 24 * time.Hour
 
-// known is how long an identity is remembered. A reaction stands where it is, and may be read again long after it was received.
+// known is how long an identity is remembered.
 func known(identity string) time.Duration {
 	if strings.HasPrefix(identity, session.ReactionTrace) {
-		return 7 * day
+		return session.TraceKept
 	}
 	return day
 }

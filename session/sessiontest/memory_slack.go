@@ -17,7 +17,7 @@ const day = 24 * time.Hour
 // known is how long an identity is remembered.
 func known(identity string) time.Duration {
 	if strings.HasPrefix(identity, session.ReactionTrace) {
-		return 7 * day
+		return session.TraceKept
 	}
 	return day
 }
