@@ -67,7 +67,11 @@ func TestSecondApproval(t *testing.T) {
 	r.shown(ts, "Opened as #1 by bob", "*Pull request")
 	r.told("alice", "bob approved it a second time, so it goes on as theirs.")
 	r.shown(ts, "*Approved a second time.")
-	r.handled()
+	r.kept("all of this thread to be said", func() bool { // the other one's is held back: its clock stands
+		untold, err := r.db.Unpresented(r.ctx)
+		waiting, e := r.db.Pending(r.ctx)
+		return err == nil && e == nil && !slices.Contains(untold, id) && !slices.ContainsFunc(waiting, func(m session.Message) bool { return m.Session == id })
+	})
 	golden(t, "second-approval.txt", strings.ReplaceAll(r.slack.Render("general", ts), string(id), "abcdefghij"))
 }
 
