@@ -66,6 +66,7 @@ func TestRepositoryIsChosenByButton(t *testing.T) {
 		t.Errorf("works on %s", got)
 	}
 	r.ready(id, ts)
+	r.shown(ts, "Working for alice")
 	r.handled()
 	golden(t, "repository-chosen.txt", r.slack.Render("general", ts))
 	if n := len(r.slack.Snapshot().Ephemerals("alice")); n != 2 {
