@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"reflect"
 	"slices"
+	"time"
 )
 
 // follows is the pull request that what comes next goes to; nil if it opens another.
@@ -38,17 +39,32 @@ func (m *Machine) pullRequestSeen(in PullRequestSeen) error {
 	pr.Title, pr.Base = OneLine(now.Title, 150), cmp.Or(now.Base, pr.Base)
 	pr.Reviews = append([]Review(nil), now.Reviews[:min(len(now.Reviews), MaxReviews)]...) // nil if there are none, as it is stored
 	pr.Head = ""
-	ours := func(c Card) bool { return c.Kind == CardPullRequest && c.Commit == now.Head }
 	switch {
 	case now.Head == pr.Commit:
 		pr.Checks = bounded(now.Checks)
-	case slices.ContainsFunc(m.cards, ours): // GitHub may tell what was a moment ago; the checks are of that
+	case m.before(now.Head, pr.Commit): // the checks are of that commit
 	default:
 		pr.Head, pr.Checks = now.Head, bounded(now.Checks)
 	}
 	m.saw(pr)
 	m.offers(in)
 	return nil
+}
+
+// toldLate is how long after a push GitHub may tell what was before it.
+const toldLate = time.Minute
+
+// before reports whether a head is one of the session's from before its newest push, which GitHub has not taken note of yet. Later it is where somebody
+// moved the branch back to.
+func (m *Machine) before(head, newest string) bool {
+	ours := false
+	for _, c := range m.cards {
+		if c.Kind == CardPullRequest && c.Commit == newest && m.at.Sub(c.At) > toldLate {
+			return false
+		}
+		ours = ours || c.Kind == CardPullRequest && c.Commit == head
+	}
+	return ours
 }
 
 // bounded are checks as they are kept.
