@@ -105,7 +105,7 @@ func (a *App) Run(ctx context.Context) (err error) {
 	if a.db, err = boltdb.Open(filepath.Join(a.c.DataDir, storeName), boltdb.Options{
 		MasterKey: a.c.Secrets.MasterKey, Clock: a.o.Clock, Report: a.storage, Witness: a.o.Witness,
 	}); err != nil {
-		return err
+		return unusable(a.c.DataDir, err)
 	}
 	defer func() { err = errors.Join(err, a.db.Close()) }()
 	defer func() {

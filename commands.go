@@ -55,7 +55,11 @@ func command(args []string) int {
 	}
 	k, err := parser.Parse(args)
 	if err != nil {
-		fmt.Fprintln(os.Stderr, "openinspect:", settingError(err))
+		err = settingError(err)
+		fmt.Fprintln(os.Stderr, "openinspect:", err)
+		if _, ok := errors.AsType[*ConfigError](err); !ok {
+			fmt.Fprintln(os.Stderr, "   openinspect --help lists the commands, and openinspect COMMAND --help what one takes.")
+		}
 		return 2
 	}
 	return status(k.Run())

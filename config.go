@@ -158,6 +158,9 @@ func (c *Config) dataDir(env environment) error {
 		}
 		c.DataDir = dir
 	}
+	if strings.HasPrefix(c.DataDir, "~") {
+		return &ConfigError{"INSPECT_DATA_DIR", fmt.Sprintf("is %q, and nothing replaces that ~ by a home directory. Write the whole path.", c.DataDir)}
+	}
 	abs, err := filepath.Abs(c.DataDir)
 	if err != nil {
 		return &ConfigError{"INSPECT_DATA_DIR", "is not a path: " + err.Error()}
@@ -197,10 +200,14 @@ func (c *Config) secrets(env environment) error {
 		return &ConfigError{"GITHUB_APP_ID", "is not set. It is the number called “App ID” on your GitHub App's page."}
 	case c.GitHubClientID == "":
 		return &ConfigError{"GITHUB_CLIENT_ID", "is not set. It is called “Client ID” on your GitHub App's page."}
+	case strings.Trim(c.GitHubClientID, "0123456789") == "":
+		return &ConfigError{"GITHUB_CLIENT_ID", fmt.Sprintf("is %q, which looks like the App ID. It is the other one, called “Client ID”, on your GitHub App's page.", c.GitHubClientID)}
 	case len(c.Secrets.GitHubPrivateKey) == 0:
 		return &ConfigError{"GITHUB_APP_PRIVATE_KEY", "is not set. Generate a private key on your GitHub App's page and set GITHUB_APP_PRIVATE_KEY_FILE to the .pem file."}
 	case !strings.Contains(values["GITHUB_APP_PRIVATE_KEY"], "-----BEGIN "):
 		return &ConfigError{"GITHUB_APP_PRIVATE_KEY", "is not a PEM file. Set GITHUB_APP_PRIVATE_KEY_FILE to the .pem file that GitHub gave you."}
+	case !strings.Contains(values["GITHUB_APP_PRIVATE_KEY"], "\n"):
+		return &ConfigError{"GITHUB_APP_PRIVATE_KEY", "has lost its line breaks. Set GITHUB_APP_PRIVATE_KEY_FILE to the .pem file that GitHub gave you."}
 	case c.Secrets.AnthropicKey == "" && c.Secrets.OpenAIKey == "":
 		return &ConfigError{"ANTHROPIC_API_KEY", "is not set, and neither is OPENAI_API_KEY. Set at least one: the agent needs a model."}
 	}
@@ -265,7 +272,7 @@ func (c *Config) check() error {
 	if err := new(slog.Level).UnmarshalText([]byte(c.LogLevel)); err != nil {
 		return &ConfigError{"INSPECT_LOG_LEVEL", fmt.Sprintf("is %q. Use debug, info, warn or error.", c.LogLevel)}
 	}
-	if err := errors.Join(c.checkNamed(), c.checkEmojis(), c.checkBudget()); err != nil {
+	if err := errors.Join(c.checkNamed(), c.checkChannels(), c.checkEmojis(), c.checkBudget()); err != nil {
 		return err
 	}
 	return c.checkModel()
@@ -284,6 +291,19 @@ func (c *Config) checkBudget() (err error) {
 		return &ConfigError{"INSPECT_MAX_SESSION_COST", fmt.Sprintf("is %q. Write US dollars as a decimal number, such as 5 or 2.50", c.MaxSessionCost)}
 	case c.budget <= 0:
 		return &ConfigError{"INSPECT_MAX_SESSION_COST", "must be above 0. Leave it out for no limit."}
+	}
+	return nil
+}
+
+// channelID is the form of Slack's ids of channels.
+var channelID = regexp.MustCompile(`^[CG][A-Z0-9]+$`)
+
+func (c *Config) checkChannels() error {
+	for i, id := range c.AllowedChannels {
+		c.AllowedChannels[i] = strings.TrimSpace(id)
+		if !channelID.MatchString(c.AllowedChannels[i]) {
+			return &ConfigError{"INSPECT_ALLOWED_CHANNELS", fmt.Sprintf("has %q, which is no channel's id. Slack shows the id, such as C024BE91L, at the end of a channel's details.", id)}
+		}
 	}
 	return nil
 }

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"testing"
 
@@ -62,4 +63,27 @@ func (p *play) unmount() error {
 		return nil
 	}
 	return syscall.Unmount(filepath.Join(p.dir, "data"), syscall.MNT_DETACH)
+}
+
+// A data directory that cannot be one is a setting to mend, not a disk that may answer later.
+func TestUnusableDataDirectory(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "file")
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, dir := range []string{file, filepath.Join(file, "below"), "/proc/below"} {
+		c, err := load(t, goodEnvironment(t))
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.DataDir = dir
+		a, err := NewApp(c, Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		err = a.Run(t.Context())
+		if _, ok := errors.AsType[*ConfigError](err); !ok || !strings.HasPrefix(err.Error(), "INSPECT_DATA_DIR is "+dir+", which cannot be used: ") {
+			t.Errorf("%s: %v", dir, err)
+		}
+	}
 }

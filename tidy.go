@@ -5,7 +5,9 @@ package main
 import (
 	"context"
 	"errors"
+	"io/fs"
 	"log/slog"
+	"syscall"
 	"time"
 
 	"openinspect/session"
@@ -113,6 +115,20 @@ func (a *App) storage(err error) {
 	if a.bot != nil {
 		a.bot.DiskRefuses()
 	}
+}
+
+// unusable names the setting where the store could not be opened because its directory is no place for it: trying again does not help.
+func unusable(dir string, err error) error {
+	at, ok := errors.AsType[*fs.PathError](err)
+	if !ok {
+		return err
+	}
+	for _, never := range []error{fs.ErrPermission, fs.ErrNotExist, syscall.ENOTDIR, syscall.EISDIR, syscall.EROFS} {
+		if errors.Is(at, never) {
+			return &ConfigError{"INSPECT_DATA_DIR", "is " + dir + ", which cannot be used: " + at.Error() + ". Name a directory that the bot's user may write to."}
+		}
+	}
+	return err
 }
 
 // quiet leaves out of a log what failed because the disk refuses: that is told once, by storage. At the level debug it is there.

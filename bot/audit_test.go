@@ -50,7 +50,7 @@ func TestApprovalsAreAudited(t *testing.T) {
 	r.told("alice", "I do not know that message any more")
 	want := []string{
 		"link U0ALICE alice-gh: linked",
-		"approve U0GINA - :white_check_mark: c1 aaaaaaa #0 : refused: I take requests from full members of this workspace only, so your messages here do not reach the agent. Ask a member to pass your request on.",
+		"approve U0GINA - :white_check_mark: c1 aaaaaaa #0 : refused: I act for full members of this workspace only: nothing comes of your messages, reactions and presses here. Ask a member to pass your request on.",
 		"approve U0ALICE alice-gh :white_check_mark: c1 aaaaaaa #0 : accepted",
 		"approve U0ALICE alice-gh :white_check_mark: c1 aaaaaaa #1 : done",
 		"link U0BOB bob-gh: linked",

@@ -72,9 +72,6 @@ func pullHeading(c *session.Card) string {
 	if pr.Draft {
 		kind = "Draft pull request"
 	}
-	if pr.Adopted {
-		return fmt.Sprintf("*%s %s*, with the newest commit", kind, pullLink(pr))
-	}
 	return fmt.Sprintf("*%s %s*, opened by %s", kind, pullLink(pr), escape(pr.OpenedBy.Name))
 }
 
@@ -93,7 +90,7 @@ func checksLine(c session.Checks) string {
 		}
 		return ":red_circle: Failed: " + strings.Join(names, ", ")
 	case session.ChecksHidden:
-		return "Checks are hidden from the GitHub App"
+		return "Checks are hidden from the GitHub App: it needs the permissions “Checks: read” and “Commit statuses: read”"
 	}
 	return ""
 }

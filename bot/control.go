@@ -243,8 +243,9 @@ func (b *Bot) helpIn(s steering) string {
 		"`!close`: stops everything here; a mention goes on later, with the same files",
 		"`!why`: what became of your last message; `!why` and a message's link: of that one",
 		"Edit or delete a message, and the agent learns of it",
-		"When there are changes, :" + b.cfg.ApproveEmoji + ": on their card opens the pull request as you. On the pull request’s own card it approves that, if you did not contribute, and :" +
-			b.cfg.MergeEmoji + ": merges it, where that is switched on",
+		"When there are changes, :" + b.cfg.ApproveEmoji + ": on their card opens the pull request as you; changes of what runs need a second one, on the message that names them",
+		"On the pull request’s own card :" + b.cfg.ApproveEmoji + ": approves it, if you did not contribute, and :" + b.cfg.MergeEmoji + ": merges it, where that is switched on",
+		"*Fix this*, *Address this*: the agent sees to checks that fail, or to what was said on GitHub",
 	}
 	return strings.Join(lines, "\n")
 }

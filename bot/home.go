@@ -62,7 +62,7 @@ func (b *Bot) homeOf(ctx context.Context, by session.Person) ([]slack.Block, err
 	if err != nil {
 		return nil, err
 	}
-	view := []slack.Block{section(escape("Mention me with a task, in a channel or in a thread, or write to me under Messages.")), slack.NewDividerBlock(), heading("What you prefer")}
+	view := []slack.Block{section(escape("Mention me with a task, in a channel or in a thread, or write to me under Messages. `/inspect help` tells what else there is.")), slack.NewDividerBlock(), heading("What you prefer")}
 	menus := []slack.BlockElement{withUsual(b.modelMenu(homeModel, "Model", p.Model), "Model: the workspace's ("+modelTitle(b.cfg.DefaultModel)+")", p.Model)}
 	if m, ok := model.Find(usual); ok && len(m.Efforts) > 0 {
 		menus = append(menus, effortMenu(m, p.Effort))

@@ -16,7 +16,8 @@ import (
 func (b *Bot) help() string {
 	return "Mention me with a task, such as `fix the flaky checkout test in acme/web`: I work on it in a sandbox and report in the thread. " +
 		"Replies in the thread are further prompts; begin one with `!aside` to talk past me. `stop`, or :" + b.cfg.StopEmoji + ": on one of my messages, ends what runs. " +
-		"When there are changes, :" + b.cfg.ApproveEmoji + ": on their card opens the pull request as you; on the pull request’s own card it approves that. `/inspect help` lists the commands."
+		"When there are changes, :" + b.cfg.ApproveEmoji + ": on their card opens the pull request as you; on the pull request’s own card it approves that, and :" +
+		b.cfg.MergeEmoji + ": merges it, where that is switched on. `/inspect help` lists the commands."
 }
 
 // spoken reports whether an event is a new message that a person wrote, or one that mentions us since it was edited: the inbox knows

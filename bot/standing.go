@@ -138,6 +138,9 @@ func workOf(st session.State) string {
 		if checks := checksLine(pr.Checks); checks != "" && pr.State == session.PullOpen {
 			line += " · " + checks
 		}
+		if reviews := reviewsLine(pr.Reviews, pr.Commit); reviews != "" && pr.State == session.PullOpen {
+			line += " · " + reviews
+		}
 		lines = append(lines, line)
 	}
 	for _, c := range slices.Backward(st.Cards) {
@@ -161,13 +164,13 @@ func underWay(a session.Approval) string {
 	case session.ApprovalLinking:
 		return "waits for " + who + " to link a GitHub account"
 	case session.ApprovalNaming:
-		return "waits for a second one, after " + who + "’s"
+		return "waits for a second one, on the message that names what it touches, after " + who + "’s"
 	case session.ApprovalMerging, session.ApprovalAccepted:
 		switch a.Kind {
 		case session.ApprovalReview:
 			return "is being submitted as " + who + "’s review"
 		case session.ApprovalMerge:
-			return "is being carried out: " + who + " merges the pull request"
+			return "is being carried out: the pull request is merged for " + who
 		case session.ApprovalOpen:
 		}
 		return "is being carried out: the changes are on their way to GitHub, for " + who

@@ -66,7 +66,8 @@ func TestStanding(t *testing.T) {
 		{"waits for approvals", func(s *session.State) {
 			s.Session.Ended = session.Ended{PromptID: "1.1", State: session.PromptDone, At: now.Add(-2 * time.Hour)}
 			s.Session.PullRequest = &session.PullRequest{Number: 12, URL: "https://github.test/acme/web/pull/12", State: session.PullOpen,
-				Checks: session.Checks{State: session.ChecksFailed, Total: 2, Failed: []session.Check{{Name: "unit"}}}}
+				Reviews: []session.Review{{By: session.Identity{Login: "dan"}, State: session.ReviewApproved, Writes: true}},
+				Checks:  session.Checks{State: session.ChecksFailed, Total: 2, Failed: []session.Check{{Name: "unit"}}}}
 			for i, state := range []session.ApprovalState{session.ApprovalLinking, session.ApprovalNaming, session.ApprovalAccepted, session.ApprovalDone} {
 				s.Approvals = append(s.Approvals, session.Approval{ID: fmt.Sprint(i), By: session.Person{Name: "B & b"}, State: state})
 			}

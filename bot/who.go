@@ -145,7 +145,7 @@ func (b *Bot) who(ctx context.Context, user, channel string) (p session.Person, 
 	case info.bot || info.gone:
 		return p, "", true, nil
 	case info.guest && !b.cfg.AllowGuests:
-		return p, "I take requests from full members of this workspace only, so your messages here do not reach the agent. Ask a member to pass your request on.", false, nil
+		return p, "I act for full members of this workspace only: nothing comes of your messages, reactions and presses here. Ask a member to pass your request on.", false, nil
 	case channel != "" && len(b.cfg.AllowedChannels) > 0 && !slices.Contains(b.cfg.AllowedChannels, channel):
 		return p, "I may not work in this channel. Ask in " + b.allowed() + ", or ask the operator to allow this one.", false, nil
 	}

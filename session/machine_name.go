@@ -75,7 +75,7 @@ func (m *Machine) nameLater() {
 func (m *Machine) unnamed() {
 	for _, a := range slices.Clone(m.approvals) {
 		if a.State == ApprovalNaming && !a.Deadline.After(m.at) {
-			m.finishApproval(a, ApprovalRefused, "Nobody approved it a second time within 15 minutes, so nothing was pushed. React on the card again if it is to be.")
+			m.finishApproval(a, ApprovalRefused, "Nobody approved it a second time within 15 minutes, so nothing was pushed. If it is to be, react on the card again; whose reaction is there takes it off first.")
 		}
 	}
 }

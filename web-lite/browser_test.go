@@ -140,6 +140,41 @@ func TestBrowserShowsHostileText(t *testing.T) {
 	}
 }
 
+// TestBrowserShowsPullRequests: who merges it, at which commit somebody approved, where a remark stands, and that GitHub does not show it; in the plain text, too.
+func TestBrowserShowsPullRequests(t *testing.T) {
+	r := newRig(t, nil)
+	repo, commit := session.Repo{Owner: "acme", Name: "till"}, strings.Repeat("1a2b3c4d", 5)
+	pr := session.PullRequest{Number: 12, URL: "https://github.test/acme/till/pull/12", Title: "Fix the test", Repo: repo, Branch: "inspect/x-fix", Base: "main", Commit: commit,
+		State: session.PullOpen, OpenedBy: sessiontest.Ada, Checks: session.Checks{State: session.ChecksGreen, Total: 3},
+		Reviews: []session.Review{{By: session.Identity{ID: 9, Login: "cyd"}, State: session.ReviewApproved, Commit: strings.Repeat("9", 40), Writes: true}}}
+	lost := pr
+	lost.Lost = "GitHub does not show this pull request to the bot any more."
+	card := session.Card{ID: "c2", Kind: session.CardPullRequest, State: session.CardOpen, Commit: commit, Repo: repo, Title: "Fix the test", Commits: 1,
+		Contributors: []session.Person{sessiontest.Ada}, Merging: &sessiontest.Ada, PullRequest: &pr}
+	r.keep(session.Session{Title: "Fix the test"}, []session.Event{
+		{Kind: session.KindApproval, Approval: &session.Approval{ID: "a2", Card: "c1", By: sessiontest.Ada, State: session.ApprovalDone, Seconds: "a1"}},
+		{Kind: session.KindNote, Note: &session.Note{Kind: session.NoteNotice, Text: "`acme/shop` is called `acme/till` on GitHub now. This thread goes on there."}},
+		{Kind: session.KindNote, Note: &session.Note{Kind: session.NoteOffer, ID: "r1", Text: "cyd commented on #12", Quote: "Better.", URL: pr.URL + "#r1"}},
+		{Kind: session.KindNote, Note: &session.Note{Kind: session.NoteOffer, ID: "r1", Over: "#12 is merged."}},
+		{Kind: session.KindCard, Card: &card},
+		{Kind: session.KindApproval, Approval: &session.Approval{ID: "a3", Kind: session.ApprovalMerge, Card: "c2", By: sessiontest.Ada, State: session.ApprovalMerging}},
+		{Kind: session.KindPullRequest, PullRequest: &lost},
+	})
+	w := r.browse(1280, 1500, "")
+	w.until(live)
+	for _, want := range []string{"for " + sessiontest.Ada.Name, "cyd approved at 9999999", lost.Lost} {
+		w.is(fmt.Sprintf(`document.getElementById("log").innerText.includes(%q)`, want))
+	}
+	w.is(fmt.Sprintf(`[...document.querySelectorAll("#log h3 a")].some((a) => a.href === %q)`, pr.URL+"#r1"))
+	w.picture("pull")
+	_, text := r.get("/s/abcdefghij/log.txt", "Cookie", r.enter())
+	for _, want := range []string{"    being merged: for " + sessiontest.Ada.Name, "    not seen: " + lost.Lost} {
+		if !strings.Contains(text, want) {
+			t.Errorf("the text lacks %q:\n%s", want, text)
+		}
+	}
+}
+
 // TestBrowserGoesToAnEntry: a link of the thread's, …#e{seq}, ends at that entry, opened and marked, also when a later number names the end of what began before.
 func TestBrowserGoesToAnEntry(t *testing.T) {
 	r := newRig(t, nil)

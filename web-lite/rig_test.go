@@ -175,7 +175,8 @@ func every(text string) []session.Event {
 	exit := 1
 	p := session.Person{Slack: text, Name: text, GitHub: &session.Identity{ID: 1, Login: text}}
 	repo := session.Repo{Owner: text, Name: text}
-	pr := session.PullRequest{Number: 12, URL: "javascript:alert(1)//" + text, Title: text, Repo: repo, Branch: text, Base: text, Commit: text, State: session.PullOpen, OpenedBy: p, Adopted: true}
+	pr := session.PullRequest{Number: 12, URL: "javascript:alert(1)//" + text, Title: text, Repo: repo, Branch: text, Base: text, Commit: text, State: session.PullOpen, OpenedBy: p, Adopted: true,
+		Lost: text, Reviews: []session.Review{{By: session.Identity{ID: 1, Login: text}, State: session.ReviewChanges, Commit: text}}}
 	files := []session.FileChange{{Path: text, Added: 1, Deleted: 2}, {Path: text + ".png", Binary: true}}
 	quoted := []byte(`{"command":"x"}`)
 	return []session.Event{
@@ -189,7 +190,7 @@ func every(text string) []session.Event {
 		{Kind: session.KindModel, Model: &session.ModelCall{Model: text, Usage: session.Usage{Input: 10, Output: 5, CacheRead: 3, CacheWrite: 2}, Cost: 0.25, Estimate: true, Status: 429}},
 		{Kind: session.KindRetry, Retry: &session.Retry{Attempt: 2, Reason: text, Next: sessiontest.Epoch}},
 		{Kind: session.KindCommits, Commits: &session.Commits{Head: text, Count: 2, Files: files, Patch: "-" + text}},
-		{Kind: session.KindCard, Card: &session.Card{ID: text, Kind: session.CardChanges, State: session.CardOpen, Commit: text, Repo: repo, Base: text, Branch: text, Title: text, Body: text, Commits: 2, Files: files, Attention: []string{text}, Named: []string{text}, Tests: text, Asked: p, Draft: true, Contributors: []session.Person{p}, Outcome: text, PullRequest: &pr, At: sessiontest.Epoch}},
+		{Kind: session.KindCard, Card: &session.Card{ID: text, Kind: session.CardChanges, State: session.CardOpen, Commit: text, Repo: repo, Base: text, Branch: text, Title: text, Body: text, Commits: 2, Files: files, Attention: []string{text}, Named: []string{text}, Tests: text, Asked: p, Draft: true, Contributors: []session.Person{p}, Outcome: text, Merging: &p, PullRequest: &pr, At: sessiontest.Epoch}},
 		{Kind: session.KindApproval, Approval: &session.Approval{ID: text, Card: text, By: p, State: session.ApprovalRefused, Reason: "for the approver alone", At: sessiontest.Epoch}},
 		{Kind: session.KindPullRequest, PullRequest: &pr},
 		{Kind: session.KindSandbox, Sandbox: &session.SandboxChange{State: session.SandboxLost, Name: text, Reason: text}},
@@ -198,6 +199,8 @@ func every(text string) []session.Event {
 			By: session.Person{Slack: "U1", Name: text}, Reason: text}},
 		{Kind: session.KindNote, Note: &session.Note{Kind: session.NoteQuestion, Text: text, Options: []string{text}}},
 		{Kind: session.KindNote, Note: &session.Note{Kind: session.NoteNotice, Text: "for one person alone to read", Options: []string{"an option for one person"}, To: "U9"}},
+		{Kind: session.KindNote, Note: &session.Note{Kind: session.NoteOffer, ID: "r1", Text: text, Quote: text, URL: "javascript:alert(1)//" + text}},
+		{Kind: session.KindNote, Note: &session.Note{Kind: session.NoteOffer, ID: "r1", Over: text}},
 		{Kind: session.KindError, Error: &session.Failure{Code: session.Internal, Message: text}},
 	}
 }

@@ -249,6 +249,9 @@ func (t *entry) card(c *session.Card) {
 	t.fact("branch", line(c.Branch)+" onto "+line(c.Base))
 	t.fact("commit", c.Commit)
 	t.fact("commits", fmt.Sprint(c.Commits))
+	if c.Merging != nil {
+		t.fact("being merged", "for "+who(*c.Merging))
+	}
 	t.fact("outcome", c.Outcome)
 	var people []string
 	for _, p := range c.Contributors {
@@ -289,6 +292,7 @@ func (t *entry) pull(p *session.PullRequest) {
 		t.fact("draft", "not ready for review")
 	}
 	t.fact("moved on GitHub to", p.Head)
+	t.fact("not seen", p.Lost)
 	t.fact("checks", string(p.Checks.State))
 	for _, c := range p.Checks.Failed {
 		t.fact("failed", c.Name)
