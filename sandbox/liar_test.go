@@ -62,7 +62,13 @@ func TestRunnerThatLies(t *testing.T) {
 			c.lie(b)
 			b.runner.Drop()
 			for {
-				switch in := (<-b.inputs).(type) {
+				var in session.Input
+				select {
+				case in = <-b.inputs:
+				case <-b.ctx.Done():
+					t.Fatal("it is not given up")
+				}
+				switch in := in.(type) {
 				case session.Journaled:
 					for _, e := range in.Events {
 						if e.Error == nil {

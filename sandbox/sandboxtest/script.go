@@ -153,7 +153,10 @@ func (s *Script) accept(w http.ResponseWriter, r *http.Request) {
 	mux.HandleFunc("POST /prompts", s.prompted)
 	mux.HandleFunc("POST /stop", s.stopped)
 	mux.HandleFunc("GET /bundle", s.bundled)
+	known := make(chan struct{}) // closed once Drop knows of the link: nothing is answered before
+	defer close(known)
 	l, err := link.Accept(w, r, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		<-known
 		s.mu.Lock()
 		mute, problem, answer := s.mute, s.refusals[r.Method+" "+r.URL.Path], s.answers[r.Method+" "+r.URL.Path]
 		s.mu.Unlock()
