@@ -177,10 +177,7 @@ func TestNothingIsReadWithoutAnAbsence(t *testing.T) {
 		t.Errorf("channels were read %d times", n)
 	}
 	r.slack.CutSockets() // both
-	for r.slack.Snapshot().Counts()["conversations.history"] == 0 {
-		clock.Wait(2)
-		clock.Advance(time.Second)
-	}
+	r.passing(clock, "the channel to be read", func() bool { return r.slack.Snapshot().Counts()["conversations.history"] > 0 })
 	r.caughtUp(1)
 	if strings.Contains(r.slack.Render("general", ts), "I was away") {
 		t.Error("an absence of seconds was told")
@@ -195,10 +192,7 @@ func TestStatusAfterAnAbsence(t *testing.T) {
 	id := r.id(ts)
 	r.ready(id, ts)
 	r.journal(id, session.Event{Kind: session.KindTool, PromptID: ts, Tool: &session.Tool{Call: "1", Name: "bash", State: session.StepRunning, Title: "go test ./..."}})
-	for !strings.Contains(r.slack.Render("general", ts), "go test") {
-		clock.Wait(1)
-		clock.Advance(time.Second)
-	}
+	r.passing(clock, "the step", func() bool { return strings.Contains(r.slack.Render("general", ts), "go test") })
 	now := regexp.MustCompile(`go test .* 1\d min`)
 	hold := make(chan struct{})
 	r.slack.SetFaults(slacktest.Faults{Before: func(c slacktest.Call) *slacktest.Response {

@@ -113,10 +113,7 @@ func TestGhostsAreNotStrangers(t *testing.T) {
 		clock.Wait(2)
 		clock.Advance(silentFor)
 	}
-	for r.slack.Snapshot().Counts()["apps.connections.open"] < 4 {
-		clock.Wait(2)
-		clock.Advance(time.Second)
-	}
+	r.passing(clock, "other connections", func() bool { return r.slack.Snapshot().Counts()["apps.connections.open"] >= 4 })
 	r.until("new connections", func(s *slacktest.Snapshot) bool { return s.Unacked() == 0 })
 	if strings.Contains(r.log.String(), "another program") {
 		t.Errorf("ghosts were taken for a program\n%s", r.log)

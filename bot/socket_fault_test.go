@@ -74,10 +74,7 @@ func TestHalfOpenSocket(t *testing.T) {
 		clock.Advance(silentFor)
 	}
 	r.logs("Slack is silent; connecting again")
-	for openings() < 4 { // the second is not opened in the same moment
-		clock.Wait(2)
-		clock.Advance(time.Second)
-	}
+	r.passing(clock, "the second connection, which is not opened in the same moment", func() bool { return openings() >= 4 })
 	r.until("other connections, and all acknowledged", func(s *slacktest.Snapshot) bool { return s.Sockets() == 2 && s.Unacked() == 0 })
 	r.shown(ts, "Starting on alice")
 	if n := openings(); n != 4 {

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"openinspect/bot/slacktest"
+	"openinspect/session/sessiontest"
 )
 
 // until waits for a state of the workspace. What holds looks at beside that may come to be without its being asked again: see kept.
@@ -93,6 +94,18 @@ func (r *rig) eventually(what string, holds func() bool) {
 			r.vain(what)
 		}
 	}
+}
+
+// passing waits while time passes: how many timers are set until it holds depends on how far each goroutine is.
+func (r *rig) passing(clock *sessiontest.Clock, what string, holds func() bool) {
+	r.t.Helper()
+	r.eventually(what, func() bool {
+		if holds() {
+			return true
+		}
+		clock.Advance(time.Second)
+		return false
+	})
 }
 
 // called waits until the session asked the world for something.
