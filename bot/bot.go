@@ -143,6 +143,8 @@ type Users interface {
 type Awake interface {
 	// Open returns the sessions that are not at rest, those with a waiting approval among them.
 	Open(ctx context.Context) ([]session.ID, error)
+	// Followed returns the pull requests that are open: they wait for people, however long ago.
+	Followed(ctx context.Context) ([]session.Followed, error)
 }
 
 // Sessions is the hub.

@@ -117,10 +117,11 @@ type loose struct {
 	last    string             // when somebody was last heard there
 }
 
-// unsettled returns the threads where something waits, and those where something went on lately, by channel and root.
+// unsettled returns the threads where something waits, those with an open pull request, and those where something went on lately, by channel and root.
 func (b *Bot) unsettled(ctx context.Context, active map[string]string) (map[string]map[string]*loose, error) {
-	threads := map[string]map[string]*loose{}
+	threads, known := map[string]map[string]*loose{}, map[session.ID]bool{}
 	add := func(id session.ID, last string) error {
+		known[id] = true
 		st, err := b.cfg.Sessions.Load(ctx, id)
 		if session.CodeOf(err) == session.NotFound {
 			return nil
@@ -175,6 +176,18 @@ func (b *Bot) unsettled(ctx context.Context, active map[string]string) (map[stri
 	}
 	for _, id := range open {
 		if err := add(id, "9"); err != nil {
+			return nil, err
+		}
+	}
+	followed, err := b.store.Followed(ctx)
+	if err != nil {
+		return nil, session.Wrap("bot.unsettled", err)
+	}
+	for _, f := range followed {
+		if known[f.Session] {
+			continue
+		}
+		if err := add(f.Session, ""); err != nil { // nothing was said there for long: its cards are looked at, and no more
 			return nil, err
 		}
 	}

@@ -160,6 +160,29 @@ func TestReactionsDuringAnAbsence(t *testing.T) {
 	}
 }
 
+// A pull request may be open for weeks. What was put on its card during an absence counts however long nothing was said in its thread.
+func TestReactionOnAQuietPullRequestRegression(t *testing.T) {
+	clock := &sessiontest.Clock{}
+	r, hub, ts, id := pulled(t, func(r *rig) { r.cfg.Clock = clock })
+	card := r.ours(ts, "Pull request #12")
+	r.eventually("the session to be at rest", func() bool {
+		hub.Advance(time.Minute)
+		open, err := r.db.Open(r.ctx)
+		return err == nil && !slices.Contains(open, id)
+	})
+	clock.Advance(time.Hour)
+	r.shown(r.mention("bob", "look at acme/web"), "Starting on bob") // the channel was heard since
+	r.away(clock, 20*time.Minute, func() {
+		if err := r.db.PutWatermarks(r.ctx, map[string]string{"C0GENERAL/" + ts: ""}); err != nil { // as it is days later
+			t.Fatal(err)
+		}
+		r.react("alice", "ship", card)
+	})
+	r.kept("alice's merge", func() bool {
+		return slices.ContainsFunc(r.load(id).Approvals, func(a session.Approval) bool { return a.Kind == session.ApprovalMerge && a.By.Slack == "U0ALICE" })
+	})
+}
+
 // A connection that is renewed while the other is up leaves no gap, and a bot that was never here has missed nothing.
 func TestNothingIsReadWithoutAnAbsence(t *testing.T) {
 	clock := &sessiontest.Clock{}
