@@ -382,9 +382,7 @@ func (b *Bot) offer(ctx context.Context, id string, e event, late string) error 
 	if e.Type == "reaction_added" || e.Type == taken {
 		r.At = b.web.now() // Slack's times are compared
 	}
-	if e.Type == "reaction_added" && id != e.read(time.Time{}) {
-		r.Trace = "" // which is of before it was taken off
-	}
+	r.Since = e.off
 	return b.keep(ctx, r, lane)
 }
 

@@ -69,6 +69,7 @@ func (a *absence) reactions(ctx context.Context, ts string, all []slack.ItemReac
 			if !came.IsZero() && !off.After(came) {
 				continue
 			}
+			e.off = off
 			if err := a.bot.offer(ctx, e.read(off), e, a.name); err != nil {
 				return err
 			}

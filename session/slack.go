@@ -17,6 +17,7 @@ type Received struct {
 	Kind    string          `json:"kind"`            // of envelope: events_api, slash_commands, interactive
 	Payload json.RawMessage `json:"payload"`         // as received, without secrets
 	Trace   string          `json:"trace,omitempty"` // a third, which is remembered and makes no later event a duplicate, but as its Key
+	Since   time.Time       `json:"since,omitzero"`  // of a reaction that was read: when it was taken off last. What its Trace left before is no repeat
 	Late    string          `json:"late,omitempty"`  // it was read after the bot was away, and not received: names the absence
 
 	Redacted bool      `json:"redacted,omitempty"` // the message's text had one
@@ -42,6 +43,20 @@ func (r Received) Identities() []string {
 		all = append(all, r.Trace)
 	}
 	return all
+}
+
+// Repeats reports whether an event is one of before, because something left this identity of it at that time.
+func (r Received) Repeats(identity string, at time.Time) bool {
+	return identity == r.Key || identity != r.Trace || at.After(r.Since)
+}
+
+// Traced is when the Trace was left: of a reaction that was read again, when it may have been put there at the earliest, so that whatever comes after the
+// reading is later.
+func (r Received) Traced() time.Time {
+	if r.Since.IsZero() {
+		return r.At
+	}
+	return r.Since.Add(time.Microsecond)
 }
 
 // MessageOp is how a message reaches people.

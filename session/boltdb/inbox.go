@@ -59,7 +59,12 @@ func (db *DB) Receive(ctx context.Context, r session.Received) (fresh bool, err 
 				continue
 			}
 			at := now
-			if strings.HasPrefix(identity, session.ReactionTrace) {
+			switch v := tx.Bucket(bSeen).Get([]byte(identity)); {
+			case identity == r.Trace && identity != r.Key:
+				if at = r.Traced(); v != nil && stamped(v).After(at) {
+					continue // Slack sends things out of order
+				}
+			case strings.HasPrefix(identity, session.ReactionTrace):
 				at = r.At
 			}
 			if err := tx.Bucket(bSeen).Put([]byte(identity), stamp(at, number(n))); err != nil {
@@ -73,7 +78,7 @@ func (db *DB) Receive(ctx context.Context, r session.Received) (fresh bool, err 
 
 func seen(tx *bbolt.Tx, r session.Received, now time.Time) bool {
 	for _, identity := range r.Identities() {
-		if v := tx.Bucket(bSeen).Get([]byte(identity)); v != nil && now.Sub(stamped(v)) < known(identity) {
+		if v := tx.Bucket(bSeen).Get([]byte(identity)); v != nil && now.Sub(stamped(v)) < known(identity) && r.Repeats(identity, stamped(v)) {
 			return true
 		}
 	}

@@ -38,7 +38,7 @@ func (m *Memory) Receive(ctx context.Context, r session.Received) (bool, error) 
 	}
 	identities := r.Identities()
 	for _, i := range identities {
-		if at, ok := m.seen[i]; ok && now.Sub(at) < known(i) {
+		if at, ok := m.seen[i]; ok && now.Sub(at) < known(i) && r.Repeats(i, at) {
 			return false, nil
 		}
 	}
@@ -46,9 +46,15 @@ func (m *Memory) Receive(ctx context.Context, r session.Received) (bool, error) 
 		identities = append(identities, r.Trace)
 	}
 	for _, i := range identities {
-		m.seen[i] = now
-		if strings.HasPrefix(i, session.ReactionTrace) {
+		switch {
+		case i == r.Trace && i != r.Key:
+			if at := r.Traced(); at.After(m.seen[i]) {
+				m.seen[i] = at // Slack sends things out of order
+			}
+		case strings.HasPrefix(i, session.ReactionTrace):
 			m.seen[i] = r.At
+		default:
+			m.seen[i] = now
 		}
 	}
 	m.inbox = append(m.inbox, clone(r))

@@ -116,6 +116,19 @@ func testInbox(s *suite) {
 	if fresh := must(s.Receive(s.ctx, session.Received{Key: "Ev10", Trace: trace + "Ev8", Kind: "events_api", Payload: json.RawMessage(`{}`)}))(s); !fresh {
 		s.Error("a trace makes a repeat")
 	}
+	// One that was read after it had been taken off is new, unless it was sent since; and what Slack sends late does not make it older.
+	again := session.Received{Key: session.ReactionTrace + "read/2", Trace: trace + "Ev8", Kind: "events_api", Payload: json.RawMessage(`{}`), Since: came.Add(-time.Second)}
+	if fresh := must(s.Receive(s.ctx, again))(s); fresh {
+		s.Error("a reaction that was sent after it was taken off, and read at the same time, counts twice")
+	}
+	again.Key, again.Trace, again.At, again.Since = session.ReactionTrace+"read/3", trace+"Ev9", came, came.Add(-time.Second)
+	if fresh := must(s.Receive(s.ctx, again))(s); !fresh {
+		s.Error("a reaction that was read after it was taken off is not fresh")
+	}
+	if fresh := must(s.Receive(s.ctx, session.Received{Key: "Ev11", Trace: trace + "Ev9", Kind: "events_api", Payload: json.RawMessage(`{}`), At: read}))(s); !fresh {
+		s.Error("a trace makes a repeat")
+	}
+	read = again.Traced()
 	s.clock.Advance(session.TraceKept - 2*time.Minute)
 	for key, want := range map[string]time.Time{"Ev8": came, "Ev9": read} {
 		if at := must(s.Seen(s.ctx, trace+key))(s); !at.Equal(want) {
