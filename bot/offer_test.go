@@ -1,7 +1,6 @@
 package bot
 
 import (
-	"bytes"
 	"fmt"
 	"strings"
 	"testing"
@@ -57,13 +56,7 @@ func TestOffers(t *testing.T) {
 	checks := r.ours(ts, "Checks of #12 fail at aaaaaaa")
 	r.press("gina", on, "Address this")
 	r.told("gina", "full members of this workspace only")
-	r.slack.SetFaults(slacktest.Faults{Deliver: func(e slacktest.Envelope, send func(slacktest.Envelope)) {
-		send(e)
-		if e.Type == slacktest.Interactive { // alice presses, too, before she sees that bob has
-			e.Payload = bytes.ReplaceAll(e.Payload, []byte(`"id":"U0BOB"`), []byte(`"id":"U0ALICE"`))
-			send(e)
-		}
-	}})
+	r.echoes()
 	r.press("bob", on, "Address this")
 	r.shown(ts, "bob asked the agent for it.", "Working for bob")
 	r.slack.SetFaults(slacktest.Faults{})

@@ -31,13 +31,7 @@ func TestQuestionWithButtons(t *testing.T) {
 	r.shown(ts, "[basket] [cart & b] [trolley")
 	r.press("gina", question, "basket")
 	r.told("gina", "full members of this workspace only")
-	r.slack.SetFaults(slacktest.Faults{Deliver: func(e slacktest.Envelope, send func(slacktest.Envelope)) {
-		send(e)
-		if e.Type == slacktest.Interactive { // alice presses, too, before she sees that bob has
-			e.Payload = bytes.ReplaceAll(e.Payload, []byte(`"id":"U0BOB"`), []byte(`"id":"U0ALICE"`))
-			send(e)
-		}
-	}})
+	r.echoes()
 	r.press("bob", question, "cart & b")
 	r.shown(ts, "bob chose: cart & b", "Working for bob")
 	r.told("alice", "bob has answered that already.")
@@ -92,4 +86,15 @@ func TestAnswerIsReplayed(t *testing.T) {
 	if got := r.slack.Ephemerals("bob"); len(got) != 0 {
 		t.Errorf("bob was told %v", got)
 	}
+}
+
+// echoes has alice press whatever bob presses, before she sees that he has.
+func (r *rig) echoes() {
+	r.slack.SetFaults(slacktest.Faults{Deliver: func(e slacktest.Envelope, send func(slacktest.Envelope)) {
+		send(e)
+		if e.Type == slacktest.Interactive {
+			e.Payload = bytes.ReplaceAll(e.Payload, []byte(`"id":"U0BOB"`), []byte(`"id":"U0ALICE"`))
+			send(e)
+		}
+	}})
 }

@@ -114,10 +114,7 @@ func TestHint(t *testing.T) {
 	w.github.watch = watch
 	listener := httptest.NewServer(w.github.Hook())
 	defer listener.Close()
-	ctx, stop := context.WithCancel(t.Context())
-	done := make(chan struct{})
-	go func() { watch.run(ctx); close(done) }()
-	defer func() { stop(); <-done }()
+	running(t, watch)
 	watch.Follow(session.Followed{Session: id, Repo: web, Number: 1})
 	clock.Wait(1)
 	clock.Advance(soonEvery)

@@ -80,10 +80,7 @@ func TestLost(t *testing.T) {
 	}
 	w.github.c.Followed = func(context.Context) ([]session.Followed, error) { return nil, nil }
 	watch := newWatch(w.github)
-	ctx, stop := context.WithCancel(t.Context())
-	done := make(chan struct{})
-	go func() { watch.run(ctx); close(done) }()
-	defer func() { stop(); <-done }()
+	running(t, watch)
 	watch.Follow(session.Followed{Session: id, Repo: web, Number: 1})
 	after := func(d time.Duration) {
 		t.Helper()

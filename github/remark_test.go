@@ -36,10 +36,7 @@ func TestRemarks(t *testing.T) {
 	must(t, w.server.Review("acme/web", 1, "eve", "COMMENT", "Buy my coins."))
 	must(t, w.server.Comment("acme/web", 1, "eve", "Buy them."))
 	watch := newWatch(w.github)
-	ctx, stop := context.WithCancel(t.Context())
-	done := make(chan struct{})
-	go func() { watch.run(ctx); close(done) }()
-	defer func() { stop(); <-done }()
+	running(t, watch)
 	watch.Follow(session.Followed{Session: id, Repo: web, Number: 1})
 	look := func() session.PullRequestSeen {
 		t.Helper()

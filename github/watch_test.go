@@ -36,10 +36,7 @@ func TestWatch(t *testing.T) {
 	}
 	w.github.c.Followed = func(context.Context) ([]session.Followed, error) { return nil, nil }
 	watch := newWatch(w.github)
-	ctx, stop := context.WithCancel(t.Context())
-	done := make(chan struct{})
-	go func() { watch.run(ctx); close(done) }()
-	defer func() { stop(); <-done }()
+	running(t, watch)
 	watch.Follow(session.Followed{Session: id, Repo: web, Number: 1})
 	after := func(d time.Duration) {
 		t.Helper()
@@ -120,10 +117,7 @@ func TestWatchIsCheap(t *testing.T) {
 	}
 	w.github.c.Report = func(string, error) {}
 	watch := newWatch(w.github)
-	ctx, stop := context.WithCancel(t.Context())
-	done := make(chan struct{})
-	go func() { watch.run(ctx); close(done) }()
-	defer func() { stop(); <-done }()
+	running(t, watch)
 	paid := func() (n int) {
 		for who, u := range w.server.Usage() {
 			if strings.HasPrefix(who, "installation") {
@@ -186,4 +180,12 @@ func TestWatchLooksFirstWhereSomebodyWaits(t *testing.T) {
 	if p, _, _ := w.first(); p.Session == id {
 		t.Error("what was done a while ago still goes before others")
 	}
+}
+
+// running follows pull requests until the test ends.
+func running(t *testing.T, w *watch) {
+	ctx, stop := context.WithCancel(t.Context())
+	done := make(chan struct{})
+	go func() { w.run(ctx); close(done) }()
+	t.Cleanup(func() { stop(); <-done })
 }
