@@ -99,9 +99,9 @@ func TestRepositoryIsChosenInAMenu(t *testing.T) {
 func TestNoRepository(t *testing.T) {
 	r := newRig(t)
 	var started []session.StartRequest
-	r.world.OnStart = func(s session.StartRequest) (session.Handle, error) {
+	r.world.OnStart = func(s session.StartRequest) (session.Begun, error) {
 		started = append(started, s)
-		return session.Handle{Provider: "test", Name: s.Name, ID: s.Start}, nil
+		return session.Begun{Handle: session.Handle{Provider: "test", Name: s.Name, ID: s.Start}, Start: s.Start, Mode: s.Mode}, nil
 	}
 	ts := r.mention("alice", "what does TLS do?")
 	r.press("alice", r.ours(ts, "Which repository"), "No repository")

@@ -232,11 +232,11 @@ func (b *bench) refusing(f func(session.Input) error) {
 
 func (b *bench) start(start string) {
 	b.t.Helper()
-	h, err := b.Start(b.ctx, session.StartRequest{Session: id, Name: "inspect-1", Start: start, Mode: session.BootFresh, Repo: repo, Base: "main"})
+	begun, err := b.Start(b.ctx, session.StartRequest{Session: id, Name: "inspect-1", Start: start, Mode: session.BootFresh, Repo: repo, Base: "main"})
 	if err != nil {
 		b.t.Fatal(err)
 	}
-	b.handle = h
+	b.handle = begun.Handle
 	eventually(b, "the runner has begun", func() bool { return b.runner.Boot().Start == start })
 }
 

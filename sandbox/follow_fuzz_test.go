@@ -30,7 +30,7 @@ func newListener(t *testing.T) *listener {
 	ada := session.Person{Slack: "UADA", Name: "Ada"}
 	l.step(session.Opened{Opening: session.Opening{ID: "abcdefghij", Requester: ada, Model: "m"}})
 	l.step(session.Prompted{Prompt: session.Prompt{ID: "1.1", Author: ada, Text: "go"}})
-	l.step(session.Started{Effect: "e1", Start: "abcdefghij-1", Handle: session.Handle{Name: "n"}})
+	l.step(session.Started{Effect: "e1", Start: "abcdefghij-1", Begun: session.Begun{Handle: session.Handle{Name: "n"}, Start: "abcdefghij-1"}})
 	l.step(session.Journaled{Start: "abcdefghij-1", Events: []session.Event{{Kind: session.KindBoot, Boot: &session.Boot{Phase: session.PhaseReady, State: session.StepDone}}}})
 	l.step(session.Delivered{Effect: "e3", PromptID: "1.1"})
 	if turn := l.machine.State().Session.Turn; turn == nil || turn.State != session.TurnWorking {

@@ -120,17 +120,17 @@ func tokenKey(id session.ID, start string) string { return "link/" + string(id) 
 const fullPause = 30 * time.Second
 
 // Start implements session.Sandboxes. A retry with the same start id uses the same token, which the runner of the first try knows.
-func (m *Manager) Start(ctx context.Context, r session.StartRequest) (session.Handle, error) {
+func (m *Manager) Start(ctx context.Context, r session.StartRequest) (session.Begun, error) {
 	const op = "sandbox.Start"
 	leave, err := m.breaker.enter(ctx)
 	if err != nil {
-		return session.Handle{}, session.Wrap(op, err)
+		return session.Begun{}, session.Wrap(op, err)
 	}
 	said := error(session.ErrStopped) // what the start says of the provider: nothing, until that has answered
 	defer func() { leave(said) }()
 	token, err := m.token(ctx, r.Session, r.Start)
 	if err != nil {
-		return session.Handle{}, session.Wrap(op, err)
+		return session.Begun{}, session.Wrap(op, err)
 	}
 	boot := link.Boot{
 		Session: r.Session, Start: r.Start, TokenHash: link.HashToken(token), Mode: r.Mode, Repo: r.Repo, Base: r.Base, Anew: r.Anew, Collected: r.Collected, Bot: m.c.Bot,
@@ -150,7 +150,10 @@ func (m *Manager) Start(ctx context.Context, r session.StartRequest) (session.Ha
 				Message: session.Sentence(err) + " Your request waits, and is tried again every half minute."}}
 		}
 	}
-	return h, session.Wrap(op, err)
+	if err != nil {
+		return session.Begun{}, session.Wrap(op, err)
+	}
+	return session.Begun{Handle: h, Start: r.Start, Mode: r.Mode}, nil
 }
 
 // token returns the token of a start, made at the first call.

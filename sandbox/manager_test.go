@@ -171,11 +171,11 @@ func TestSuspend(t *testing.T) {
 	if len(b.inputs) != 0 {
 		t.Errorf("%#v came", <-b.inputs)
 	}
-	h, err := b.Start(b.ctx, session.StartRequest{Session: id, Name: "inspect-2", Start: "s2", Mode: session.BootSnapshot, Image: image})
+	begun, err := b.Start(b.ctx, session.StartRequest{Session: id, Name: "inspect-2", Start: "s2", Mode: session.BootSnapshot, Image: image})
 	if err != nil {
 		t.Fatal(err)
 	}
-	b.handle = h
+	b.handle = begun.Handle
 	if err := b.Attach(b.ctx, b.request("s2", session.Cursor{Journal: "old", N: 7}), b.send); err != nil {
 		t.Fatal(err)
 	}
@@ -189,12 +189,12 @@ func TestSweep(t *testing.T) {
 	b := newBench(t)
 	var images []string
 	for _, name := range []string{"known", "orphan", "image-known", "image-orphan"} {
-		h, err := b.Start(b.ctx, session.StartRequest{Session: id, Name: name, Start: name, Mode: session.BootFresh})
+		begun, err := b.Start(b.ctx, session.StartRequest{Session: id, Name: name, Start: name, Mode: session.BootFresh})
 		if err != nil {
 			t.Fatal(err)
 		}
 		if strings.HasPrefix(name, "image") {
-			image, err := b.Suspend(b.ctx, id, h)
+			image, err := b.Suspend(b.ctx, id, begun.Handle)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -180,7 +180,7 @@ func running(t *testing.T, by session.Person) (*session.Machine, string) {
 	step(t, m, session.Opened{Opening: session.Opening{ID: "abcdefghij", Repo: session.Repo{Owner: "acme", Name: "web"}, Base: "main"}},
 		session.Prompted{Prompt: session.Prompt{ID: "1.1", Author: by, Text: "fix it"}})
 	start := m.State().Session.Sandbox.Start
-	step(t, m, session.Started{Effect: "e1", Start: start, Handle: session.Handle{Provider: "test", Name: "n", ID: "h"}},
+	step(t, m, session.Started{Effect: "e1", Start: start, Begun: session.Begun{Handle: session.Handle{Provider: "test", Name: "n", ID: "h"}, Start: start}},
 		session.Journaled{Start: start, Events: []session.Event{readyEvent}}, session.Delivered{Effect: "e3", PromptID: "1.1"})
 	return m, start
 }
@@ -230,7 +230,7 @@ func TestLogIsCountedAsStored(t *testing.T) {
 	take(session.Opened{Opening: session.Opening{ID: "abcdefghij", Repo: session.Repo{Owner: "acme", Name: "web"}, Base: "main"}},
 		session.Prompted{Prompt: session.Prompt{ID: "1.1", Author: sessiontest.Ada, Text: strings.Repeat("<why>\n", 5000)}})
 	start := m.State().Session.Sandbox.Start
-	take(session.Started{Effect: "e1", Start: start, Handle: session.Handle{Provider: "test", Name: "n", ID: "h"}},
+	take(session.Started{Effect: "e1", Start: start, Begun: session.Begun{Handle: session.Handle{Provider: "test", Name: "n", ID: "h"}, Start: start}},
 		session.Journaled{Start: start, Events: []session.Event{readyEvent}}, session.Delivered{Effect: "e3", PromptID: "1.1"})
 	for _, word := range []string{"<&>", "\x01\x02", "plain", "\n\t\"\\", "é—"} {
 		take(session.Journaled{Start: start, Events: []session.Event{
@@ -323,15 +323,15 @@ func TestParseRepo(t *testing.T) {
 func TestStartIsPutOff(t *testing.T) {
 	b := newBench(t)
 	var puts atomic.Int32
-	b.world.OnStart = func(r session.StartRequest) (session.Handle, error) {
+	b.world.OnStart = func(r session.StartRequest) (session.Begun, error) {
 		if n := puts.Add(1); n <= 8 { // more often than a start is tried
 			words := "Sandboxes do not start right now."
 			if n > 4 {
 				words = "Sandboxes still do not start."
 			}
-			return session.Handle{}, session.Wrap("sandbox.Start", &session.Later{At: b.clock.Now().Add(time.Minute), Err: session.Errorf(session.Unavailable, "%s", words)})
+			return session.Begun{}, session.Wrap("sandbox.Start", &session.Later{At: b.clock.Now().Add(time.Minute), Err: session.Errorf(session.Unavailable, "%s", words)})
 		}
-		return session.Handle{Provider: "test", Name: r.Name, ID: r.Start}, nil
+		return sessiontest.BegunAs(r), nil
 	}
 	id := b.open()
 	b.prompt(id, "1.1")
@@ -367,9 +367,9 @@ func TestOutcomeThatCannotBeStoredIsReported(t *testing.T) {
 		return nil
 	}
 	asked := make(chan struct{})
-	w.world.OnStart = func(r session.StartRequest) (session.Handle, error) {
+	w.world.OnStart = func(r session.StartRequest) (session.Begun, error) {
 		<-asked
-		return session.Handle{Provider: "test", Name: r.Name, ID: r.Start}, nil
+		return sessiontest.BegunAs(r), nil
 	}
 	w.open()
 	w.ask("1.0", "1.1")

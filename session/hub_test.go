@@ -165,10 +165,10 @@ func TestEffectsRunAgainAfterARestart(t *testing.T) {
 	b := newBench(t)
 	started := make(chan struct{}, 8)
 	hold := make(chan struct{})
-	b.world.OnStart = func(r session.StartRequest) (session.Handle, error) {
+	b.world.OnStart = func(r session.StartRequest) (session.Begun, error) {
 		started <- struct{}{}
 		<-hold
-		return session.Handle{Provider: "test", Name: r.Name, ID: "h"}, nil
+		return sessiontest.BegunAs(r), nil
 	}
 	id := b.open()
 	b.prompt(id, "1.1")

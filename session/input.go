@@ -115,8 +115,8 @@ type (
 	// Started confirms a start effect: the provider has the sandbox.
 	Started struct {
 		Effect string
-		Start  string // the start id it is about
-		Handle Handle
+		Start  string // the start id that was asked for
+		Begun  Begun
 	}
 
 	// StartFailed tells that a start effect failed for good.

@@ -20,11 +20,11 @@ func (l *Later) Unwrap() error { return l.Err }
 func (a *actor) startSandbox(ctx context.Context, e Effect) Input {
 	told := ""
 	for {
-		var h Handle
-		err := a.try(ctx, e, startTries, func() (err error) { h, err = a.hub.sandboxes.Start(ctx, *e.Boot); return err })
+		var b Begun
+		err := a.try(ctx, e, startTries, func() (err error) { b, err = a.hub.sandboxes.Start(ctx, *e.Boot); return err })
 		later, ok := errors.AsType[*Later](err)
 		if !ok || ctx.Err() != nil {
-			return outcome(ctx, err, Started{Effect: e.ID, Start: e.Start, Handle: h}, func(f Failure) Input {
+			return outcome(ctx, err, Started{Effect: e.ID, Start: e.Start, Begun: b}, func(f Failure) Input {
 				return StartFailed{Effect: e.ID, Start: e.Start, Err: f}
 			})
 		}

@@ -235,11 +235,11 @@ func TestLineAfterARestart(t *testing.T) {
 // A sandbox that is lost, one whose start fails and one whose boot fails all free their room; the longest idle one goes first.
 func TestRoomIsFreed(t *testing.T) {
 	w := newTown(t, 2)
-	w.world.OnStart = func(r session.StartRequest) (session.Handle, error) {
+	w.world.OnStart = func(r session.StartRequest) (session.Begun, error) {
 		if strings.Contains(r.Name, "zzzzzzzzzz") {
-			return session.Handle{}, session.Errorf(session.Internal, "No such luck.")
+			return session.Begun{}, session.Errorf(session.Internal, "No such luck.")
 		}
-		return session.Handle{Provider: "test", Name: r.Name, ID: r.Start}, nil
+		return sessiontest.BegunAs(r), nil
 	}
 	w.ask("a", "a1")
 	w.runs("a", "a1")
@@ -434,12 +434,12 @@ func TestNoRoomIsKeptForARefusedStep(t *testing.T) {
 func TestStopWhileStartsArePutOff(t *testing.T) {
 	w := newTown(t, 1)
 	var asked atomic.Int32
-	w.world.OnStart = func(r session.StartRequest) (session.Handle, error) {
+	w.world.OnStart = func(r session.StartRequest) (session.Begun, error) {
 		if r.Session == w.ids["a"] {
 			asked.Add(1)
-			return session.Handle{}, &session.Later{At: w.clock.Now().Add(time.Minute), Err: session.Errorf(session.Unavailable, "No sandbox can be started.")}
+			return session.Begun{}, &session.Later{At: w.clock.Now().Add(time.Minute), Err: session.Errorf(session.Unavailable, "No sandbox can be started.")}
 		}
-		return session.Handle{Provider: "test", Name: r.Name, ID: r.Start}, nil
+		return sessiontest.BegunAs(r), nil
 	}
 	w.ids["a"] = "aaaaaaaaaa"
 	if _, err := w.bench.hub.Open(t.Context(), session.Opening{ID: "aaaaaaaaaa", Thread: session.Thread{TS: "a"}, Requester: sessiontest.Ada, Model: "anthropic/claude-sonnet-4-6"}); err != nil {

@@ -30,7 +30,7 @@ func (m *Machine) start() {
 	m.tell(Event{Kind: KindSandbox, Sandbox: &SandboxChange{State: SandboxSpawning, Name: b.Name}})
 	m.ask(Effect{Kind: EffectStart, Start: b.Start, Boot: &StartRequest{
 		Session: m.s.ID, Name: b.Name, Start: b.Start, Mode: b.Mode, Image: b.Image, Repo: m.s.Repo, Base: m.s.Base, Model: m.s.Model,
-		Anew: b.Anew, Collected: m.s.Collected,
+		At: m.at, Anew: b.Anew, Collected: m.s.Collected,
 	}})
 }
 
@@ -38,9 +38,13 @@ func (m *Machine) started(in Started) {
 	if _, ok := m.confirm(in.Effect); !ok || in.Start != m.s.Sandbox.Start {
 		return
 	}
-	m.s.Sandbox.Handle = in.Handle
-	m.s.Sandbox.State, m.s.Sandbox.PutOff = SandboxBooting, false
-	m.tell(Event{Kind: KindSandbox, Sandbox: &SandboxChange{State: SandboxBooting, Name: m.s.Sandbox.Name}})
+	b, got := &m.s.Sandbox, in.Begun
+	if b.Handle.ID != got.Handle.ID || b.Ends.IsZero() { // a new runner does not make its sandbox live longer
+		b.Ends = got.Ends
+	}
+	b.Name, b.Handle, b.Start, b.Mode = got.Handle.Name, got.Handle, got.Start, got.Mode
+	b.State, b.PutOff = SandboxBooting, false
+	m.tell(Event{Kind: KindSandbox, Sandbox: &SandboxChange{State: SandboxBooting, Name: b.Name}})
 	m.ask(m.attachment())
 	m.shut()
 }

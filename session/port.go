@@ -3,12 +3,14 @@ package session
 import (
 	"context"
 	"io"
+	"time"
 )
 
 // Sandboxes is what a session asks of the place where agents work. Every method is idempotent by the ids in its request.
 type Sandboxes interface {
-	// Start makes the sandbox r.Name, or finds it, and starts runner r.Start in it. Unavailable may be tried again; other codes are final.
-	Start(ctx context.Context, r StartRequest) (Handle, error)
+	// Start makes the sandbox r.Name, or finds it, and starts runner r.Start in it; for a session without files of its own it may hand over another
+	// one in which a runner works already. Unavailable may be tried again; other codes are final.
+	Start(ctx context.Context, r StartRequest) (Begun, error)
 	// Attach keeps a link to a runner, redialling as long as its sandbox lives, and sends its journal and its tools' calls as inputs.
 	// It returns when the link is first up; the link's life is not bound to ctx. A second Attach of the same start is no second link. A sandbox that is gone is told by a Lost input and a NotFound error.
 	Attach(ctx context.Context, r AttachRequest, send Send) error
@@ -27,18 +29,28 @@ type Send func(ctx context.Context, in Input) error
 
 // StartRequest asks for a sandbox with a runner.
 type StartRequest struct {
-	Session ID       `json:"session"`
-	Name    string   `json:"name"`  // of the sandbox, unique in the installation, stored before the provider is called
-	Start   string   `json:"start"` // of the runner: new for each start
-	Mode    BootMode `json:"mode"`
-	Image   string   `json:"image,omitempty"` // with snapshot_restore
-	Repo    Repo     `json:"repo,omitzero"`   // zero: an empty checkout
-	Base    string   `json:"base,omitempty"`
-	Model   string   `json:"model,omitempty"`
+	Session ID        `json:"session"`
+	Name    string    `json:"name"`            // of the sandbox, unique in the installation, stored before the provider is called
+	Start   string    `json:"start"`           // of the runner: new for each start
+	Mode    BootMode  `json:"mode"`            // fresh: nothing of the session's own; it begins from the best that there is
+	At      time.Time `json:"at,omitzero"`     // when it was asked for: before anything of it lived
+	Image   string    `json:"image,omitempty"` // with snapshot_restore
+	Repo    Repo      `json:"repo,omitzero"`   // zero: an empty checkout
+	Base    string    `json:"base,omitempty"`
+	Model   string    `json:"model,omitempty"`
 	// Anew: what the session did is merged; the checkout leaves it for the newest commit of Base.
 	Anew bool `json:"anew,omitempty"`
 	// Collected is the newest commit that the bot holds of the session: where a checkout without the session's files goes on from.
 	Collected string `json:"collected,omitempty"`
+}
+
+// Begun is the sandbox that a start came to, which need not be the one that was asked for.
+type Begun struct {
+	Handle Handle   `json:"handle"`
+	Start  string   `json:"start"` // of the runner in it
+	Mode   BootMode `json:"mode"`  // what it began from
+	// Ends is when the provider will have ended it, never later than it really does; zero: the provider lets it live.
+	Ends time.Time `json:"ends,omitzero"`
 }
 
 // AttachRequest asks for a link to a runner that was started.

@@ -120,6 +120,7 @@ type Sandbox struct {
 	Image  string       `json:"image,omitempty"` // the newest snapshot; what the next start begins from
 	Starts int          `json:"starts"`          // how many there were, for names
 	Anew   bool         `json:"anew,omitempty"`  // this start begins at the base
+	Ends   time.Time    `json:"ends,omitzero"`   // when the provider will have ended it; zero: never
 
 	Asked  time.Time   `json:"asked,omitzero"`    // pending: since when it waits for room
 	Place  int         `json:"place,omitempty"`   // pending: its place in the line, as people were told

@@ -46,17 +46,17 @@ func TestCrowdedSandbox(t *testing.T) {
 		t.Fatal(err)
 	}
 	events := make(chan session.Event, 1000)
-	h, err := m.Start(ctx, session.StartRequest{Session: realSession, Name: "one", Start: "s1", Mode: session.BootFresh})
+	begun, err := m.Start(ctx, session.StartRequest{Session: realSession, Name: "one", Start: "s1", Mode: session.BootFresh})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		if err := p.Destroy(context.Background(), h); err != nil {
+		if err := p.Destroy(context.Background(), begun.Handle); err != nil {
 			t.Error(err)
 		}
 	})
 	inside := pidNamespace(t, p)
-	err = m.Attach(ctx, session.AttachRequest{Session: realSession, Start: "s1", Handle: h}, func(_ context.Context, in session.Input) error {
+	err = m.Attach(ctx, session.AttachRequest{Session: realSession, Start: "s1", Handle: begun.Handle}, func(_ context.Context, in session.Input) error {
 		if j, ok := in.(session.Journaled); ok {
 			for _, e := range j.Events {
 				events <- e

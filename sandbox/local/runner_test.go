@@ -111,11 +111,11 @@ func TestRealRunner(t *testing.T) {
 		m := manager()
 		start := func(name, start, image string, mode session.BootMode) session.AttachRequest {
 			t.Helper()
-			h, err := m.Start(ctx, session.StartRequest{Session: realSession, Name: name, Start: start, Mode: mode, Image: image})
+			begun, err := m.Start(ctx, session.StartRequest{Session: realSession, Name: name, Start: start, Mode: mode, Image: image})
 			if err != nil {
 				t.Fatal(err)
 			}
-			return session.AttachRequest{Session: realSession, Start: start, Handle: h, Cursor: at}
+			return session.AttachRequest{Session: realSession, Start: start, Handle: begun.Handle, Cursor: at}
 		}
 		attach := func(r session.AttachRequest) {
 			t.Helper()

@@ -293,7 +293,7 @@ func (d *speaker) input(w []string, line string) (session.Input, error) {
 	case "link-failed":
 		return session.LinkFailed{By: person(w[1]), Reason: rest(line, 2)}, nil
 	case "started":
-		return session.Started{Effect: effect(session.EffectStart), Start: s.Sandbox.Start, Handle: session.Handle{Provider: "local", Name: s.Sandbox.Name, ID: "h1"}}, nil
+		return session.Started{Effect: effect(session.EffectStart), Start: s.Sandbox.Start, Begun: session.Begun{Handle: session.Handle{Provider: "local", Name: s.Sandbox.Name, ID: "h1"}, Start: s.Sandbox.Start, Mode: s.Sandbox.Mode}}, nil
 	case "start-failed":
 		return session.StartFailed{Effect: effect(session.EffectStart), Start: s.Sandbox.Start, Err: session.Failure{Code: session.Unavailable, Message: rest(line, 1)}}, nil
 	case "image-gone":

@@ -12,7 +12,7 @@ import (
 // World is a recording session.Sandboxes and session.Forge. The zero value agrees to everything; the hooks change that. Calls lists
 // what was asked, such as "start inspect-abcdefghij-1", in order.
 type World struct {
-	OnStart   func(session.StartRequest) (session.Handle, error)
+	OnStart   func(session.StartRequest) (session.Begun, error)
 	OnAttach  func(session.AttachRequest, session.Send) error
 	OnPrompt  func(session.ID, session.Delivery) error
 	OnSuspend func(session.Handle) (image string, err error)
@@ -71,12 +71,17 @@ func (w *World) Await(ctx context.Context, prefix string) error {
 	}
 }
 
-func (w *World) Start(_ context.Context, r session.StartRequest) (session.Handle, error) {
+func (w *World) Start(_ context.Context, r session.StartRequest) (session.Begun, error) {
 	w.record("start", r.Name, r.Start)
 	if w.OnStart != nil {
 		return w.OnStart(r)
 	}
-	return session.Handle{Provider: "test", Name: r.Name, ID: r.Start}, nil
+	return BegunAs(r), nil
+}
+
+// BegunAs is the sandbox that was asked for.
+func BegunAs(r session.StartRequest) session.Begun {
+	return session.Begun{Handle: session.Handle{Provider: "test", Name: r.Name, ID: r.Start}, Start: r.Start, Mode: r.Mode}
 }
 
 func (w *World) Attach(_ context.Context, r session.AttachRequest, send session.Send) error {
