@@ -241,7 +241,7 @@ func (a *App) build(ctx context.Context) (err error) {
 	}
 	if a.hub, err = session.NewHub(session.HubConfig{
 		Store: a.db, Sandboxes: a.manager, Forge: forge, Audit: a.db, Clock: a.o.Clock, Report: a.report, Budget: a.c.budget, Redactor: a.redactor,
-		Room: a.c.room(), Hours: a.db, Starts: a.o.Starts,
+		Room: a.c.room(), Hours: a.db, Daily: a.c.hours(), Starts: a.o.Starts,
 		OnCommit: func(id session.ID) { a.bot.Notify(id) },
 	}); err != nil {
 		return err

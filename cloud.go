@@ -25,6 +25,7 @@ func (a *App) onModal(ctx context.Context) (sandbox.Provider, error) {
 	c := modal.Config{
 		TokenID: a.c.Secrets.ModalTokenID, TokenSecret: a.c.Secrets.ModalTokenSecret, Environment: a.c.ModalEnv, ServerURL: a.c.ModalURL, App: app,
 		BaseImage: a.c.BaseImage, Runner: a.c.Runner, Listen: a.o.Listen,
+		CPU: a.c.size.cpu, MemoryMiB: a.c.size.memory, Lifetime: a.c.size.lifetime, Networks: a.c.size.networks,
 	}
 	c.Agent.Name, c.Agent.Version, c.Agent.Integrity = opencode.Pinned()
 	if a.o.Agent == local.ScriptAgent {

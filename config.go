@@ -38,6 +38,11 @@ type Config struct {
 	Runner          string   `name:"inspect-runner" env:"INSPECT_RUNNER" help:"This program, built for linux/amd64, for sandboxes on Modal (default: the one that runs)."`
 	Isolation       string   `name:"inspect-local-isolation" env:"INSPECT_LOCAL_ISOLATION" default:"bwrap" help:"How local sandboxes are kept apart: bwrap, or none."`
 	MaxSandboxes    *int     `name:"inspect-max-sandboxes" env:"INSPECT_MAX_SANDBOXES" help:"How many sandboxes may live at once, idle ones included (default: 20 on Modal, else the number of cores)."`
+	MaxHours        *int     `name:"inspect-max-sandbox-hours" env:"INSPECT_MAX_SANDBOX_HOURS" help:"How many hours all sandboxes together may live in a day, UTC (default: 18 for each that may live at once)."`
+	SandboxCPU      string   `name:"inspect-sandbox-cpu" env:"INSPECT_SANDBOX_CPU" help:"Physical cores that a sandbox on Modal reserves, such as 2 or 0.5 (default: 1)."`
+	SandboxMemory   *int     `name:"inspect-sandbox-memory" env:"INSPECT_SANDBOX_MEMORY" help:"MiB of memory that a sandbox on Modal reserves (default: 2048)."`
+	SandboxLifetime string   `name:"inspect-sandbox-lifetime" env:"INSPECT_SANDBOX_LIFETIME" help:"How long a sandbox on Modal lives at most, 10m to 24h (default: 24h)."`
+	SandboxNetworks []string `name:"inspect-sandbox-networks" env:"INSPECT_SANDBOX_NETWORKS" help:"The only networks, in CIDR form, that sandboxes on Modal reach (default: all of the internet)."`
 	DataDir         string   `name:"inspect-data-dir" env:"INSPECT_DATA_DIR" help:"Directory of the store and of local sandboxes (default: $$XDG_STATE_HOME/openinspect)."`
 	HTTPAddr        string   `name:"inspect-http-addr" env:"INSPECT_HTTP_ADDR" default:"127.0.0.1:8787" help:"Where the log pages are served."`
 	PublicURL       string   `name:"inspect-public-url" env:"INSPECT_PUBLIC_URL" help:"Base of links to the log pages in Slack; without it none are posted."`
@@ -60,6 +65,7 @@ type Config struct {
 
 	Secrets Secrets `kong:"-"`
 	budget  float64 // MaxSessionCost; 0: no limit
+	size    size    // of sandboxes on Modal
 }
 
 // Secrets are the settings that have no flag.
@@ -249,7 +255,7 @@ func (c *Config) check() error {
 	for _, name := range []*string{&c.AnthropicURL, &c.OpenAIURL} {
 		*name = strings.TrimSuffix(strings.TrimSuffix(*name, "/"), "/v1")
 	}
-	if err := c.checkSandbox(); err != nil {
+	if err := errors.Join(c.checkSandbox(), c.checkSize()); err != nil {
 		return err
 	}
 	switch {
@@ -257,6 +263,8 @@ func (c *Config) check() error {
 		return &ConfigError{"INSPECT_LOCAL_ISOLATION", fmt.Sprintf("is %q. Use bwrap or none.", c.Isolation)}
 	case c.MaxSandboxes != nil && *c.MaxSandboxes < 1:
 		return &ConfigError{"INSPECT_MAX_SANDBOXES", fmt.Sprintf("is %d. It must be at least 1: nothing could run otherwise.", *c.MaxSandboxes)}
+	case c.MaxHours != nil && *c.MaxHours < 1:
+		return &ConfigError{"INSPECT_MAX_SANDBOX_HOURS", fmt.Sprintf("is %d. It must be at least 1: nothing could run otherwise.", *c.MaxHours)}
 	case c.RetentionDays < 0 || c.RetentionDays > 36_500:
 		return &ConfigError{"INSPECT_RETENTION_DAYS", fmt.Sprintf("is %d. Write a number of days, such as 90, or 0 to keep every session.", c.RetentionDays)}
 	case c.Approvals < 1:

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -13,6 +14,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/alecthomas/kong"
 )
@@ -156,6 +158,11 @@ func TestMistakes(t *testing.T) {
 		{"INSPECT_LOCAL_ISOLATION", "some", "INSPECT_LOCAL_ISOLATION is \"some\""},
 		{"INSPECT_MAX_SANDBOXES", "0", "INSPECT_MAX_SANDBOXES is 0. It must be at least 1"},
 		{"INSPECT_MAX_SANDBOXES", "-3", "INSPECT_MAX_SANDBOXES is -3"},
+		{"INSPECT_MAX_SANDBOX_HOURS", "0", "INSPECT_MAX_SANDBOX_HOURS is 0. It must be at least 1"},
+		{"INSPECT_SANDBOX_CPU", "2", "INSPECT_SANDBOX_CPU is set, but sandboxes are on this computer"},
+		{"INSPECT_SANDBOX_MEMORY", "4096", "INSPECT_SANDBOX_MEMORY is set, but sandboxes are on this computer"},
+		{"INSPECT_SANDBOX_LIFETIME", "8h", "INSPECT_SANDBOX_LIFETIME is set, but sandboxes are on this computer"},
+		{"INSPECT_SANDBOX_NETWORKS", "140.82.112.0/20", "INSPECT_SANDBOX_NETWORKS is set, but sandboxes are on this computer"},
 		{"INSPECT_HTTP_ADDR", "8787", "INSPECT_HTTP_ADDR is \"8787\""},
 		{"INSPECT_ALLOWED_CHANNELS", "C024BE91L,#general", "INSPECT_ALLOWED_CHANNELS has \"#general\", which is no channel's id. Slack shows"},
 		{"INSPECT_DATA_DIR", "~/inspect", "INSPECT_DATA_DIR is \"~/inspect\", and nothing replaces that ~"},
@@ -181,6 +188,46 @@ func TestMistakes(t *testing.T) {
 			}
 			if _, ok := errors.AsType[*ConfigError](err); !ok {
 				t.Errorf("%T", err)
+			}
+		})
+	}
+}
+
+// A sandbox on Modal is as large, lives as long and reaches as much as is said, and what makes no sense is answered.
+func TestSizeOnModal(t *testing.T) {
+	env := goodEnvironment(t)
+	env["MODAL_TOKEN_ID"], env["MODAL_TOKEN_SECRET"] = "ak-1", "as-1"
+	if c, err := load(t, env); err != nil || !reflect.DeepEqual(c.size, size{}) || c.hours() != 0 {
+		t.Errorf("%+v %v", c.size, err)
+	}
+	for name, value := range map[string]string{
+		"INSPECT_SANDBOX_CPU": "0.5", "INSPECT_SANDBOX_MEMORY": "4096", "INSPECT_SANDBOX_LIFETIME": "90m",
+		"INSPECT_SANDBOX_NETWORKS": "140.82.112.0/20, 2606:50c0::/32", "INSPECT_MAX_SANDBOX_HOURS": "36",
+	} {
+		env[name] = value
+	}
+	c, err := load(t, env)
+	want := size{cpu: 0.5, memory: 4096, lifetime: 90 * time.Minute, networks: []string{"140.82.112.0/20", "2606:50c0::/32"}}
+	if err != nil || !reflect.DeepEqual(c.size, want) || c.hours() != 36*time.Hour {
+		t.Errorf("%+v %v", c.size, err)
+	}
+	for _, c := range []struct{ name, value, want string }{
+		{"INSPECT_SANDBOX_CPU", "two", `is "two". Write a number of physical cores from 0.125 to 64`},
+		{"INSPECT_SANDBOX_CPU", "NaN", `is "NaN"`}, {"INSPECT_SANDBOX_CPU", "0.1", `is "0.1"`}, {"INSPECT_SANDBOX_CPU", "65", `is "65"`},
+		{"INSPECT_SANDBOX_MEMORY", "4", "is 4. Write MiB from 512 to 524288"}, {"INSPECT_SANDBOX_MEMORY", "1000000", "is 1000000."},
+		{"INSPECT_SANDBOX_LIFETIME", "1d", `is "1d". Write a time from 10m to 24h`}, {"INSPECT_SANDBOX_LIFETIME", "9m", `is "9m"`},
+		{"INSPECT_SANDBOX_LIFETIME", "24h1s", `is "24h1s"`}, {"INSPECT_SANDBOX_LIFETIME", "1h0.5s", `is "1h0.5s"`},
+		{"INSPECT_SANDBOX_NETWORKS", "github.com", `has "github.com", which is no network. Write networks such as`},
+		{"INSPECT_SANDBOX_NETWORKS", "140.82.112.4", `has "140.82.112.4", an address without a length. For that address alone write 140.82.112.4/32`},
+		{"INSPECT_SANDBOX_NETWORKS", "140.82.112.4/20", `has "140.82.112.4/20", whose address is longer than its network. Did you mean 140.82.112.0/20?`},
+		{"INSPECT_SANDBOX_NETWORKS", "10.0.0.0/8,0.0.0.0/0", `has "0.0.0.0/0", which is everything`},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			env := maps.Clone(env)
+			env[c.name] = c.value
+			_, err := load(t, env)
+			if _, ok := errors.AsType[*ConfigError](err); !ok || !strings.Contains(err.Error(), c.name+" "+c.want) || strings.Contains(err.Error(), "\n") {
+				t.Errorf("%v\nwant %s", err, c.want)
 			}
 		})
 	}

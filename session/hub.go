@@ -1,6 +1,7 @@
 package session
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"sync"
@@ -19,6 +20,8 @@ type HubConfig struct {
 	Room int
 	// Hours, with Room, caps how long all sandboxes together live in a day.
 	Hours Hours
+	// Daily is that cap; 0: HoursPerRoom for each that may live at once.
+	Daily time.Duration
 	// Starts is how often one session's sandbox may start in an hour; 0: DefaultStarts.
 	Starts int
 	// Audit tells the audit log's head, for what is done on GitHub to carry; nil: nothing carries one.
@@ -43,6 +46,7 @@ type Hub struct {
 	onCommit  func(ID)
 	onReport  func(ID, string, error)
 	hours     Hours
+	daily     time.Duration
 	starts    int
 	line      *line
 	known     chan struct{} // of Start; closed when the line knows every sandbox that lives, and everybody who waits
@@ -66,7 +70,7 @@ func NewHub(c HubConfig) (*Hub, error) {
 	}
 	h := &Hub{
 		store: c.Store, sandboxes: c.Sandboxes, forge: c.Forge, clock: c.Clock, budget: c.Budget, audit: c.Audit, redactor: c.Redactor, onCommit: c.OnCommit, onReport: c.Report,
-		hours: c.Hours, starts: c.Starts, line: newLine(c.Room),
+		hours: c.Hours, daily: cmp.Or(c.Daily, time.Duration(c.Room)*HoursPerRoom), starts: c.Starts, line: newLine(c.Room),
 		actors: map[ID]*actor{}, logs: map[ID]*log{},
 	}
 	if h.redactor == nil {

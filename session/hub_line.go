@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// HoursPerRoom is how long sandboxes may live in a day (UTC), for each that may live at once: three quarters of what is possible at all.
+// HoursPerRoom is how long sandboxes may live in a day (UTC) unless HubConfig says otherwise, for each that may live at once: three quarters of what is possible at all.
 const HoursPerRoom = 18 * time.Hour
 
 // Hours is what a store knows of how long sandboxes lived.
@@ -27,7 +27,7 @@ func (h *Hub) terms(ctx context.Context, s Session) Terms {
 		h.report(s.ID, "sandbox-hours", err) // the step will not be committed either, if the store is the trouble
 		return t
 	}
-	if spent += h.line.lived(now); spent >= time.Duration(h.line.room)*HoursPerRoom {
+	if spent += h.line.lived(now); spent >= h.daily {
 		t.Spent = spent
 	}
 	return t

@@ -387,6 +387,29 @@ func TestSandboxHours(t *testing.T) {
 	}
 }
 
+// An installation may allow less in a day, or more, than its room would.
+func TestSandboxHoursAsSet(t *testing.T) {
+	w := newTown(t, 1)
+	w.stop()
+	w.hub = func(c session.HubConfig) session.HubConfig { c.Daily = time.Hour; return c }
+	w.open()
+	w.ask("a", "a1")
+	w.runs("a", "a1")
+	w.clock.Advance(time.Hour - session.IdleAfter)
+	w.answers("a", "a1")
+	w.clock.Advance(session.IdleAfter)
+	w.comes("a", sandboxIs(session.SandboxStopped))
+	w.ask("b", "b1")
+	w.comes("b", func(e session.Event) bool {
+		return ended(e) && strings.Contains(e.Turn.Reason, "one hour today, which is the limit")
+	})
+	w.stop()
+	w.hub = func(c session.HubConfig) session.HubConfig { c.Daily = 24 * time.Hour; return c }
+	w.open()
+	w.ask("b", "b2")
+	w.runs("b", "b2")
+}
+
 // Room that was told to a step whose commit the disk refused, or that came to nothing, is free for others.
 func TestNoRoomIsKeptForARefusedStep(t *testing.T) {
 	w := newTown(t, 1)

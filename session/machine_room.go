@@ -207,7 +207,7 @@ func (m *Machine) capped() string {
 	}
 	if m.terms.Spent > 0 {
 		midnight := m.at.UTC().Truncate(24 * time.Hour).Add(24 * time.Hour)
-		return fmt.Sprintf("All sandboxes together have run for %d hours today, which is the limit.", int(m.terms.Spent.Hours())) + again(midnight)
+		return fmt.Sprintf("All sandboxes together have run for %s today, which is the limit.", count(int(m.terms.Spent.Hours()), "hour")) + again(midnight)
 	}
 	return ""
 }

@@ -370,6 +370,14 @@ func (s *Server) Root(name string) string {
 	return ""
 }
 
+// Definition returns what the running sandbox of a name was asked for as, nil if there is none.
+func (s *Server) Definition(name string) *pb.Sandbox {
+	if b := s.named(name); b != nil {
+		return b.def
+	}
+	return nil
+}
+
 // named returns the running sandbox of a name in any App.
 func (s *Server) named(name string) *sandbox {
 	s.mu.Lock()
