@@ -14,7 +14,7 @@ import (
 // AuditRecord is one line of the audit log, which stores keep beside what it is about, in one transaction.
 type AuditRecord struct {
 	At      time.Time `json:"at"`
-	Action  string    `json:"action"` // approve, review, merge, raise, stop, retry, mute, unmute, close, link, unlink, channel, route, merge_rule
+	Action  string    `json:"action"` // approve, review, merge, raise, stop, retry, mute, unmute, close, link, unlink, channel, route, merge_rule, image
 	By      Person    `json:"by"`
 	Session ID        `json:"session,omitempty"`
 	Card    string    `json:"card,omitempty"`

@@ -17,6 +17,7 @@
 //	users        people; identities (GitHub id → Slack user) is its index
 //	blobs        SHA-256 of a large event → how many logs refer to it, its size; the bytes lie in the directory blobs beside the file
 //	removed      sessions that retention removed → when, after how many days, and whether their thread was rooted
+//	sandboxes    those that are no session's: a Spare; images: those that were made and are not deleted; prebuilt: what is known of each repository's
 //	channels, preferences (of people), routes, secrets, audit, meta (what sandboxes lived is under lived/DAY there, in nanoseconds; under retired, when sessions were removed last)
 //
 // A file of an older layout is brought up to date when it is opened (migrate.go). When the disk refuses, nothing is acknowledged, and
@@ -66,6 +67,9 @@ var (
 	bPreferences = []byte("preferences")
 	bRoutes      = []byte("routes")
 	bMergeRules  = []byte("merge_rules")
+	bSpares      = []byte("sandboxes")
+	bImages      = []byte("images")
+	bPrebuilt    = []byte("prebuilt") // by repository
 	bSecrets     = []byte("secrets")
 	bBlobs       = []byte("blobs")
 	bRemoved     = []byte("removed")
@@ -76,7 +80,7 @@ var (
 
 var buckets = [][]byte{
 	bSessions, bDrafts, bOpen, bThreads, bFollowed, bUnpresented, bInbox, bSeen, bOutbox, bPending, bPosted,
-	bUsers, bIdentities, bChannels, bPreferences, bRoutes, bMergeRules, bSecrets, bBlobs, bRemoved, bWatermarks,
+	bUsers, bIdentities, bChannels, bPreferences, bRoutes, bMergeRules, bSpares, bImages, bPrebuilt, bSecrets, bBlobs, bRemoved, bWatermarks,
 	bAudit, bMeta,
 }
 

@@ -23,17 +23,6 @@ func follow(tx *bbolt.Tx, id, followed []byte) error {
 
 // Followed returns the pull requests that are open, as far as is known, in no order.
 func (db *DB) Followed(ctx context.Context) ([]session.Followed, error) {
-	const op = "boltdb.Followed"
-	var bodies [][]byte
-	err := db.view(ctx, func(tx *bbolt.Tx) (err error) {
-		return tx.Bucket(bFollowed).ForEach(func(_, v []byte) error {
-			bodies = append(bodies, bytes.Clone(v))
-			return nil
-		})
-	})
-	if err != nil {
-		return nil, wrap(op, err)
-	}
-	all, err := decodeAll[session.Followed](bodies)
-	return all, wrap(op, err)
+	all, err := everything[session.Followed](ctx, db, bFollowed)
+	return all, wrap("boltdb.Followed", err)
 }

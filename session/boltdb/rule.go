@@ -23,14 +23,8 @@ func (db *DB) MergeRule(ctx context.Context, repo session.Repo) (r session.Merge
 }
 
 // MergeRules returns all rules by repository.
-func (db *DB) MergeRules(ctx context.Context) (all []session.MergeRule, err error) {
-	err = db.view(ctx, func(tx *bbolt.Tx) error {
-		return tx.Bucket(bMergeRules).ForEach(func(_, v []byte) error {
-			r, err := decode[session.MergeRule](v)
-			all = append(all, r)
-			return err
-		})
-	})
+func (db *DB) MergeRules(ctx context.Context) ([]session.MergeRule, error) {
+	all, err := everything[session.MergeRule](ctx, db, bMergeRules)
 	return all, wrap("boltdb.MergeRules", err)
 }
 

@@ -35,6 +35,9 @@ type Memory struct {
 	preferences map[string]session.Preferences
 	routes      map[string]session.Route
 	rules       map[string]session.MergeRule // by repository, in lower case
+	spares      map[session.ID]session.Spare
+	images      map[string]session.Image
+	prebuilt    map[string]session.Prebuilt // by repository, in lower case
 	secrets     map[string][]byte
 	audit       []session.AuditRecord
 	removed     map[session.ID]session.Removed
@@ -72,6 +75,9 @@ func NewStore() *Memory {
 		preferences: map[string]session.Preferences{},
 		routes:      map[string]session.Route{},
 		rules:       map[string]session.MergeRule{},
+		spares:      map[session.ID]session.Spare{},
+		images:      map[string]session.Image{},
+		prebuilt:    map[string]session.Prebuilt{},
 		secrets:     map[string][]byte{},
 		removed:     map[session.ID]session.Removed{},
 		stamps:      map[string]time.Time{},

@@ -22,6 +22,8 @@ type Store interface {
 	People
 	Pulls
 	Files
+	Spares
+	Images
 	Secrets
 	Audit
 	Retention
@@ -112,6 +114,32 @@ type Files interface {
 	KeepFile(ctx context.Context, id session.ID, body []byte) (string, error)
 	// File returns one; NotFound if that session has no such file.
 	File(ctx context.Context, id session.ID, hash string) ([]byte, error)
+}
+
+// Spares is what is remembered of sandboxes that are no session's.
+type Spares interface {
+	// PutSpare stores one by its id.
+	PutSpare(ctx context.Context, s session.Spare) error
+	// Spares returns all, in order of their ids.
+	Spares(ctx context.Context) ([]session.Spare, error)
+	// ForgetSpare forgets one that is gone, if it is there, and adds what it lived to the sums of its days.
+	ForgetSpare(ctx context.Context, id session.ID, lived ...session.Lived) error
+}
+
+// Images is what is remembered of images.
+type Images interface {
+	// PutImage remembers an image, by its id; one that is known stays as it is.
+	PutImage(ctx context.Context, i session.Image) error
+	// Images returns all that are remembered, in order of their ids.
+	Images(ctx context.Context) ([]session.Image, error)
+	// ForgetImage forgets one that was deleted, if it is there.
+	ForgetImage(ctx context.Context, id string) error
+	// Prebuilt returns what is known of a repository's image; NotFound if nothing is.
+	Prebuilt(ctx context.Context, r session.Repo) (session.Prebuilt, error)
+	// Prebuilts returns all by repository.
+	Prebuilts(ctx context.Context) ([]session.Prebuilt, error)
+	// PutPrebuilt stores what is known of a repository's image. That it was switched on or off is audited.
+	PutPrebuilt(ctx context.Context, p session.Prebuilt) error
 }
 
 // Secrets are values nobody may read on the disk.

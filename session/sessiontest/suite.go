@@ -59,6 +59,9 @@ func TestStore(t *testing.T, open func(t *testing.T, clock session.Clock) Store)
 		{"retention of messages", testMessageRetention},
 		{"retention by a clock that leaps", testLeap},
 		{"sandbox-hours", testLived},
+		{"spare sandboxes", testSpares},
+		{"images", testImages},
+		{"prebuilt images", testPrebuilt},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			s := &suite{T: t, clock: &Clock{}, ctx: t.Context()}

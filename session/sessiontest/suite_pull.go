@@ -37,7 +37,6 @@ func testFollowed(s *suite) {
 
 // testMergeRules: a repository has one rule, whatever the case of its name, and whoever changes it is audited.
 func testMergeRules(s *suite) {
-	web := session.Repo{Owner: "acme", Name: "web"}
 	rule := func(repo string, on bool, by session.Person) session.MergeRule {
 		r, _ := session.ParseRepo(repo)
 		return session.MergeRule{Repo: r, On: on, By: by, At: s.clock.Now()}
