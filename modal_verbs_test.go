@@ -21,6 +21,8 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"openinspect/sandbox/modaltest"
+	"openinspect/session"
+	"openinspect/session/boltdb"
 )
 
 // envListen tells a served bot that its sandboxes share this computer's network, as modaltest's do.
@@ -77,6 +79,23 @@ func (p *play) openModal(env map[string]string) error {
 	env["MODAL_TOKEN_ID"], env["MODAL_TOKEN_SECRET"], env["MODAL_SERVER_URL"] = modaltest.TokenID, modaltest.TokenSecret, p.modal.URL()
 	env["SSL_CERT_FILE"], env[envListen] = authority, "free"
 	return nil
+}
+
+// owned names the sandboxes that the store says are some session's. The bot does not run: whenever it was killed, what runs must be among them, or nobody
+// would ever end it.
+func (p *play) owned() (names []string, err error) {
+	ctx := context.Background()
+	db, err := boltdb.Open(filepath.Join(p.dir, "data", "openinspect.db"), boltdb.Options{MasterKey: make([]byte, 32)})
+	if err != nil {
+		return nil, err
+	}
+	all, err := db.List(ctx, 1000)
+	for _, s := range all {
+		if b := s.Sandbox; b.State.Live() || b.Handle != (session.Handle{}) {
+			names = append(names, b.Name)
+		}
+	}
+	return names, errors.Join(err, db.Close())
 }
 
 // modal live N: waits until N sandboxes run. modal break METHOD FAULT N, modal mend METHOD: see modaltest.Break. modal vanish: takes every sandbox away.

@@ -157,7 +157,8 @@ func (p *play) end() error {
 		p.bot = nil
 	}
 	if p.modal != nil {
-		return p.modal.Close()
+		owned, err := p.owned()
+		return errors.Join(err, p.modal.Close(owned...))
 	}
 	return endSandboxes(p.dir, local.Isolation(p.isolation))
 }

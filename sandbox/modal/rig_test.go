@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -77,6 +78,7 @@ type rig struct {
 	t     *testing.T
 	ctx   context.Context
 	clock *sessiontest.Clock
+	apps  map[string]bool // of its providers
 }
 
 // newRig makes one whose sandboxes have the runner already, unless bare: it need not be sent.
@@ -90,7 +92,7 @@ func newRig(t *testing.T, bare bool, change ...func(*Config)) *rig {
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	t.Cleanup(cancel)
-	r := &rig{t: t, ctx: ctx, clock: &sessiontest.Clock{}}
+	r := &rig{t: t, ctx: ctx, clock: &sessiontest.Clock{}, apps: map[string]bool{}}
 	c := modaltest.Config{Dir: t.TempDir(), Clock: r.clock, Page: 2}
 	if !bare {
 		c.Files = map[string]string{runnerPath(ownHash()): ownPath()}
@@ -100,12 +102,28 @@ func newRig(t *testing.T, bare bool, change ...func(*Config)) *rig {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		if err := r.Server.Close(); err != nil {
+		if err := errors.Join(r.endAll(), r.Server.Close()); err != nil {
 			t.Error(err)
 		}
 	})
 	r.Provider = r.provider(change...)
 	return r
+}
+
+// endAll ends what a test has left, as a sweep does that knows none of it: whatever runs is found by its list, and what that does not find is an orphan.
+func (r *rig) endAll() (err error) {
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	r.MendAll()
+	for app := range r.apps {
+		p := r.provider(func(c *Config) { c.App = app })
+		list, e := p.List(ctx)
+		err = errors.Join(err, e)
+		for _, h := range list {
+			err = errors.Join(err, p.Destroy(ctx, h))
+		}
+	}
+	return err
 }
 
 // provider makes one more provider for the same Modal, as a bot that was started anew has.
@@ -125,6 +143,7 @@ func (r *rig) provider(change ...func(*Config)) *Provider {
 	if err != nil {
 		r.t.Fatal(err)
 	}
+	r.apps[c.App] = true
 	r.t.Cleanup(func() {
 		if err := p.Close(); err != nil {
 			r.t.Error(err)

@@ -49,6 +49,16 @@ func (s *Server) Mend(method string) {
 	}
 }
 
+// MendAll is Mend for every method.
+func (s *Server) MendAll() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, b := range s.faults {
+		close(b.mended)
+	}
+	clear(s.faults)
+}
+
 // meet counts a call and returns what goes wrong with it, nil if nothing does.
 func (s *Server) meet(method string) *broken {
 	s.mu.Lock()

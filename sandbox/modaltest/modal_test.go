@@ -369,3 +369,18 @@ func TestTooMuchAtOnceIsRefused(t *testing.T) {
 		t.Errorf("a message of more than 4 MiB: %v", err)
 	}
 }
+
+func TestOrphans(t *testing.T) {
+	r := newRig(t)
+	one := r.create(&modal.SandboxCreateParams{Name: "one"})
+	r.create(&modal.SandboxCreateParams{Name: "two"})
+	if err := r.Orphans("one", "gone"); err == nil || !strings.Contains(err.Error(), `"two"`) || strings.Contains(err.Error(), `"one"`) {
+		t.Errorf("nobody owns two: %v", err)
+	}
+	if _, err := one.Terminate(r.ctx, &modal.SandboxTerminateParams{Wait: true}); err != nil {
+		t.Fatal(err)
+	}
+	if err := r.Orphans("two"); err != nil {
+		t.Error(err)
+	}
+}

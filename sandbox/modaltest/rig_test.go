@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/tls"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -88,17 +89,35 @@ func newRig(t *testing.T, change ...func(*Config)) *rig {
 	if err := r.Start(); err != nil {
 		t.Fatal(err)
 	}
+	r.client = r.connect(TokenID, TokenSecret)
 	t.Cleanup(func() {
-		if err := r.Close(); err != nil {
+		if err := errors.Join(r.endAll(), r.Close()); err != nil {
 			t.Error(err)
 		}
 	})
-	r.client = r.connect(TokenID, TokenSecret)
 	if r.app, err = r.client.Apps.FromName(ctx, "inspect", &modal.AppFromNameParams{CreateIfMissing: true}); err != nil {
 		t.Fatal(err)
 	}
 	r.image = r.client.Images.FromRegistry("debian:bookworm-slim", nil)
 	return r
+}
+
+// endAll ends every sandbox that is listed, so that Close tells of those that are not.
+func (r *rig) endAll() error {
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	r.MendAll()
+	seq, err := r.client.Sandboxes.List(ctx, nil)
+	if err != nil {
+		return err
+	}
+	for sb, e := range seq {
+		if err = errors.Join(err, e); e == nil {
+			_, e = sb.Terminate(ctx, &modal.SandboxTerminateParams{Wait: true})
+			err = errors.Join(err, e)
+		}
+	}
+	return err
 }
 
 func (r *rig) connect(id, secret string) *modal.Client {

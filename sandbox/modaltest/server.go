@@ -138,15 +138,23 @@ const maxMessage = 4 << 20
 // URL is what MODAL_SERVER_URL is to be set to.
 func (s *Server) URL() string { return "http://" + s.address }
 
-// Close ends every sandbox, and the server.
-func (s *Server) Close() error {
+// Orphans returns an error that names each sandbox that runs and is not among owned, nil if there is none: on the real Modal somebody would pay for it.
+func (s *Server) Orphans(owned ...string) (err error) {
+	for _, name := range s.Live() {
+		if !slices.Contains(owned, name) {
+			err = errors.Join(err, fmt.Errorf("the sandbox %q runs, and is nobody's", name))
+		}
+	}
+	return err
+}
+
+// Close ends every sandbox, and the server. Its error is that of Orphans first, so that whoever uses a Server says what may run by then.
+func (s *Server) Close(owned ...string) error {
+	orphans := s.Orphans(owned...)
 	endAll := func() {
+		s.MendAll()
 		s.mu.Lock()
 		all := slices.Collect(maps.Values(s.boxes))
-		for _, b := range s.faults {
-			close(b.mended)
-		}
-		clear(s.faults)
 		s.mu.Unlock()
 		for _, b := range all {
 			s.end(b, pb.GenericResult_GENERIC_STATUS_TERMINATED, 0)
@@ -158,9 +166,9 @@ func (s *Server) Close() error {
 		endAll() // what was being made meanwhile
 	}
 	if s.ownDir {
-		return os.RemoveAll(s.c.Dir)
+		return errors.Join(orphans, os.RemoveAll(s.c.Dir))
 	}
-	return nil
+	return orphans
 }
 
 // plane is the control plane, router the task command router. Both are one server on one port.
