@@ -46,6 +46,14 @@ type Boot struct {
 	Processes    int              `json:"processes,omitempty"` // how many programs may have at once in a namespace of their own; 0: any number
 	Bounded      bool             `json:"bounded,omitempty"`   // the kernel holds this sandbox's own to that, if it is told; else the runner looks
 	LogURL       string           `json:"log_url,omitempty"`   // unsigned, for the Inspect-Session trailer; empty: the id alone
+	Warm         bool             `json:"warm,omitempty"`      // nobody's yet: it boots as far as its agent, and is ready once it was claimed
+}
+
+// Claim is the body of POST /claim: from now on the sandbox is that session's. 202, also for a session that has it already; 409 for any other.
+// What the sandbox has checked out is brought up to date if its sync was over, and then it is ready.
+type Claim struct {
+	Session session.ID `json:"session"`
+	LogURL  string     `json:"log_url,omitempty"` // as in Boot
 }
 
 // Line is one line of GET /events. A numbered line has an Event; a line with Delta has no number and is not in the journal; one with nothing is a
@@ -92,6 +100,8 @@ type Status struct {
 	Agent    string        `json:"agent"`               // name and version
 	Head     string        `json:"head,omitempty"`
 	Branch   string        `json:"branch,omitempty"`
+	Warm     bool          `json:"warm,omitempty"`    // booted as far as it goes for nobody
+	Claimed  session.ID    `json:"claimed,omitempty"` // whose it is, of one that was nobody's
 }
 
 // Stop is the body of POST /stop.

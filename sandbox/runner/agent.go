@@ -29,16 +29,16 @@ type Output interface {
 
 // AgentConfig is what an agent needs to know of the sandbox it works in.
 type AgentConfig struct {
-	Session   session.ID
-	Start     string   // start id of the runner
-	Dir       string   // the checkout
-	Home      string   // its HOME
-	Env       []string // environment of the agent, whole, KEY=value; nothing secret of the bot's is in it
-	Model     string   // default provider/model
-	Providers []string // model providers to offer
-	Gateway   string   // base URL of the model port on loopback; provider P is at Gateway/P (without /v1)
-	Token     string   // what the model port takes as API key
-	Catalogue string   // path of the model catalogue in models.dev form; empty: the agent's own
-	Processes int      // how many it and its programs may have; 0: any number
-	Tools     []string // command line of the MCP server with our tools
+	Owner     func() session.ID // whose agent it is now
+	Start     string            // start id of the runner
+	Dir       string            // the checkout
+	Home      string            // its HOME
+	Env       func() []string   // environment of what starts now, whole, KEY=value; nothing secret of the bot's is in it
+	Model     string            // default provider/model
+	Providers []string          // model providers to offer
+	Gateway   string            // base URL of the model port on loopback; provider P is at Gateway/P (without /v1)
+	Token     string            // what the model port takes as API key
+	Catalogue string            // path of the model catalogue in models.dev form; empty: the agent's own
+	Processes int               // how many it and its programs may have; 0: any number
+	Tools     []string          // command line of the MCP server with our tools
 }

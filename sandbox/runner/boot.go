@@ -17,9 +17,30 @@ import (
 //	repo_image       fetch, reset; or a warning  –                   fatal     yes
 //	snapshot_restore fetch; or a warning         –                   fatal     yes
 //
+// A warm one, which is nobody's at first, stops there until somebody claims it, and then brings the checkout up to date.
+//
 // Every phase is an event. A boot that failed leaves the runner reachable, so that people can read why; it accepts no prompt.
 func (r *runner) boot(ctx context.Context) {
 	begin := r.cfg.Clock.Now()
+	err := r.phases(ctx)
+	if err == nil && r.cfg.Boot.Warm {
+		if begin, err = r.await(ctx); err == nil {
+			err = r.renew(ctx)
+		}
+	}
+	if err != nil {
+		if ctx.Err() == nil {
+			r.tell(session.Event{Kind: session.KindError, Error: &session.Failure{Code: session.CodeOf(err), Message: session.Sentence(err)}})
+		}
+		return
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.phaseNow, r.ready = session.PhaseReady, r.cfg.Boot.Mode != session.BootBuild
+	r.tell(session.Event{Kind: session.KindBoot, Boot: &session.Boot{Phase: session.PhaseReady, State: session.StepDone, Millis: millis(r.cfg.Clock.Now().Sub(begin))}})
+}
+
+func (r *runner) phases(ctx context.Context) error {
 	for _, p := range []struct {
 		phase session.Phase
 		run   func(context.Context) step
@@ -30,16 +51,10 @@ func (r *runner) boot(ctx context.Context) {
 		{session.PhaseAgent, r.bootAgent},
 	} {
 		if err := r.phase(ctx, p.phase, p.run); err != nil {
-			if ctx.Err() == nil {
-				r.tell(session.Event{Kind: session.KindError, Error: &session.Failure{Code: session.CodeOf(err), Message: session.Sentence(err)}})
-			}
-			return
+			return err
 		}
 	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.phaseNow, r.ready = session.PhaseReady, r.cfg.Boot.Mode != session.BootBuild
-	r.tell(session.Event{Kind: session.KindBoot, Boot: &session.Boot{Phase: session.PhaseReady, State: session.StepDone, Millis: millis(r.cfg.Clock.Now().Sub(begin))}})
+	return nil
 }
 
 // step is how a phase ended. err is set when the boot ends with it.
@@ -128,7 +143,7 @@ func (r *runner) bootAgent(ctx context.Context) step {
 		return notInThisMode
 	}
 	c := AgentConfig{
-		Session: boot.Session, Start: boot.Start, Dir: r.paths.checkout, Home: r.paths.home, Env: r.env, Providers: boot.Providers, Processes: r.bound(),
+		Owner: func() session.ID { id, _ := r.owner(); return id }, Start: boot.Start, Dir: r.paths.checkout, Home: r.paths.home, Env: r.environ, Providers: boot.Providers, Processes: r.bound(),
 		Tools: []string{r.cfg.Program, "runner", "mcp", "--socket", r.paths.inside},
 	}
 	failed := func(err error) step {

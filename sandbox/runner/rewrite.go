@@ -102,7 +102,8 @@ func (r *runner) recommit(ctx context.Context, c commit, d session.Delivery, ren
 	if !known {
 		author = r.author(d)
 	}
-	message := d.Credit.Message(c.message, author, cmp.Or(d.Log, r.cfg.Boot.LogURL, string(r.cfg.Boot.Session)))
+	id, log := r.owner()
+	message := d.Credit.Message(c.message, author, cmp.Or(d.Log, log, string(id)))
 	moved := false
 	args := []string{"commit-tree", c.tree}
 	for _, p := range c.parents {

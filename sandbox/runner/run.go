@@ -97,7 +97,7 @@ func (c *Config) check() error {
 type runner struct {
 	cfg     Config
 	paths   paths
-	env     []string
+	env     []string // of what starts: see environ
 	git     git
 	journal *journal
 	shelf   *shelf
@@ -114,6 +114,13 @@ type runner struct {
 	accepted map[string]bool // ids of prompts
 	current  *link.Link
 	turns    sync.WaitGroup
+
+	// Of a sandbox that was nobody's at first.
+	claimed     link.Claim // whose it is; no Session: nobody's
+	claimedAt   time.Time
+	claimedLate bool          // its sync was over by then
+	taken       chan struct{} // closed when it is claimed
+	waits       bool          // the boot waits for that
 
 	dispersed atomic.Int32 // how often all processes were ended, because there were too many
 }
@@ -183,7 +190,7 @@ func open(ctx context.Context, cfg Config) (*runner, error) {
 		}
 		env = append(env, port.environment()...)
 	}
-	r := &runner{cfg: cfg, paths: p, env: env, git: newGit(p.checkout, env, cfg.Clock), journal: j, shelf: s, bot: &Bot{}, accepted: j.seen, phaseNow: session.PhaseSync, life: ctx}
+	r := &runner{cfg: cfg, paths: p, env: env, git: newGit(p.checkout, env, cfg.Clock), journal: j, shelf: s, bot: &Bot{}, accepted: j.seen, phaseNow: session.PhaseSync, life: ctx, taken: make(chan struct{})}
 	return r, nil
 }
 

@@ -56,7 +56,7 @@ func (r *runner) runScript(ctx context.Context, name string, timeout time.Durati
 	}
 	defer out.Close()
 	cmd := exec.Command("bash", path)
-	cmd.Dir, cmd.Env = r.paths.checkout, r.env
+	cmd.Dir, cmd.Env = r.paths.checkout, r.environ()
 	cmd.Stdout, cmd.Stderr = out, out
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	bound.Command(cmd, r.bound())

@@ -58,6 +58,7 @@ func (r *runner) handler() http.Handler {
 	mux.HandleFunc("PUT /files", r.putFile)
 	mux.HandleFunc("POST /prompts", r.prompts)
 	mux.HandleFunc("POST /stop", r.stop)
+	mux.HandleFunc("POST /claim", r.claim)
 	mux.HandleFunc("GET /bundle", r.bundle)
 	mux.HandleFunc("GET /status", r.status)
 	return mux
@@ -128,7 +129,7 @@ func begin(w http.ResponseWriter, journal string, after int64) (flush func()) {
 
 func (r *runner) status(w http.ResponseWriter, q *http.Request) {
 	r.mu.Lock()
-	st := link.Status{Version: link.Version, Start: r.cfg.Boot.Start, Journal: r.journal.id, Phase: r.phaseNow, Agent: r.version}
+	st := link.Status{Version: link.Version, Start: r.cfg.Boot.Start, Journal: r.journal.id, Phase: r.phaseNow, Agent: r.version, Warm: r.waits, Claimed: r.claimed.Session}
 	if r.running != nil {
 		st.PromptID, st.Settling = r.running.d.ID, r.running.settling
 		st.Tools, st.Models = r.running.progress.busy()

@@ -155,22 +155,32 @@ func (r *runner) cloneEmpty(ctx context.Context, why error) (string, error) {
 	return fmt.Sprintf("%s is empty: no branch, no commit", boot.Repo), nil
 }
 
-// refresh fetches the base branch. Only a prebuilt image's checkout is moved to it: any other may hold work.
-func (r *runner) refresh(ctx context.Context) (string, error) {
+// fetch fetches the base branch, and returns the ref that has it.
+func (r *runner) fetch(ctx context.Context) (remote string, err error) {
 	boot := r.cfg.Boot
-	remote := "refs/remotes/origin/" + base(boot.Base)
+	remote = "refs/remotes/origin/" + base(boot.Base)
 	// It may be called something else by now.
 	if _, err := r.git.run(ctx, "config", "--local", "--replace-all", "remote.origin.url", boot.CloneURL); err != nil {
-		return "", gitFailed("The checkout's remote could not be set.", err)
+		return remote, gitFailed("The checkout's remote could not be set.", err)
 	}
 	// Without a depth: in a shallow checkout that fetches what is new, and moves no boundary under a session's own commits.
 	args := []string{"fetch", "--quiet", "origin", "+refs/heads/" + base(boot.Base) + ":" + remote}
 	// The fetch names the branch, so that a remote the agent reconfigured cannot move others.
 	if _, err := r.git.call(ctx, gitCall{timeout: fetchTimeout, args: args}); err != nil {
+		return remote, gitFailed(fmt.Sprintf("The newest commits of %s could not be fetched; the checkout is as it was.", boot.Repo), err)
+	}
+	return remote, nil
+}
+
+// refresh fetches the base branch. Only a prebuilt image's checkout is moved to it: any other may hold work.
+func (r *runner) refresh(ctx context.Context) (string, error) {
+	boot := r.cfg.Boot
+	remote, err := r.fetch(ctx)
+	if err != nil {
 		if r.git.resolve(ctx, "HEAD") == "" && r.git.resolve(ctx, remote) == "" {
 			return "still empty: no branch, no commit", nil
 		}
-		return "", gitFailed(fmt.Sprintf("The newest commits of %s could not be fetched; the checkout is as it was.", boot.Repo), err)
+		return "", err
 	}
 	if boot.Anew {
 		return r.anew(ctx, remote)

@@ -19,7 +19,7 @@ import (
 func (t *turn) bash(ctx context.Context, command string) {
 	t.call("bash", command, map[string]string{"command": command}, func(tool *session.Tool) error {
 		cmd := exec.CommandContext(ctx, "bash", "-c", command)
-		cmd.Dir, cmd.Env = t.config.Dir, t.config.Env
+		cmd.Dir, cmd.Env = t.config.Dir, t.config.Env()
 		bound.Command(cmd, t.config.Processes)
 		cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 		cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
@@ -47,7 +47,7 @@ func (t *turn) tool(ctx context.Context, name string, arguments map[string]any) 
 			return errors.New("there are no tools")
 		}
 		cmd := exec.Command(t.config.Tools[0], t.config.Tools[1:]...)
-		cmd.Dir, cmd.Env = t.config.Dir, t.config.Env
+		cmd.Dir, cmd.Env = t.config.Dir, t.config.Env()
 		client := mcp.NewClient(&mcp.Implementation{Name: "agenttest", Version: "1"}, nil)
 		connection, err := client.Connect(ctx, &mcp.CommandTransport{Command: cmd}, nil)
 		if err != nil {

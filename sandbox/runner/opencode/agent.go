@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"time"
@@ -134,12 +135,23 @@ func (a *Agent) Run(ctx context.Context, d session.Delivery, out runner.Output) 
 	if err != nil {
 		return err
 	}
+	if err := a.own(); err != nil {
+		return err
+	}
 	id, err := a.conversation(ctx, s)
 	if err != nil {
 		return err
 	}
 	t := newTurn(a.c, s, id, d, out)
 	return t.run(ctx)
+}
+
+// own tells the agent's shells whose sandbox this is.
+func (a *Agent) own() error {
+	a.mu.Lock()
+	c := a.agent
+	a.mu.Unlock()
+	return session.Wrap("opencode.own", os.WriteFile(filepath.Join(configDir(c), "owner"), []byte(c.Owner()), 0o600))
 }
 
 // conversation returns OpenCode's session for ours: the one this directory had, if it is still there, else a new one.
@@ -160,7 +172,7 @@ func (a *Agent) conversation(ctx context.Context, s *server) (string, error) {
 	if id == "" {
 		var made struct{ ID string }
 		// With a title of its own it does not ask a model for one.
-		if err := s.call(ctx, "POST", "/session", map[string]any{"title": "Session " + string(c.Session)}, &made); err != nil {
+		if err := s.call(ctx, "POST", "/session", map[string]any{"title": "Session " + string(c.Owner())}, &made); err != nil {
 			return "", err
 		}
 		id = made.ID

@@ -22,7 +22,7 @@ tool read {"filePath":"hello.txt"}
 step
 tool edit {"filePath":"hello.txt","oldString":"helo","newString":"hello"}
 step
-tool bash {"command":"cat hello.txt; env | grep -c ^OPENCODE_; exit 3","description":"Show the file"}
+tool bash {"command":"cat hello.txt; env | grep -c ^OPENCODE_; echo $OPENINSPECT_SESSION; exit 3","description":"Show the file"}
 step
 say It says hello now.
 
@@ -266,7 +266,7 @@ func testEdit(t *testing.T, r *rig) {
 			continue
 		}
 		// The shell does not know the server's own variables.
-		if e.Tool.Name == "bash" && (e.Tool.Exit == nil || *e.Tool.Exit != 3 || !strings.Contains(e.Tool.Output, "hello\n0")) {
+		if e.Tool.Name == "bash" && (e.Tool.Exit == nil || *e.Tool.Exit != 3 || !strings.Contains(e.Tool.Output, "hello\n0\nabcdefghij")) {
 			t.Errorf("bash: %+v", e.Tool)
 		}
 		if e.Tool.Name == "edit" && !strings.Contains(e.Tool.Diff, "+hello") {

@@ -63,7 +63,7 @@ func sessionFile(c runner.AgentConfig) string {
 // environ is the server's environment. The shells that the agent runs inherit it but for what shellPlugin takes out; that is tidiness, not a
 // wall: they are processes of the same user.
 func environ(c runner.AgentConfig, config []byte, password string) []string {
-	env := append([]string{}, c.Env...)
+	env := c.Env()
 	env = append(env,
 		"OPENCODE_CONFIG_CONTENT="+string(config),
 		"OPENCODE_CONFIG_DIR="+configDir(c),

@@ -9,12 +9,17 @@ import (
 )
 
 // shellPlugin keeps the server's own variables, its password and the model port's key among them, out of the shells that the agent runs, and so
-// out of their output. It imports nothing: a plugin that cannot be loaded makes every prompt end in silence.
+// out of their output. It tells them whose sandbox it is, which the server of a warm one was started too early to know. It imports nothing of
+// others: a plugin that cannot be loaded makes every prompt end in silence.
 const shellPlugin = `export const shell = async () => ({
   "shell.env": async (_input, output) => {
     for (const name of Object.keys(process.env)) {
       if (name.startsWith("OPENCODE_")) output.env[name] = undefined
     }
+    try {
+      const { readFileSync } = await import("node:fs")
+      output.env.OPENINSPECT_SESSION = readFileSync(process.env.OPENCODE_CONFIG_DIR + "/owner", "utf8")
+    } catch {}
   },
 })
 `

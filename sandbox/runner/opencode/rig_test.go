@@ -165,8 +165,10 @@ func newRig(t *testing.T, script string) *rig {
 		t.Fatal(err)
 	}
 	r.config = runner.AgentConfig{
-		Session: "abcdefghij", Start: "s1", Dir: filepath.Join(dir, "checkout"), Home: filepath.Join(dir, "home"), Model: "anthropic/claude-sonnet-5",
-		Env:       []string{"PATH=" + os.Getenv("PATH"), "HOME=" + filepath.Join(dir, "home"), "LANG=C.UTF-8", "TMPDIR=" + dir},
+		Owner: func() session.ID { return "abcdefghij" }, Start: "s1", Dir: filepath.Join(dir, "checkout"), Home: filepath.Join(dir, "home"), Model: "anthropic/claude-sonnet-5",
+		Env: func() []string {
+			return []string{"PATH=" + os.Getenv("PATH"), "HOME=" + filepath.Join(dir, "home"), "LANG=C.UTF-8", "TMPDIR=" + dir, "OPENINSPECT_SESSION=nobodysyet"}
+		},
 		Providers: []string{model.Anthropic}, Token: modeltest.AnthropicKey, Catalogue: catalogue,
 		Tools: []string{os.Args[0], "mcp", r.serveTools(dir)},
 	}
