@@ -38,6 +38,7 @@ type attachment struct {
 	send    session.Send
 	before  *attachment // ends first: one reader of a session's journal at a time
 	handler http.Handler
+	spare   bool // the sandbox is no session's: its runner may read the repository, and nothing else
 	ctx     context.Context
 	cancel  context.CancelFunc
 	done    chan struct{} // closed when it has ended

@@ -15,6 +15,7 @@ import (
 	"openinspect/sandbox"
 	"openinspect/sandbox/sandboxtest"
 	"openinspect/session"
+	"openinspect/session/sessiontest"
 )
 
 const id session.ID = "abcdefghij"
@@ -156,6 +157,7 @@ type bench struct {
 	provider *sandboxtest.Provider
 	runner   *sandboxtest.Script
 	vault    *vault
+	store    *sessiontest.Memory
 	clock    *clock
 	made     atomic.Int32 // credentials
 	renamed  atomic.Bool  // GitHub has another name for the repository
@@ -170,7 +172,7 @@ type bench struct {
 func newBench(t *testing.T) *bench {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute) // ends a failing test
-	b := &bench{t: t, ctx: ctx, runner: &sandboxtest.Script{}, vault: &vault{}, clock: &clock{now: time.Unix(1_800_000_000, 0)},
+	b := &bench{t: t, ctx: ctx, runner: &sandboxtest.Script{}, vault: &vault{}, store: sessiontest.NewStore(), clock: &clock{now: time.Unix(1_800_000_000, 0)},
 		inputs: make(chan session.Input, 10_000), deltas: make(chan session.Delta, 1000)}
 	b.provider = &sandboxtest.Provider{Runner: b.runner.Run}
 	b.Manager = b.manager()
@@ -190,7 +192,7 @@ func newBench(t *testing.T) *bench {
 func (b *bench) manager() *sandbox.Manager {
 	b.t.Helper()
 	m, err := sandbox.New(sandbox.Config{
-		Provider: b.provider, Store: b.vault, Credentials: git{b.clock, &b.made}, Models: models{}, Clock: b.clock,
+		Provider: b.provider, Store: b.vault, Spares: b.store, Credentials: git{b.clock, &b.made}, Models: models{}, Clock: b.clock,
 		Live:     func(_ session.ID, d session.Delta) { b.deltas <- d },
 		Redactor: session.NewRedactor("hunter22"),
 		CloneURL: func(r session.Repo) string {

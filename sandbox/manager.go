@@ -43,12 +43,13 @@ type Models interface {
 	Handler(id session.ID, send session.Send) http.Handler
 }
 
-// Config is what a Manager works with. Provider, Store, Credentials, Models and CloneURL are required.
+// Config is what a Manager works with. Provider, Store, Spares, Credentials, Models and CloneURL are required.
 type Config struct {
 	Provider    Provider
 	Store       Store
 	Credentials Credentials
 	Models      Models
+	Spares      SpareStore
 	Commits     Commits                                   // nil: none are held
 	Live        func(session.ID, session.Delta)           // shows a delta, at once
 	Clock       session.Clock                             // default: the computer's
@@ -81,8 +82,8 @@ var _ session.Sandboxes = (*Manager)(nil)
 
 // New makes a manager. It starts nothing.
 func New(c Config) (*Manager, error) {
-	if c.Provider == nil || c.Store == nil || c.Credentials == nil || c.Models == nil || c.CloneURL == nil {
-		return nil, session.Errorf(session.Internal, "a sandbox manager needs a provider, a store, credentials, models and clone URLs")
+	if c.Provider == nil || c.Store == nil || c.Spares == nil || c.Credentials == nil || c.Models == nil || c.CloneURL == nil {
+		return nil, session.Errorf(session.Internal, "a sandbox manager needs a provider, stores, credentials, models and clone URLs")
 	}
 	if c.Clock == nil {
 		c.Clock = session.SystemClock{}
@@ -128,17 +129,11 @@ func (m *Manager) Start(ctx context.Context, r session.StartRequest) (session.Be
 	}
 	said := error(session.ErrStopped) // what the start says of the provider: nothing, until that has answered
 	defer func() { leave(said) }()
-	token, err := m.token(ctx, r.Session, r.Start)
+	boot, err := m.order(ctx, r.Session, r.Start, r.Repo)
 	if err != nil {
 		return session.Begun{}, session.Wrap(op, err)
 	}
-	boot := link.Boot{
-		Session: r.Session, Start: r.Start, TokenHash: link.HashToken(token), Mode: r.Mode, Repo: r.Repo, Base: r.Base, Anew: r.Anew, Collected: r.Collected, Bot: m.c.Bot,
-		Catalogue: m.c.Catalogue, Providers: m.c.Providers, SetupTimeout: m.c.Setup, StartTimeout: m.c.StartScript, LogURL: m.c.LogURL(r.Session),
-	}
-	if r.Repo != (session.Repo{}) {
-		boot.CloneURL = m.c.CloneURL(r.Repo)
-	}
+	boot.Mode, boot.Base, boot.Anew, boot.Collected, boot.LogURL = r.Mode, r.Base, r.Anew, r.Collected, m.c.LogURL(r.Session)
 	h, err := m.c.Provider.Create(ctx, Spec{Name: r.Name, Image: r.Image, Boot: boot})
 	if ctx.Err() == nil {
 		said = err
@@ -154,6 +149,19 @@ func (m *Manager) Start(ctx context.Context, r session.StartRequest) (session.Be
 		return session.Begun{}, session.Wrap(op, err)
 	}
 	return session.Begun{Handle: h, Start: r.Start, Mode: r.Mode}, nil
+}
+
+// order is what every runner is told. The token that it is to know by its hash is made at the first call for a start.
+func (m *Manager) order(ctx context.Context, id session.ID, start string, repo session.Repo) (link.Boot, error) {
+	token, err := m.token(ctx, id, start)
+	b := link.Boot{
+		Session: id, Start: start, TokenHash: link.HashToken(token), Repo: repo, Bot: m.c.Bot,
+		Catalogue: m.c.Catalogue, Providers: m.c.Providers, SetupTimeout: m.c.Setup, StartTimeout: m.c.StartScript,
+	}
+	if repo != (session.Repo{}) {
+		b.CloneURL = m.c.CloneURL(repo)
+	}
+	return b, err
 }
 
 // token returns the token of a start, made at the first call.
@@ -175,7 +183,7 @@ func (m *Manager) token(ctx context.Context, id session.ID, start string) (strin
 func (m *Manager) Attach(ctx context.Context, r session.AttachRequest, send session.Send) error {
 	const op = "sandbox.Attach"
 	for {
-		a, joined, err := m.attachment(r, send)
+		a, joined, err := m.attachment(r, send, false)
 		if err != nil {
 			return session.Wrap(op, err)
 		}
@@ -192,8 +200,8 @@ func (m *Manager) Attach(ctx context.Context, r session.AttachRequest, send sess
 	}
 }
 
-// attachment returns the session's attachment to that start: the one it has, or a new one in place of any other.
-func (m *Manager) attachment(r session.AttachRequest, send session.Send) (a *attachment, joined bool, err error) {
+// attachment returns the session's attachment to that start, or a spare's: the one it has, or a new one in place of any other.
+func (m *Manager) attachment(r session.AttachRequest, send session.Send, spare bool) (a *attachment, joined bool, err error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.closed {
@@ -204,6 +212,7 @@ func (m *Manager) attachment(r session.AttachRequest, send session.Send) (a *att
 		return old, true, nil
 	}
 	a = newAttachment(m, r, send, old)
+	a.spare = spare
 	m.links[r.Session] = a
 	go a.run()
 	return a, false, nil

@@ -19,6 +19,8 @@ func (a *attachment) serve() http.Handler {
 	models := a.m.c.Models.Handler(a.req.Session, a.send)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { // a mux for each of a thousand links would be as large as the link
 		switch call := r.Method + " " + r.URL.Path; {
+		case a.spare && (strings.HasPrefix(r.URL.Path, "/model/") || strings.HasPrefix(r.URL.Path, "/tools/")):
+			refuse(w, session.Errorf(session.Forbidden, "This sandbox is no session's: there is nobody to work for."))
 		case strings.HasPrefix(r.URL.Path, "/model/"):
 			models.ServeHTTP(w, r)
 		case call == "POST /git/credential":

@@ -36,6 +36,7 @@ type Boot struct {
 	Base         string           `json:"base,omitempty"`      // branch
 	Anew         bool             `json:"anew,omitempty"`      // what the session did is merged: the checkout leaves it for Base
 	Collected    string           `json:"collected,omitempty"` // a fresh clone goes on from there: POST /git/collected
+	Setup        string           `json:"setup,omitempty"`     // repo_image: git's id of the setup.sh that ran when the image was built; another one runs anew
 	Bot          session.Author   `json:"bot"`                 // committer
 	Agent        string           `json:"agent"`               // path of the agent's binary; "script" for agenttest's
 	Catalogue    []byte           `json:"catalogue,omitempty"` // models in models.dev form
@@ -100,6 +101,7 @@ type Status struct {
 	Agent    string        `json:"agent"`               // name and version
 	Head     string        `json:"head,omitempty"`
 	Branch   string        `json:"branch,omitempty"`
+	Setup    string        `json:"setup,omitempty"`   // git's id of Head's setup.sh; empty: there is none
 	Warm     bool          `json:"warm,omitempty"`    // booted as far as it goes for nobody
 	Claimed  session.ID    `json:"claimed,omitempty"` // whose it is, of one that was nobody's
 }

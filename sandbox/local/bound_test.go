@@ -39,7 +39,7 @@ func TestCrowdedSandbox(t *testing.T) {
 	defer cancel()
 	p := provider(t, c)
 	m, err := sandbox.New(sandbox.Config{
-		Provider: p, Store: sessiontest.NewStore(), Credentials: nothing{}, Models: nothing{}, Bot: session.Author{Name: "inspect", Email: "bot@example.com"},
+		Provider: p, Store: sessiontest.NewStore(), Spares: sessiontest.NewStore(), Credentials: nothing{}, Models: nothing{}, Bot: session.Author{Name: "inspect", Email: "bot@example.com"},
 		CloneURL: func(session.Repo) string { return "" }, Report: func(_ session.ID, op string, err error) { t.Log(op, err) },
 	})
 	if err != nil {

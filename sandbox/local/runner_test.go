@@ -44,7 +44,7 @@ func TestRealRunner(t *testing.T) {
 		store := sessiontest.NewStore()
 		manager := func() *sandbox.Manager {
 			m, err := sandbox.New(sandbox.Config{
-				Provider: provider(t, c), Store: store, Credentials: nothing{}, Models: nothing{}, Bot: session.Author{Name: "inspect", Email: "bot@example.com"},
+				Provider: provider(t, c), Store: store, Spares: store, Credentials: nothing{}, Models: nothing{}, Bot: session.Author{Name: "inspect", Email: "bot@example.com"},
 				CloneURL: func(session.Repo) string { return "" }, Report: func(_ session.ID, op string, err error) { t.Log(op, err) },
 			})
 			if err != nil {

@@ -14,7 +14,7 @@ import (
 //	                 sync                        setup.sh            start.sh  agent
 //	build            clone                       fatal               –         –
 //	fresh            clone                       failure: a warning  fatal     yes
-//	repo_image       fetch, reset; or a warning  –                   fatal     yes
+//	repo_image       fetch, reset; or a warning  if it changed       fatal     yes
 //	snapshot_restore fetch; or a warning         –                   fatal     yes
 //
 // A warm one, which is nobody's at first, stops there until somebody claims it, and then brings the checkout up to date.
@@ -103,12 +103,20 @@ func gitOutput(err error) string {
 }
 
 func (r *runner) bootSetup(ctx context.Context) step {
-	mode := r.cfg.Boot.Mode
-	if mode != session.BootBuild && mode != session.BootFresh {
+	switch mode := r.cfg.Boot.Mode; {
+	case mode == session.BootSnapshot,
+		mode == session.BootImage && r.blob(ctx, setupScript) == r.cfg.Boot.Setup: // what it installs is there
 		return notInThisMode
+	case mode == session.BootBuild:
+		return asStep(r.runScript(ctx, setupScript, timeoutOr(r.cfg.Boot.SetupTimeout, defaultSetupTimeout)))
 	}
+	return r.setUp(ctx)
+}
+
+// setUp runs setup.sh where an agent works all the same if it fails.
+func (r *runner) setUp(ctx context.Context) step {
 	s := asStep(r.runScript(ctx, setupScript, timeoutOr(r.cfg.Boot.SetupTimeout, defaultSetupTimeout)))
-	if s.err != nil && mode == session.BootFresh {
+	if s.err != nil {
 		s.state, s.err = session.StepWarning, nil
 	}
 	return s

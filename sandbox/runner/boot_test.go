@@ -39,6 +39,7 @@ func TestBootModes(t *testing.T) {
 			if c.again != "" {
 				b.boot.Mode, b.boot.Start = c.again, "start0"
 				b.start().ready()
+				b.boot.Setup = b.status().Setup
 				b.stop()
 				b.boot.Mode, b.boot.Start, b.events = c.mode, "start1", nil
 			}
@@ -174,16 +175,6 @@ func TestSync(t *testing.T) {
 		equal(t, "HEAD", b.git("rev-parse", "HEAD"), head)
 		equal(t, "remote branch", b.git("rev-parse", "origin/main"), tip)
 		equal(t, "status", b.git("status", "--short"), "?? wip.txt")
-	})
-	t.Run("image moves to the newest commit", func(t *testing.T) {
-		remote := newRemote(t)
-		b := newBox(t, session.BootBuild, remote).start().ready()
-		equal(t, "prompt in a build", b.prompt(session.Delivery{ID: "1", Text: "x"}), 409)
-		b.stop()
-		tip := pushed(t, remote, "b.txt", "b")
-		b.boot.Mode, b.boot.Start = session.BootImage, "start2"
-		b.start().ready()
-		equal(t, "HEAD", b.git("rev-parse", "HEAD"), tip)
 	})
 	t.Run("anew after a merge", func(t *testing.T) {
 		remote := newRemote(t)

@@ -98,13 +98,7 @@ func (r *runner) renew(ctx context.Context) error {
 	if err := r.phase(ctx, session.PhaseSync, r.bootRenew); err != nil || r.blob(ctx, setupScript) == before {
 		return err
 	}
-	return r.phase(ctx, session.PhaseSetup, func(ctx context.Context) step {
-		s := asStep(r.runScript(ctx, setupScript, timeoutOr(r.cfg.Boot.SetupTimeout, defaultSetupTimeout)))
-		if s.err != nil {
-			s.state, s.err = session.StepWarning, nil // as in a fresh sandbox
-		}
-		return s
-	})
+	return r.phase(ctx, session.PhaseSetup, r.setUp)
 }
 
 // blob is the id of a lifecycle script's content as it is committed; "" if there is none.

@@ -139,7 +139,7 @@ func (r *runner) status(w http.ResponseWriter, q *http.Request) {
 	st.N = r.journal.newest()
 	ctx, cancel := context.WithTimeout(q.Context(), statusLimit)
 	defer cancel()
-	st.Head = r.git.resolve(ctx, "HEAD")
+	st.Head, st.Setup = r.git.resolve(ctx, "HEAD"), r.blob(ctx, setupScript)
 	if branch, err := r.git.run(ctx, "symbolic-ref", "--short", "--quiet", "HEAD"); err == nil {
 		st.Branch = branch
 	}

@@ -38,14 +38,34 @@ func (r *runner) sync(ctx context.Context) (detail string, fatal bool, err error
 		}
 		return "no repository: an empty checkout", false, nil
 	}
-	if r.cloned(ctx) {
+	switch {
+	case boot.Mode == session.BootImage:
+		detail, fatal, err = r.fromImage(ctx)
+	case r.cloned(ctx):
 		detail, err = r.refresh(ctx)
 		return detail, false, err
+	default:
+		detail, err = r.clone(ctx)
+		fatal = err != nil
 	}
-	if detail, err = r.clone(ctx); err == nil && boot.Collected != "" {
+	if err == nil && boot.Collected != "" {
 		detail, err = r.goOn(ctx, detail)
+		fatal = err != nil
 	}
-	return detail, err != nil, err
+	return detail, fatal, err
+}
+
+// fromImage moves a prebuilt image's checkout to the newest commit. That the repository cannot be reached is a warning, as it would be for any
+// checkout; that the image is of no use is not: the bot begins again without it.
+func (r *runner) fromImage(ctx context.Context) (detail string, fatal bool, err error) {
+	if !r.cloned(ctx) {
+		return "", true, session.Errorf(session.Invalid, "The image has no checkout of %s", r.cfg.Boot.Repo)
+	}
+	if detail, err = r.refresh(ctx); err == nil {
+		return detail, false, nil
+	}
+	_, away := r.git.call(ctx, gitCall{timeout: fetchTimeout, args: []string{"ls-remote", "--exit-code", "origin", "refs/heads/" + base(r.cfg.Boot.Base)}})
+	return "", away == nil, err
 }
 
 // cloned reports whether there is a checkout to keep. What a clone that broke off has left is not; it is removed before the next.

@@ -1,0 +1,183 @@
+package sandbox
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"sync"
+
+	"openinspect/session"
+)
+
+// SpareStore remembers sandboxes that are no session's: each is written down before the provider is asked for it, so that none is left behind by a
+// bot that is killed.
+type SpareStore interface {
+	// PutSpare stores one by its id.
+	PutSpare(ctx context.Context, s session.Spare) error
+	// Spares returns all, in order of their ids.
+	Spares(ctx context.Context) ([]session.Spare, error)
+	// ForgetSpare forgets one that is gone, if it is there, and adds what it lived to the sums of its days.
+	ForgetSpare(ctx context.Context, id session.ID, lived ...session.Lived) error
+}
+
+// tended is a spare sandbox with a runner in it, followed as a session's is, as long as it is nobody's. Its runner may read the repository; there is
+// nobody for whom it could ask a model or use a tool.
+type tended struct {
+	m     *Manager
+	spare session.Spare
+	link  *attachment
+
+	mu     sync.Mutex
+	phases []session.Boot // what was last told of each, in order
+	err    error          // why it is of no use
+	moved  chan struct{}
+}
+
+// raise makes the sandbox of a spare and starts its runner; setup is Boot.Setup, if it begins from an image. Of one that cannot be made nothing is left.
+func (m *Manager) raise(ctx context.Context, sp session.Spare, setup string) (*tended, error) {
+	if err := m.c.Spares.PutSpare(ctx, sp); err != nil {
+		return nil, err
+	}
+	boot, err := m.order(ctx, sp.ID, sp.Start, sp.Repo)
+	if err == nil {
+		boot.Mode, boot.Base, boot.Setup, boot.Warm = sp.Mode, sp.Base, setup, sp.Kind == session.SpareWarm
+		sp.Handle, err = m.c.Provider.Create(ctx, Spec{Name: sp.Name, Image: sp.Image, Boot: boot})
+	}
+	if err == nil {
+		err = m.c.Spares.PutSpare(ctx, sp)
+	}
+	if err != nil {
+		if err := m.discard(context.WithoutCancel(ctx), sp); err != nil {
+			m.c.Report(sp.ID, "end a sandbox that did not start", err) // the sweep ends it
+		}
+		return nil, err
+	}
+	return m.tend(sp)
+}
+
+// tend follows a spare's runner, from the beginning of its journal. ErrStopped when the manager is closed.
+func (m *Manager) tend(sp session.Spare) (*tended, error) {
+	t := &tended{m: m, spare: sp, moved: make(chan struct{})}
+	a, _, err := m.attachment(session.AttachRequest{Session: sp.ID, Repo: sp.Repo, Start: sp.Start, Handle: sp.Handle}, t.send, true)
+	t.link = a
+	return t, err
+}
+
+// letGo ends following it. Its sandbox lives on, and its token stays where it is.
+func (t *tended) letGo() { t.link.stop() }
+
+// send takes what its runner tells.
+func (t *tended) send(_ context.Context, in session.Input) error {
+	switch in := in.(type) {
+	case session.Journaled:
+		for _, e := range in.Events {
+			if e.Kind == session.KindBoot && e.Boot != nil {
+				t.told(*e.Boot)
+			}
+		}
+		return nil
+	case session.Lost:
+		t.fail(session.Errorf(session.NotFound, "%s", in.Reason))
+		return nil
+	}
+	return session.Errorf(session.Conflict, "This sandbox is no session's.")
+}
+
+// told takes one word of its boot.
+func (t *tended) told(b session.Boot) {
+	if b.State == session.StepFailed {
+		defer t.fail(&BootError{Boot: b})
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if i := slices.IndexFunc(t.phases, func(o session.Boot) bool { return o.Phase == b.Phase }); i >= 0 {
+		t.phases[i] = b
+	} else {
+		t.phases = append(t.phases, b)
+	}
+	t.wake()
+}
+
+func (t *tended) fail(err error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.err == nil {
+		t.err = err
+	}
+	t.wake()
+}
+
+// wake is called with the lock held.
+func (t *tended) wake() {
+	close(t.moved)
+	t.moved = make(chan struct{})
+}
+
+// boot returns what was told of its boot so far, and whether it is ready; the error is why it never will be.
+func (t *tended) boot() (phases []session.Boot, ready bool, err error) {
+	last := session.PhaseReady
+	if t.spare.Kind == session.SpareWarm {
+		last = session.PhaseAgent // it stops there, until it is claimed
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	ready = slices.ContainsFunc(t.phases, func(b session.Boot) bool { return b.Phase == last && b.State == session.StepDone })
+	return slices.Clone(t.phases), ready, t.err
+}
+
+// ready waits until it is. The error is a BootError when a phase failed, NotFound when the sandbox is lost, ErrStopped when it is followed no longer.
+func (t *tended) ready(ctx context.Context) error {
+	for {
+		t.mu.Lock()
+		moved := t.moved
+		t.mu.Unlock()
+		if _, ready, err := t.boot(); ready || err != nil {
+			return err
+		}
+		select {
+		case <-moved:
+		case <-t.link.done:
+			if _, ready, err := t.boot(); ready || err != nil {
+				return err
+			}
+			return t.link.err
+		case <-ctx.Done():
+			return &session.Error{Code: session.Unavailable, Op: "sandbox.ready", Message: "The sandbox did not become ready in time.", Err: ctx.Err()}
+		}
+	}
+}
+
+// BootError is a boot that failed, with the phase and the last lines of what failed in it.
+type BootError struct{ Boot session.Boot }
+
+func (e *BootError) Error() string {
+	return fmt.Sprintf("%s failed: %s", e.Boot.Phase, session.OneLine(e.Boot.Detail, 300))
+}
+
+// discard ends a spare's sandbox and forgets it, with its token. What cannot be ended now stays written down.
+func (m *Manager) discard(ctx context.Context, sp session.Spare) error {
+	if a := m.attached(sp.ID); a != nil {
+		a.stop()
+	}
+	if err := m.destroyNamed(ctx, sp.Name, sp.Handle); err != nil {
+		return session.Wrap("sandbox.discard", err)
+	}
+	if err := m.c.Store.DeleteSecret(ctx, tokenKey(sp.ID, sp.Start)); err != nil {
+		return session.Wrap("sandbox.discard", err)
+	}
+	return session.Wrap("sandbox.discard", m.c.Spares.ForgetSpare(ctx, sp.ID, sp.Lived(m.c.Clock.Now())...))
+}
+
+// destroyNamed ends a sandbox whose handle may not be known.
+func (m *Manager) destroyNamed(ctx context.Context, name string, h session.Handle) error {
+	if h != (session.Handle{}) {
+		return m.c.Provider.Destroy(ctx, h)
+	}
+	list, err := m.c.Provider.List(ctx)
+	for _, h := range list {
+		if err == nil && h.Name == name {
+			err = m.c.Provider.Destroy(ctx, h)
+		}
+	}
+	return err
+}

@@ -1,0 +1,135 @@
+package sandbox_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"testing"
+	"time"
+
+	"openinspect/sandbox"
+	"openinspect/sandbox/link"
+	"openinspect/session"
+)
+
+func (b *bench) raise(kind session.SpareKind) *sandbox.Tended {
+	b.t.Helper()
+	t, err := b.Raise(b.ctx, session.NewSpare(kind, session.BootBuild, repo, "main", b.clock.Now()))
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	eventually(b, "the runner has begun", func() bool { return b.runner.Boot().Start == t.Spare().Start })
+	return t
+}
+
+func phase(p session.Phase, s session.StepState) session.Event {
+	return session.Event{Kind: session.KindBoot, Boot: &session.Boot{Phase: p, State: s, Detail: "exit code 3", Output: "oh no"}}
+}
+
+func (b *bench) spares() []session.Spare {
+	b.t.Helper()
+	all, err := b.store.Spares(b.ctx)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	return all
+}
+
+// A spare boots without a session: it may read its repository and nothing else; a bot that is started anew follows it again; in the end nothing is left.
+func TestSpare(t *testing.T) {
+	b := newBench(t)
+	s := b.raise(session.SpareBuild)
+	sp := s.Spare()
+	if all := b.spares(); len(all) != 1 || all[0].Handle != sp.Handle || sp.Handle.Name != sp.Name || session.SandboxOwner(sp.Name) != sp.ID {
+		t.Fatalf("remembered %+v", all)
+	}
+	b.runner.Tell(phase(session.PhaseSync, session.StepDone))
+	status, answer, err := b.runner.Call(b.ctx, "/git/credential", link.CredentialRequest{Protocol: "https", Host: "github.example", Path: "acme/web.git"})
+	var c link.Credential
+	if err != nil || json.Unmarshal([]byte(answer), &c) != nil || c.Password != "read-acme/web" {
+		t.Errorf("a credential: %d %s %v", status, answer, err)
+	}
+	for _, path := range []string{"/model/anthropic/v1/messages", "/tools/ask", "/tools/upload"} {
+		if status, answer, err := b.runner.Call(b.ctx, path, struct{}{}); status != http.StatusForbidden || err != nil {
+			t.Errorf("%s: %d %s %v", path, status, answer, err)
+		}
+	}
+	if err := b.Close(b.ctx); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Ready(b.ctx); !errors.Is(err, session.ErrStopped) {
+		t.Errorf("with the manager closed: %v", err)
+	}
+	b.Manager = b.manager()
+	if s, err = b.Tend(b.spares()[0]); err != nil {
+		t.Fatal(err)
+	}
+	b.runner.Tell(phase(session.PhaseReady, session.StepDone))
+	if err := s.Ready(b.ctx); err != nil {
+		t.Fatal(err)
+	}
+	b.clock.advance(time.Minute)
+	for range 2 {
+		if err := b.Discard(b.ctx, sp); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n := b.provider.Live(); n != 0 || b.vault.len() != 0 || len(b.spares()) != 0 {
+		t.Errorf("left: %d sandboxes, %d tokens, %v", n, b.vault.len(), b.spares())
+	}
+	if lived, err := b.store.Lived(b.ctx, b.clock.Now().UTC().Format(time.DateOnly)); err != nil || lived != time.Minute {
+		t.Errorf("lived %s, %v", lived, err)
+	}
+}
+
+// What waits for a spare hears why it never will be ready.
+func TestSpareThatFails(t *testing.T) {
+	t.Run("a phase", func(t *testing.T) {
+		b := newBench(t)
+		s := b.raise(session.SpareBuild)
+		b.runner.Tell(phase(session.PhaseSetup, session.StepRunning))
+		b.runner.Tell(phase(session.PhaseSetup, session.StepFailed))
+		failed, ok := errors.AsType[*sandbox.BootError](s.Ready(b.ctx))
+		if !ok || failed.Boot.Phase != session.PhaseSetup || failed.Boot.Output != "oh no" {
+			t.Errorf("got %+v", failed)
+		}
+	})
+	t.Run("the sandbox is gone", func(t *testing.T) {
+		b := newBench(t)
+		s := b.raise(session.SpareBuild)
+		b.provider.KillAll()
+		if err := s.Ready(b.ctx); session.CodeOf(err) != session.NotFound {
+			t.Errorf("got %v", err)
+		}
+	})
+	t.Run("it cannot be made", func(t *testing.T) {
+		b := newBench(t)
+		b.provider.Fail("Create", session.Errorf(session.Internal, "broken"))
+		if _, err := b.Raise(b.ctx, session.NewSpare(session.SpareWarm, session.BootFresh, repo, "main", b.clock.Now())); session.CodeOf(err) != session.Internal {
+			t.Errorf("got %v", err)
+		}
+		if b.vault.len() != 0 || len(b.spares()) != 0 {
+			t.Errorf("left: %d tokens, %v", b.vault.len(), b.spares())
+		}
+	})
+	t.Run("too late", func(t *testing.T) {
+		b := newBench(t)
+		ctx, cancel := context.WithCancel(b.ctx)
+		cancel()
+		if err := b.raise(session.SpareBuild).Ready(ctx); session.CodeOf(err) != session.Unavailable {
+			t.Errorf("got %v", err)
+		}
+	})
+	t.Run("warm ones stop at the agent", func(t *testing.T) {
+		b := newBench(t)
+		s := b.raise(session.SpareWarm)
+		if !b.runner.Boot().Warm {
+			t.Error("it was not told that it is nobody's")
+		}
+		b.runner.Tell(phase(session.PhaseAgent, session.StepDone))
+		if err := s.Ready(b.ctx); err != nil {
+			t.Error(err)
+		}
+	})
+}
