@@ -35,6 +35,9 @@ type Config struct {
 	// Classifier is asked where words do not settle which repository a request is about; nil: people are.
 	Classifier Classifier
 
+	// Warmer is told of sandboxes that will probably be wanted; nil: nobody is.
+	Warmer Warmer
+
 	// Redactor takes secrets out of what people write, before it is stored; default: token shapes alone.
 	Redactor *session.Redactor
 
@@ -212,6 +215,7 @@ type Bot struct {
 	hearing   hearing
 	oddities  odd
 
+	hunches    hunches
 	preferring sync.Mutex // held while somebody's preferences change
 }
 

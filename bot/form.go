@@ -30,7 +30,15 @@ type formAbout struct {
 
 // openForm opens the form of a shortcut.
 func (b *Bot) openForm(ctx context.Context, s *shortcut) error {
-	return b.show(ctx, s.Trigger, s.key(), s.User.ID, func() (slack.ModalViewRequest, error) { return b.form(ctx, s) })
+	var h hunch
+	err := b.show(ctx, s.Trigger, s.key(), s.User.ID, func() (view slack.ModalViewRequest, err error) {
+		view, h, err = b.form(ctx, s)
+		return view, err
+	})
+	if err == nil {
+		b.foresee(ctx, h)
+	}
+	return err
 }
 
 // show opens a modal for whoever did something a moment ago: at once and empty, because a trigger is good for three seconds and GitHub or
@@ -58,27 +66,27 @@ func (b *Bot) show(ctx context.Context, trigger, key, user string, make func() (
 	return nil
 }
 
-// form is what a shortcut on a message asks, or why it can ask nothing.
-func (b *Bot) form(ctx context.Context, s *shortcut) (slack.ModalViewRequest, error) {
+// form is what a shortcut on a message asks, or why it can ask nothing; and which repository it will probably be about.
+func (b *Bot) form(ctx context.Context, s *shortcut) (view slack.ModalViewRequest, h hunch, err error) {
 	by, refusal, silent, err := b.who(ctx, s.User.ID, s.Channel.ID)
 	switch {
 	case err != nil:
-		return slack.ModalViewRequest{}, err
+		return view, h, err
 	case silent || refusal != "":
-		return modal("", "", section(refusal)), nil
+		return modal("", "", section(refusal)), h, nil
 	}
 	away, err := b.awayFrom(ctx, s.Channel.ID)
 	if err != nil {
-		return slack.ModalViewRequest{}, err
+		return view, h, err
 	}
 	if away {
-		return modal("", "", section("I am not in that conversation, so I could not report there. Invite me with `/invite @"+escape(b.self.name)+"`, then use the shortcut again.")), nil
+		return modal("", "", section("I am not in that conversation, so I could not report there. Invite me with `/invite @"+escape(b.self.name)+"`, then use the shortcut again.")), h, nil
 	}
 	e := s.Message
 	e.Channel = s.Channel.ID
 	c, err := b.conversation(ctx, e)
 	if err != nil {
-		return slack.ModalViewRequest{}, err
+		return view, h, err
 	}
 	about := formAbout{Channel: e.Channel, Root: e.root(), About: e.TS}
 	words := plain(e.Text, func(user string) string { return b.nameOf(ctx, user) })
@@ -92,10 +100,11 @@ func (b *Bot) form(ctx context.Context, s *shortcut) (slack.ModalViewRequest, er
 		parts = append(parts, note("What guests write or attach does not reach the agent, so say under Task what should be done."))
 	}
 	if c.fresh() {
-		repo, err := b.repositoryInput(ctx, words, e.Channel)
+		repo, likely, err := b.repositoryInput(ctx, words, e.Channel)
 		if err != nil {
-			return slack.ModalViewRequest{}, err
+			return view, h, err
 		}
+		h = hunch{by, likely}
 		branch := slack.NewPlainTextInputBlockElement(plainText("the repository's default"), inputBranch).WithMaxLength(250)
 		parts = append(append(parts, repo...), input(inputBranch, "Branch", branch, true))
 	} else {
@@ -103,39 +112,39 @@ func (b *Bot) form(ctx context.Context, s *shortcut) (slack.ModalViewRequest, er
 	}
 	usual, _, err := b.usual(ctx, by, c)
 	if err != nil {
-		return slack.ModalViewRequest{}, err
+		return view, h, err
 	}
 	prompt := slack.NewPlainTextInputBlockElement(plainText("What should be done? Left empty: what the message asks for."), inputPrompt).WithMultiline(true).WithMaxLength(maxShown)
 	if models := b.modelMenu(inputModel, "Usual: "+modelTitle(usual), ""); len(models.Options) > 0 {
 		parts = append(parts, input(inputModel, "Model", models, true))
 	}
 	parts = append(parts, input(inputPrompt, "Task", prompt, true))
-	view := modal(formInspect, "Start", parts...)
+	view = modal(formInspect, "Start", parts...)
 	view.PrivateMetadata = string(marshal(about))
-	return view, nil
+	return view, h, nil
 }
 
 // repositoryInput is the menu of repositories, with the one that a mention with these words would take chosen already.
-func (b *Bot) repositoryInput(ctx context.Context, words, channel string) ([]slack.Block, error) {
+func (b *Bot) repositoryInput(ctx context.Context, words, channel string) (parts []slack.Block, likely session.Repo, err error) {
 	asked, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
 	all, err := b.cfg.Repositories.Repositories(asked)
 	if err != nil {
-		return nil, session.Wrap("bot.form", err)
+		return nil, likely, session.Wrap("bot.form", err)
 	}
 	pick, err := b.choose(asked, words, options{}, channel, false)
 	if err != nil {
-		return nil, err
+		return nil, likely, err
 	}
 	listed, missing := listable(all, pick.repo)
 	if len(listed) == 0 {
-		return []slack.Block{note("I cannot see any repository that I could work on. Install the GitHub App on one.")}, nil
+		return []slack.Block{note("I cannot see any repository that I could work on. Install the GitHub App on one.")}, likely, nil
 	}
-	parts := []slack.Block{input(inputRepo, "Repository", repositoryMenu(inputRepo, listed, pick.repo), true)}
+	parts = []slack.Block{input(inputRepo, "Repository", repositoryMenu(inputRepo, listed, pick.repo), true)}
 	if missing > 0 {
 		parts = append(parts, note(plural(missing, "more repository")+": write `[repo=owner/name]` into the task."))
 	}
-	return parts, nil
+	return parts, pick.repo, nil
 }
 
 // maxEntries is how many repositories the menu of a form lists: Slack refuses views of more than 250 kB.

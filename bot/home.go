@@ -50,6 +50,9 @@ func (b *Bot) home(ctx context.Context, user string) error {
 	if err != nil {
 		return b.outside("views.publish", err)
 	}
+	if refusal == "" {
+		b.foresee(ctx, hunch{by: by})
+	}
 	return nil
 }
 
