@@ -38,6 +38,7 @@ type Config struct {
 	Runner          string   `name:"inspect-runner" env:"INSPECT_RUNNER" help:"This program, built for linux/amd64, for sandboxes on Modal (default: the one that runs)."`
 	Isolation       string   `name:"inspect-local-isolation" env:"INSPECT_LOCAL_ISOLATION" default:"bwrap" help:"How local sandboxes are kept apart: bwrap, or none."`
 	MaxSandboxes    *int     `name:"inspect-max-sandboxes" env:"INSPECT_MAX_SANDBOXES" help:"How many sandboxes may live at once, idle ones included (default: 20 on Modal, else the number of cores)."`
+	WarmSandboxes   *int     `name:"inspect-warm-sandboxes" env:"INSPECT_WARM_SANDBOXES" help:"How many sandboxes may wait, booted, for sessions that are likely (default: 2 on Modal, else 1; 0: none)."`
 	MaxHours        *int     `name:"inspect-max-sandbox-hours" env:"INSPECT_MAX_SANDBOX_HOURS" help:"How many hours all sandboxes together may live in a day, UTC (default: 18 for each that may live at once)."`
 	SandboxCPU      string   `name:"inspect-sandbox-cpu" env:"INSPECT_SANDBOX_CPU" help:"Physical cores that a sandbox on Modal reserves, such as 2 or 0.5 (default: 1)."`
 	SandboxMemory   *int     `name:"inspect-sandbox-memory" env:"INSPECT_SANDBOX_MEMORY" help:"MiB of memory that a sandbox on Modal reserves (default: 2048)."`
@@ -263,6 +264,8 @@ func (c *Config) check() error {
 		return &ConfigError{"INSPECT_LOCAL_ISOLATION", fmt.Sprintf("is %q. Use bwrap or none.", c.Isolation)}
 	case c.MaxSandboxes != nil && *c.MaxSandboxes < 1:
 		return &ConfigError{"INSPECT_MAX_SANDBOXES", fmt.Sprintf("is %d. It must be at least 1: nothing could run otherwise.", *c.MaxSandboxes)}
+	case c.WarmSandboxes != nil && *c.WarmSandboxes < 0:
+		return &ConfigError{"INSPECT_WARM_SANDBOXES", fmt.Sprintf("is %d. Write how many sandboxes may wait for sessions, or 0 for none.", *c.WarmSandboxes)}
 	case c.MaxHours != nil && *c.MaxHours < 1:
 		return &ConfigError{"INSPECT_MAX_SANDBOX_HOURS", fmt.Sprintf("is %d. It must be at least 1: nothing could run otherwise.", *c.MaxHours)}
 	case c.RetentionDays < 0 || c.RetentionDays > 36_500:

@@ -158,6 +158,7 @@ func TestMistakes(t *testing.T) {
 		{"INSPECT_LOCAL_ISOLATION", "some", "INSPECT_LOCAL_ISOLATION is \"some\""},
 		{"INSPECT_MAX_SANDBOXES", "0", "INSPECT_MAX_SANDBOXES is 0. It must be at least 1"},
 		{"INSPECT_MAX_SANDBOXES", "-3", "INSPECT_MAX_SANDBOXES is -3"},
+		{"INSPECT_WARM_SANDBOXES", "-1", "INSPECT_WARM_SANDBOXES is -1. Write how many"},
 		{"INSPECT_MAX_SANDBOX_HOURS", "0", "INSPECT_MAX_SANDBOX_HOURS is 0. It must be at least 1"},
 		{"INSPECT_SANDBOX_CPU", "2", "INSPECT_SANDBOX_CPU is set, but sandboxes are on this computer"},
 		{"INSPECT_SANDBOX_MEMORY", "4096", "INSPECT_SANDBOX_MEMORY is set, but sandboxes are on this computer"},

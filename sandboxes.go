@@ -52,6 +52,17 @@ func (c *Config) room() int {
 	return runtime.NumCPU()
 }
 
+// warm returns how many sandboxes may wait for sessions.
+func (c *Config) warm() int {
+	switch {
+	case c.WarmSandboxes != nil:
+		return *c.WarmSandboxes
+	case c.Sandbox == onModal:
+		return 2
+	}
+	return 1
+}
+
 // timeouts returns the limits of the lifecycle scripts.
 func (c *Config) timeouts() (setup, start time.Duration) {
 	return time.Duration(c.SetupTimeout) * time.Second, time.Duration(c.StartTimeout) * time.Second

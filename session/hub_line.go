@@ -21,16 +21,41 @@ func (h *Hub) terms(ctx context.Context, s Session) Terms {
 	if h.hours == nil || h.line.room == 0 || s.Sandbox.Occupied() {
 		return t // whoever has a sandbox keeps it
 	}
-	now := h.clock.Now()
-	spent, err := h.hours.Lived(ctx, dayOf(now))
+	spent, err := h.spent(ctx)
 	if err != nil {
 		h.report(s.ID, "sandbox-hours", err) // the step will not be committed either, if the store is the trouble
 		return t
 	}
-	if spent += h.line.lived(now); spent >= h.daily {
+	if spent >= h.daily {
 		t.Spent = spent
 	}
 	return t
+}
+
+// spent is how long all sandboxes together lived today.
+func (h *Hub) spent(ctx context.Context) (time.Duration, error) {
+	now := h.clock.Now()
+	spent, err := h.hours.Lived(ctx, dayOf(now))
+	return spent + h.line.lived(now), err
+}
+
+// Free returns how many sandboxes may live beside those of sessions, if whoever waits for one gets it: none before Start, and none once the hours of
+// the day are spent.
+func (h *Hub) Free(ctx context.Context) (int, error) {
+	h.mu.Lock()
+	running := h.ctx != nil
+	h.mu.Unlock()
+	if !running {
+		return 0, nil
+	}
+	n := h.line.free()
+	if h.hours != nil && h.line.room > 0 && n > 0 {
+		spent, err := h.spent(ctx)
+		if err != nil || spent >= h.daily {
+			return 0, Wrap("session.Hub.Free", err)
+		}
+	}
+	return n, nil
 }
 
 // keepLine tells sessions, one after another, what the line has for them, until ctx ends. Each answer is what was committed, so nothing is

@@ -2,6 +2,7 @@ package session
 
 import (
 	"cmp"
+	"math"
 	"slices"
 	"sync"
 	"time"
@@ -125,6 +126,16 @@ func (l *line) look(id ID) Terms {
 		}
 	}
 	return t
+}
+
+// free returns for how many there is room when everybody has a sandbox who has, or waits for, one.
+func (l *line) free() int {
+	if l.room == 0 {
+		return math.MaxInt
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return max(0, l.room-len(l.seats)-len(l.asking)-len(l.waiting))
 }
 
 // coming returns for how many there is room, or soon will be: sandboxes that leave, and idle ones, which will be told to.

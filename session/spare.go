@@ -27,8 +27,9 @@ type Spare struct {
 	Ends   time.Time `json:"ends,omitzero"`    // as in Begun
 
 	// Who took it, written before it is handed over: from then on it is that session's sandbox, under its own name.
-	Session ID     `json:"session,omitempty"`
-	For     string `json:"for,omitempty"` // the start id that was asked for
+	Session ID        `json:"session,omitempty"`
+	For     string    `json:"for,omitempty"` // the start id that was asked for
+	TakenAt time.Time `json:"taken_at,omitzero"`
 }
 
 // NewSpare makes the record of a sandbox that is about to be asked for.
@@ -40,10 +41,10 @@ func NewSpare(kind SpareKind, mode BootMode, repo Repo, base string, at time.Tim
 // Taken reports whether it is a session's.
 func (s Spare) Taken() bool { return s.Session != "" }
 
-// Lived is how long it lived until a time, if it was nobody's: what a session took, the session counts.
+// Lived is how long it lived until a time while it was nobody's: from when a session took it, the session counts.
 func (s Spare) Lived(until time.Time) []Lived {
 	if s.Taken() {
-		return nil
+		until = s.TakenAt
 	}
 	return lived(s.At, until)
 }

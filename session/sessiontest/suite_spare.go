@@ -16,7 +16,7 @@ func testSpares(s *suite) {
 	warm.ID, build.ID = one, two
 	s.ok(s.PutSpare(s.ctx, build))
 	s.ok(s.PutSpare(s.ctx, warm))
-	warm.Session, warm.For = "sessionccc", "sessionccc-1"
+	warm.Session, warm.For, warm.TakenAt = "sessionccc", "sessionccc-1", Epoch.Add(time.Second)
 	warm.Handle = session.Handle{Provider: "test", Name: warm.Name, ID: "x"}
 	s.ok(s.PutSpare(s.ctx, warm))
 	s.reopen()
@@ -24,10 +24,10 @@ func testSpares(s *suite) {
 	day := Epoch.UTC().Format(time.DateOnly)
 	for range 2 {
 		s.ok(s.ForgetSpare(s.ctx, build.ID, build.Lived(Epoch.Add(time.Minute))...))
-		s.ok(s.ForgetSpare(s.ctx, warm.ID, warm.Lived(Epoch.Add(time.Minute))...)) // its session counts
+		s.ok(s.ForgetSpare(s.ctx, warm.ID, warm.Lived(Epoch.Add(time.Minute))...)) // its session counts the rest
 	}
 	s.reopen()
-	same(s, "lived", must(s.Lived(s.ctx, day))(s), time.Minute)
+	same(s, "lived", must(s.Lived(s.ctx, day))(s), time.Minute+time.Second)
 	same(s, "spares", must(s.Spares(s.ctx))(s), nil)
 }
 
