@@ -37,12 +37,16 @@ import (
 // Options are what a program decides for an App and an operator does not.
 type Options struct {
 	Logger   *slog.Logger
-	Clock    session.Clock // nil: the computer's
-	Agent    string        // path of the agent's binary, or local.ScriptAgent; "": found or fetched
-	Progress io.Writer     // takes what fetching the agent says; nil: nobody
-	Starts   int           // of one session's sandbox in an hour; 0: session.DefaultStarts
-	Ready    func()        // called once everything runs
-	Listener net.Listener  // for the log pages; nil: Config.HTTPAddr is listened on
+	Redactor *session.Redactor // takes secrets out of all that is stored and shown, and of what Logger writes; nil: a new one
+	Clock    session.Clock     // nil: the computer's
+	Agent    string            // path of the agent's binary, or local.ScriptAgent; "": found or fetched
+	Progress io.Writer         // takes what fetching the agent says; nil: nobody
+	Starts   int               // of one session's sandbox in an hour; 0: session.DefaultStarts
+	Ready    func()            // called once everything runs
+	Listener net.Listener      // for the log pages; nil: Config.HTTPAddr is listened on
+
+	// Secrets has what people entered for repositories; nil: nobody entered any.
+	Secrets sandbox.Secrets
 
 	// What tests replace: where sandboxes run (nil: as Config says), where their runners listen if that is on Modal (nil: one port in each), what those on this computer may reach, what is asked of GitHub (nil: all), and
 	// boltdb.Options.Witness.
@@ -94,7 +98,10 @@ func NewApp(c Config, o Options) (*App, error) {
 	if o.Ready == nil {
 		o.Ready = func() {}
 	}
-	return &App{c: c, o: o, log: slog.New(quiet{o.Logger.Handler()}), redactor: c.Secrets.redactor()}, nil
+	if o.Redactor == nil {
+		o.Redactor = c.Secrets.redactor()
+	}
+	return &App{c: c, o: o, log: slog.New(quiet{o.Logger.Handler()}), redactor: o.Redactor}, nil
 }
 
 // Run runs the bot until ctx ends, and then stops in good order: no new events, model answers that stream may finish, links say good-bye.
@@ -226,7 +233,7 @@ func (a *App) build(ctx context.Context) (err error) {
 	}
 	setup, start := a.c.timeouts()
 	if a.manager, err = sandbox.New(sandbox.Config{
-		Provider: provider, Store: a.db, Spares: a.db, Credentials: a.github, Commits: a.github, Models: a.gateway, Clock: a.o.Clock, Bot: self,
+		Provider: provider, Store: a.db, Spares: a.db, Credentials: a.github, Commits: a.github, Secrets: a.o.Secrets, Models: a.gateway, Clock: a.o.Clock, Bot: self,
 		Live:     func(id session.ID, d session.Delta) { a.hub.Live(id, d) },
 		Report:   a.report,
 		Redactor: a.redactor,

@@ -133,7 +133,8 @@ func (c *serveCommand) Run(ctx context.Context) error {
 	if err := c.Load(systemEnvironment()); err != nil {
 		return err
 	}
-	o := Options{Logger: newLogger(os.Stderr, c.LogLevel, c.Secrets.redactor()), Progress: os.Stderr}
+	hide := c.Secrets.redactor()
+	o := Options{Logger: newLogger(os.Stderr, c.LogLevel, hide), Redactor: hide, Progress: os.Stderr}
 	tune(&o)
 	app, err := NewApp(c.Config, o)
 	if err != nil {

@@ -82,7 +82,8 @@ func (d *demo) run(ctx context.Context) (err error) {
 	}
 	defer logFile.Close()
 	ready := make(chan struct{})
-	app, err := NewApp(config, Options{Logger: newLogger(logFile, "debug", config.Secrets.redactor()), Agent: agent, Listener: listener, Ready: func() { close(ready) }})
+	hide := config.Secrets.redactor()
+	app, err := NewApp(config, Options{Logger: newLogger(logFile, "debug", hide), Redactor: hide, Agent: agent, Listener: listener, Ready: func() { close(ready) }})
 	if err != nil {
 		return err
 	}

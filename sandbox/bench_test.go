@@ -169,13 +169,13 @@ type bench struct {
 	refuse func(session.Input) error
 }
 
-func newBench(t *testing.T) *bench {
+func newBench(t *testing.T, change ...func(*sandbox.Config)) *bench {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute) // ends a failing test
 	b := &bench{t: t, ctx: ctx, runner: &sandboxtest.Script{}, vault: &vault{}, store: sessiontest.NewStore(), clock: &clock{now: time.Unix(1_800_000_000, 0)},
 		inputs: make(chan session.Input, 10_000), deltas: make(chan session.Delta, 1000)}
 	b.provider = &sandboxtest.Provider{Runner: b.runner.Run}
-	b.Manager = b.manager()
+	b.Manager = b.manager(change...)
 	t.Cleanup(func() {
 		if err := b.Close(ctx); err != nil {
 			t.Error(err)
@@ -189,9 +189,9 @@ func newBench(t *testing.T) *bench {
 }
 
 // manager makes one more Manager over the same store and provider, as a restarted bot does.
-func (b *bench) manager() *sandbox.Manager {
+func (b *bench) manager(change ...func(*sandbox.Config)) *sandbox.Manager {
 	b.t.Helper()
-	m, err := sandbox.New(sandbox.Config{
+	c := sandbox.Config{
 		Provider: b.provider, Store: b.vault, Spares: b.store, Credentials: git{b.clock, &b.made}, Models: models{}, Clock: b.clock,
 		Live:     func(_ session.ID, d session.Delta) { b.deltas <- d },
 		Redactor: session.NewRedactor("hunter22"),
@@ -201,7 +201,11 @@ func (b *bench) manager() *sandbox.Manager {
 			}
 			return "https://github.example/" + r.String() + ".git"
 		},
-	})
+	}
+	for _, f := range change {
+		f(&c)
+	}
+	m, err := sandbox.New(c)
 	if err != nil {
 		b.t.Fatal(err)
 	}

@@ -57,6 +57,9 @@ func (a *attachment) connect() (answered bool, err error) {
 func (a *attachment) dial() (*link.Link, error) {
 	ctx, cancel := context.WithTimeout(a.ctx, answerLimit)
 	defer cancel()
+	if err := a.m.recall(ctx, a.req.Repo); err != nil {
+		return nil, err
+	}
 	token, err := a.m.c.Store.Secret(ctx, tokenKey(a.req.Session, a.req.Start))
 	if session.CodeOf(err) == session.NotFound {
 		return nil, &lost{"The sandbox cannot be reached any more: its key is gone."}

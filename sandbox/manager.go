@@ -51,6 +51,7 @@ type Config struct {
 	Models      Models
 	Spares      SpareStore
 	Commits     Commits                                   // nil: none are held
+	Secrets     Secrets                                   // nil: repositories have none
 	Live        func(session.ID, session.Delta)           // shows a delta, at once
 	Clock       session.Clock                             // default: the computer's
 	Report      func(id session.ID, op string, err error) // takes errors that nobody waits for
@@ -72,6 +73,9 @@ type Manager struct {
 	breaker breaker
 
 	dialing chan struct{} // held while a runner is dialled: a start with a thousand sandboxes must not do all of it at once
+
+	handing sync.Mutex          // held while values are noted that sandboxes get
+	handed  map[string][]string // by secretsKey, oldest first
 
 	mu     sync.Mutex
 	links  map[session.ID]*attachment
@@ -106,7 +110,7 @@ func New(c Config) (*Manager, error) {
 	if c.StartScript == 0 {
 		c.StartScript = 120 * time.Second
 	}
-	m := &Manager{c: c, dialing: make(chan struct{}, maxDialing), links: map[session.ID]*attachment{}, breaker: breaker{clock: c.Clock, report: func(err error) { c.Report("", "breaker", err) }}}
+	m := &Manager{c: c, dialing: make(chan struct{}, maxDialing), links: map[session.ID]*attachment{}, handed: map[string][]string{}, breaker: breaker{clock: c.Clock, report: func(err error) { c.Report("", "breaker", err) }}}
 	m.ctx, m.cancel = context.WithCancel(context.Background())
 	return m, nil
 }
@@ -159,7 +163,7 @@ func (m *Manager) order(ctx context.Context, id session.ID, start string, repo s
 		Catalogue: m.c.Catalogue, Providers: m.c.Providers, SetupTimeout: m.c.Setup, StartTimeout: m.c.StartScript,
 	}
 	if repo != (session.Repo{}) {
-		b.CloneURL = m.c.CloneURL(repo)
+		b.CloneURL, b.Environment = m.c.CloneURL(repo), m.c.Secrets != nil
 	}
 	return b, err
 }

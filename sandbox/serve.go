@@ -25,6 +25,8 @@ func (a *attachment) serve() http.Handler {
 			models.ServeHTTP(w, r)
 		case call == "POST /git/credential":
 			answer(a.credential)(w, r)
+		case call == "POST /environment":
+			answer(a.variables)(w, r)
 		case call == "POST /git/collected":
 			a.collected(w, r)
 		case call == "POST /tools/propose_pull_request":

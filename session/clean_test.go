@@ -83,12 +83,39 @@ func TestLearn(t *testing.T) {
 	if got := r.String("fixed-secret learned-at-last bGVhcm5lZC1hdC1sYXN0"); got != "[redacted] [redacted] [redacted]" {
 		t.Error(got)
 	}
-	if n := len(r.index().learned); n != maxLearned {
+	if n := len(r.index().sources.learned); n != maxLearned {
 		t.Errorf("%d values are kept", n)
 	}
 	var zero Redactor
 	zero.Learn("learned-at-last")
 	if got := zero.String("learned-at-last"); got != redacted {
 		t.Error(got)
+	}
+}
+
+// What belongs together is replaced together, is not forgotten by itself, and survives what is learned.
+func TestKeep(t *testing.T) {
+	r := NewRedactor("fixed-from-the-start")
+	r.Keep("acme/web", "first-of-web", "second-of-web")
+	r.Keep("acme/api", "first-of-api")
+	r.Keep("acme/web", "second-of-web", "third-of-web")
+	for i := range 2 * maxLearned {
+		r.Learn("learned-" + strings.Repeat("y", i))
+	}
+	const text = "fixed-from-the-start first-of-web second-of-web third-of-web first-of-api"
+	if got, want := r.String(text), "[redacted] first-of-web [redacted] [redacted] [redacted]"; got != want {
+		t.Errorf("got %q\nwant %q", got, want)
+	}
+	before := r.at.Load()
+	if r.Keep("acme/web", "third-of-web", "second-of-web"); r.at.Load() != before {
+		t.Error("the same values were taken for others")
+	}
+	r.Keep("acme/web")
+	if got, want := r.String(text), "[redacted] first-of-web second-of-web third-of-web [redacted]"; got != want {
+		t.Errorf("got %q\nwant %q", got, want)
+	}
+	var zero Redactor
+	if zero.Keep("x", "first-of-web"); zero.String("first-of-web") != "[redacted]" {
+		t.Error("the zero value keeps nothing")
 	}
 }

@@ -3,6 +3,7 @@ package session
 import (
 	"bytes"
 	"encoding/json"
+	"maps"
 	"reflect"
 	"slices"
 	"strings"
@@ -43,18 +44,59 @@ const maxLearned = 64
 // Learn adds a value that was not known at the start, such as a token that was just made. Of many the oldest are forgotten: they are
 // to be short-lived.
 func (r *Redactor) Learn(secret string) {
+	r.change(func(k *sources) bool {
+		if slices.Contains(k.learned, secret) || slices.Contains(k.fixed, secret) {
+			return false
+		}
+		k.learned = append(slices.Clone(k.learned[max(0, len(k.learned)-maxLearned+1):]), secret)
+		return true
+	})
+}
+
+// Keep adds values that belong together, such as a repository's, in place of those that were kept under that name before. They are not forgotten by
+// themselves.
+func (r *Redactor) Keep(name string, secrets ...string) {
+	secrets = slices.Sorted(slices.Values(secrets))
+	r.change(func(k *sources) bool {
+		if slices.Equal(k.kept[name], secrets) {
+			return false
+		}
+		if k.kept = maps.Clone(k.kept); k.kept == nil {
+			k.kept = map[string][]string{}
+		}
+		k.kept[name] = secrets
+		return true
+	})
+}
+
+// sources are what a Redactor knows by value.
+type sources struct {
+	fixed   []string
+	learned []string            // oldest first
+	kept    map[string][]string // by what they belong to
+}
+
+func (k sources) all() []string {
+	all := append(slices.Clone(k.fixed), k.learned...)
+	for _, name := range slices.Sorted(maps.Keys(k.kept)) {
+		all = append(all, k.kept[name]...)
+	}
+	return all
+}
+
+// change has f change what is known, in a copy, unless it returns false.
+func (r *Redactor) change(f func(*sources) bool) {
 	for {
 		old := r.at.Load()
-		var fixed, learned []string
+		var k sources
 		if old != nil {
-			fixed, learned = old.fixed, old.learned
+			k = old.sources
 		}
-		if slices.Contains(learned, secret) || slices.Contains(fixed, secret) {
+		if !f(&k) {
 			return
 		}
-		learned = append(slices.Clone(learned[max(0, len(learned)-maxLearned+1):]), secret)
-		next := newIndex(append(slices.Clone(fixed), learned...))
-		next.fixed, next.learned = fixed, learned
+		next := newIndex(k.all())
+		next.sources = k
 		if r.at.CompareAndSwap(old, next) {
 			return
 		}

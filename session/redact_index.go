@@ -17,12 +17,12 @@ const (
 
 // index finds values and shapes in one pass: filters over the next three and four bytes say where to look closer.
 type index struct {
-	fixed, learned []string
-	values         []string // every form of every secret
-	longest        int
-	rough          [1 << 14]uint8        // by three bytes, the first or the second of a value or an anchor
-	filter         [1 << 10]uint64       // by its first four
-	at             map[uint32]candidates // by the first four bytes
+	sources sources
+	values  []string // every form of every secret
+	longest int
+	rough   [1 << 14]uint8        // by three bytes, the first or the second of a value or an anchor
+	filter  [1 << 10]uint64       // by its first four
+	at      map[uint32]candidates // by the first four bytes
 }
 
 // candidates are what may begin at a place.
@@ -34,10 +34,12 @@ type candidates struct {
 var shapesAlone = newIndex(nil)
 
 func newIndex(secrets []string) *index {
-	x := &index{fixed: secrets, at: map[uint32]candidates{}}
+	x := &index{sources: sources{fixed: secrets}, at: map[uint32]candidates{}}
+	seen := map[string]bool{}
 	for _, s := range secrets {
 		for _, form := range forms(strings.TrimSpace(s)) {
-			if !strings.Contains(redacted, form) && !slices.Contains(x.values, form) {
+			if !strings.Contains(redacted, form) && !seen[form] {
+				seen[form] = true
 				x.values = append(x.values, form)
 			}
 		}

@@ -43,11 +43,12 @@ type Boot struct {
 	Providers    []string         `json:"providers"`           // model providers that the gateway serves
 	SetupTimeout time.Duration    `json:"setup_timeout"`
 	StartTimeout time.Duration    `json:"start_timeout"`
-	Alone        bool             `json:"alone,omitempty"`     // the pid namespace is the sandbox's: whatever runs there is its own, and process 1 collects orphans
-	Processes    int              `json:"processes,omitempty"` // how many programs may have at once in a namespace of their own; 0: any number
-	Bounded      bool             `json:"bounded,omitempty"`   // the kernel holds this sandbox's own to that, if it is told; else the runner looks
-	LogURL       string           `json:"log_url,omitempty"`   // unsigned, for the Inspect-Session trailer; empty: the id alone
-	Warm         bool             `json:"warm,omitempty"`      // nobody's yet: it boots as far as its agent, and is ready once it was claimed
+	Alone        bool             `json:"alone,omitempty"`       // the pid namespace is the sandbox's: whatever runs there is its own, and process 1 collects orphans
+	Processes    int              `json:"processes,omitempty"`   // how many programs may have at once in a namespace of their own; 0: any number
+	Bounded      bool             `json:"bounded,omitempty"`     // the kernel holds this sandbox's own to that, if it is told; else the runner looks
+	Environment  bool             `json:"environment,omitempty"` // the repository has variables of its own: POST /environment
+	LogURL       string           `json:"log_url,omitempty"`     // unsigned, for the Inspect-Session trailer; empty: the id alone
+	Warm         bool             `json:"warm,omitempty"`        // nobody's yet: it boots as far as its agent, and is ready once it was claimed
 }
 
 // Claim is the body of POST /claim: from now on the sandbox is that session's. 202, also for a session that has it already; 409 for any other.

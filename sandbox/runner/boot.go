@@ -103,6 +103,9 @@ func gitOutput(err error) string {
 }
 
 func (r *runner) bootSetup(ctx context.Context) step {
+	if err := r.variables(ctx); err != nil {
+		return step{state: session.StepFailed, detail: session.Sentence(err), err: err}
+	}
 	switch mode := r.cfg.Boot.Mode; {
 	case mode == session.BootSnapshot,
 		mode == session.BootImage && r.blob(ctx, setupScript) == r.cfg.Boot.Setup: // what it installs is there

@@ -138,11 +138,7 @@ func callInside(ctx context.Context, socket, path string, in, out any) error {
 		return err
 	}
 	if status/100 != 2 {
-		var p link.Problem
-		if json.Unmarshal(answer, &p) != nil || p.Message == "" {
-			return session.Errorf(session.Unavailable, "The bot refused with status %d.", status)
-		}
-		return &session.Error{Code: p.Code, Message: p.Message}
+		return refusal(answer, status)
 	}
 	if err := json.Unmarshal(answer, out); err != nil {
 		return &session.Error{Code: session.Unavailable, Op: "runner.callInside", Message: "The bot's answer cannot be read.", Err: err}

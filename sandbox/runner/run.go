@@ -122,6 +122,8 @@ type runner struct {
 	taken       chan struct{} // closed when it is claimed
 	waits       bool          // the boot waits for that
 
+	hide atomic.Pointer[session.Redactor] // knows the repository's variables; nil: there are none
+
 	dispersed atomic.Int32 // how often all processes were ended, because there were too many
 }
 
@@ -257,5 +259,11 @@ func (r *runner) run(ctx context.Context, ln, inside net.Listener) error {
 	return nil
 }
 
-// tell writes an event to the journal. An error ends the runner, by way of the journal's broken channel.
-func (r *runner) tell(e session.Event) { _ = r.journal.append(e) }
+// tell writes an event to the journal, which is on the sandbox's disk and in its images, so without the repository's secrets. An error ends the runner, by
+// way of the journal's broken channel.
+func (r *runner) tell(e session.Event) {
+	if hide := r.hide.Load(); hide != nil {
+		e = without(hide, e)
+	}
+	_ = r.journal.append(e)
+}

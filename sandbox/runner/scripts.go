@@ -43,14 +43,18 @@ type scriptResult struct {
 }
 
 // runScript runs a lifecycle script with bash in the checkout's root. Its output goes to a file and not to a pipe: a service that
-// start.sh leaves in the background keeps its output open for as long as it lives, and must neither hang us nor die of a closed pipe.
+// start.sh leaves in the background keeps its output open for as long as it lives, and must neither hang us nor die of a closed pipe. The file
+// has no name: what a script prints may be a secret, and is in no image.
 func (r *runner) runScript(ctx context.Context, name string, timeout time.Duration) scriptResult {
 	path := filepath.Join(scriptDir, name)
 	if info, err := os.Stat(filepath.Join(r.paths.checkout, path)); err != nil || !info.Mode().IsRegular() {
 		return scriptResult{state: session.StepSkipped, detail: "no " + path}
 	}
 	log := filepath.Join(r.paths.run, name+".log")
-	out, err := os.OpenFile(log, os.O_CREATE|os.O_TRUNC|os.O_WRONLY|os.O_APPEND, 0o600)
+	out, err := os.OpenFile(log, os.O_CREATE|os.O_TRUNC|os.O_RDWR|os.O_APPEND, 0o600)
+	if err == nil {
+		err = os.Remove(log)
+	}
 	if err != nil {
 		return scriptResult{state: session.StepFailed, detail: fmt.Sprintf("%s could not be run: %v", path, err)}
 	}
@@ -71,7 +75,7 @@ func (r *runner) runScript(ctx context.Context, name string, timeout time.Durati
 	defer stop()
 
 	failed := func(detail string) scriptResult {
-		return scriptResult{state: session.StepFailed, detail: detail, output: fileTail(log)}
+		return scriptResult{state: session.StepFailed, detail: detail, output: fileTail(out)}
 	}
 	select {
 	case err = <-ended:
@@ -87,7 +91,7 @@ func (r *runner) runScript(ctx context.Context, name string, timeout time.Durati
 	if err != nil && r.crowded() {
 		r.disperse() // what it left would keep the agent from starting
 	}
-	if err != nil && (r.dispersed.Load() != dispersed || r.bound() > 0 && noFork.MatchString(fileTail(log))) {
+	if err != nil && (r.dispersed.Load() != dispersed || r.bound() > 0 && noFork.MatchString(fileTail(out))) {
 		return failed(fmt.Sprintf("%s wanted more than the %d processes that a sandbox may have at once", path, r.cfg.Boot.Processes))
 	}
 	if exit, ok := errors.AsType[*exec.ExitError](err); ok {
@@ -123,12 +127,7 @@ func killTree(pid int) {
 }
 
 // fileTail returns the last lines of a file, as far as they fit.
-func fileTail(path string) string {
-	f, err := os.Open(path)
-	if err != nil {
-		return ""
-	}
-	defer f.Close()
+func fileTail(f *os.File) string {
 	size, err := f.Seek(0, io.SeekEnd)
 	if err != nil {
 		return ""

@@ -1,0 +1,104 @@
+package sandbox
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"slices"
+	"strings"
+
+	"openinspect/sandbox/link"
+	"openinspect/session"
+)
+
+// Secrets has what people entered for repositories.
+type Secrets interface {
+	// Environment returns a repository's own variables, by name; none is no error. Unavailable when they cannot be read just now.
+	Environment(ctx context.Context, r session.Repo) (map[string]string, error)
+}
+
+// variables is the answer to POST /environment. What is handed out is known to the redactor before it is, and to a bot that is started anew.
+func (a *attachment) variables(ctx context.Context, _ struct{}) (link.Environment, error) {
+	var env link.Environment
+	if a.m.c.Secrets == nil || a.req.Repo == (session.Repo{}) {
+		return env, nil
+	}
+	var err error
+	if env.Variables, err = a.m.c.Secrets.Environment(ctx, a.req.Repo); err == nil {
+		err = env.Check()
+	} else {
+		err = &session.Error{Code: session.CodeOf(err), Message: "The bot cannot read them; the operator's log says why.", Err: err} // their own words could have a value
+	}
+	if err == nil {
+		err = a.m.handOut(ctx, a.req.Repo, env.Variables)
+	}
+	if err != nil {
+		a.m.c.Report(a.req.Session, "read secrets", err)
+		return link.Environment{}, err
+	}
+	return env, nil
+}
+
+// maxHandedOut is how many values of a repository are known at most, those before a change among them.
+const maxHandedOut = 4 * link.MaxVariables
+
+// secretsKey is where the values are kept that a repository's sandboxes were given. Its name on GitHub knows no case.
+func secretsKey(r session.Repo) string { return "environment/" + strings.ToLower(r.String()) }
+
+// handOut notes the values that a repository's sandbox is about to get.
+func (m *Manager) handOut(ctx context.Context, r session.Repo, variables map[string]string) error {
+	if err := m.recall(ctx, r); err != nil {
+		return err
+	}
+	m.handing.Lock()
+	defer m.handing.Unlock()
+	key := secretsKey(r)
+	values := m.handed[key]
+	for _, v := range variables {
+		if link.Hideable(v) && !slices.Contains(values, v) {
+			values = append(slices.Clone(values), v)
+		}
+	}
+	if len(values) == len(m.handed[key]) {
+		return nil
+	}
+	values = values[max(0, len(values)-maxHandedOut):]
+	b, err := json.Marshal(values)
+	if err == nil {
+		err = m.c.Store.PutSecret(ctx, key, b)
+	}
+	if err == nil {
+		m.handed[key] = values
+		m.c.Redactor.Keep(key, values...)
+	}
+	return session.Wrap("sandbox.handOut", err)
+}
+
+// recall has the redactor know what a repository's sandboxes were given before the bot was started. Nothing of a sandbox is read before that.
+func (m *Manager) recall(ctx context.Context, r session.Repo) error {
+	if m.c.Secrets == nil || r == (session.Repo{}) {
+		return nil
+	}
+	m.handing.Lock()
+	defer m.handing.Unlock()
+	key := secretsKey(r)
+	if _, known := m.handed[key]; known {
+		return nil
+	}
+	b, err := m.c.Store.Secret(ctx, key)
+	var values []string
+	switch {
+	case err == nil:
+		if json.Unmarshal(b, &values) != nil {
+			err = errors.New("the values that were handed out are damaged") // not with the error, which may quote one
+		}
+	case session.CodeOf(err) == session.NotFound:
+		err = nil
+	}
+	if err != nil {
+		return session.Wrap("sandbox.recall", err)
+	}
+	m.handed[key] = values
+	m.c.Redactor.Keep(key, values...)
+	return nil
+}
