@@ -233,7 +233,7 @@ func (a *App) build(ctx context.Context) (err error) {
 	}
 	setup, start := a.c.timeouts()
 	if a.manager, err = sandbox.New(sandbox.Config{
-		Provider: provider, Store: a.db, Spares: a.db, Credentials: a.github, Commits: a.github, Secrets: a.o.Secrets, Models: a.gateway, Clock: a.o.Clock, Bot: self,
+		Provider: provider, Store: a.db, Spares: a.db, Prebuilt: a.db, Archive: a.db, Credentials: a.github, Commits: a.github, Secrets: a.o.Secrets, Models: a.gateway, Clock: a.o.Clock, Bot: self,
 		Live:     func(id session.ID, d session.Delta) { a.hub.Live(id, d) },
 		Report:   a.report,
 		Redactor: a.redactor,

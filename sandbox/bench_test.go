@@ -192,7 +192,7 @@ func newBench(t *testing.T, change ...func(*sandbox.Config)) *bench {
 func (b *bench) manager(change ...func(*sandbox.Config)) *sandbox.Manager {
 	b.t.Helper()
 	c := sandbox.Config{
-		Provider: b.provider, Store: b.vault, Spares: b.store, Credentials: git{b.clock, &b.made}, Models: models{}, Clock: b.clock,
+		Provider: b.provider, Store: b.vault, Spares: b.store, Prebuilt: b.store, Archive: b.store, Credentials: git{b.clock, &b.made}, Models: models{}, Clock: b.clock,
 		Live:     func(_ session.ID, d session.Delta) { b.deltas <- d },
 		Redactor: session.NewRedactor("hunter22"),
 		CloneURL: func(r session.Repo) string {

@@ -43,13 +43,24 @@ type Models interface {
 	Handler(id session.ID, send session.Send) http.Handler
 }
 
+// Archive remembers images, because not every provider can list them.
+type Archive interface {
+	// PutImage remembers an image, by its id; one that is known stays as it is.
+	PutImage(ctx context.Context, i session.Image) error
+	Images(ctx context.Context) ([]session.Image, error)
+	// ForgetImage forgets one that was deleted, if it is there.
+	ForgetImage(ctx context.Context, id string) error
+}
+
 // Config is what a Manager works with. Provider, Store, Spares, Credentials, Models and CloneURL are required.
 type Config struct {
 	Provider    Provider
 	Store       Store
+	Archive     Archive
 	Credentials Credentials
 	Models      Models
 	Spares      SpareStore
+	Prebuilt    PrebuiltStore                             // nil: no repository has an image
 	Commits     Commits                                   // nil: none are held
 	Secrets     Secrets                                   // nil: repositories have none
 	Live        func(session.ID, session.Delta)           // shows a delta, at once
@@ -72,6 +83,7 @@ type Manager struct {
 	cancel  context.CancelFunc
 	breaker breaker
 
+	library library
 	dialing chan struct{} // held while a runner is dialled: a start with a thousand sandboxes must not do all of it at once
 
 	handing sync.Mutex          // held while values are noted that sandboxes get
@@ -110,7 +122,7 @@ func New(c Config) (*Manager, error) {
 	if c.StartScript == 0 {
 		c.StartScript = 120 * time.Second
 	}
-	m := &Manager{c: c, dialing: make(chan struct{}, maxDialing), links: map[session.ID]*attachment{}, handed: map[string][]string{}, breaker: breaker{clock: c.Clock, report: func(err error) { c.Report("", "breaker", err) }}}
+	m := &Manager{c: c, library: library{store: c.Prebuilt}, dialing: make(chan struct{}, maxDialing), links: map[session.ID]*attachment{}, handed: map[string][]string{}, breaker: breaker{clock: c.Clock, report: func(err error) { c.Report("", "breaker", err) }}}
 	m.ctx, m.cancel = context.WithCancel(context.Background())
 	return m, nil
 }
@@ -133,12 +145,7 @@ func (m *Manager) Start(ctx context.Context, r session.StartRequest) (session.Be
 	}
 	said := error(session.ErrStopped) // what the start says of the provider: nothing, until that has answered
 	defer func() { leave(said) }()
-	boot, err := m.order(ctx, r.Session, r.Start, r.Repo)
-	if err != nil {
-		return session.Begun{}, session.Wrap(op, err)
-	}
-	boot.Mode, boot.Base, boot.Anew, boot.Collected, boot.LogURL = r.Mode, r.Base, r.Anew, r.Collected, m.c.LogURL(r.Session)
-	h, err := m.c.Provider.Create(ctx, Spec{Name: r.Name, Image: r.Image, Boot: boot})
+	begun, err := m.best(ctx, r)
 	if ctx.Err() == nil {
 		said = err
 		if code := session.CodeOf(err); err != nil && code != session.Unavailable { // final: no runner has this token
@@ -152,7 +159,7 @@ func (m *Manager) Start(ctx context.Context, r session.StartRequest) (session.Be
 	if err != nil {
 		return session.Begun{}, session.Wrap(op, err)
 	}
-	return session.Begun{Handle: h, Start: r.Start, Mode: r.Mode}, nil
+	return begun, nil
 }
 
 // order is what every runner is told. The token that it is to know by its hash is made at the first call for a start.

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"sync"
 
+	"openinspect/sandbox/link"
 	"openinspect/session"
 )
 
@@ -180,4 +181,13 @@ func (m *Manager) destroyNamed(ctx context.Context, name string, h session.Handl
 		}
 	}
 	return err
+}
+
+// status asks its runner how it is.
+func (t *tended) status(ctx context.Context) (link.Status, error) {
+	_, l, err := t.m.up(ctx, t.spare.ID)
+	if err != nil {
+		return link.Status{}, err
+	}
+	return t.link.status(ctx, l)
 }

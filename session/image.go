@@ -48,33 +48,18 @@ type Prebuilt struct {
 	Reason string     `json:"reason,omitempty"` // why it failed
 	Output string     `json:"output,omitempty"` // the last lines of what failed
 	Failed time.Time  `json:"failed,omitzero"`  // when
-	Tip    string     `json:"tip,omitempty"`    // the commit at which it failed: it is not tried again by itself before the branch moves
-	Asked  []Asker    `json:"asked,omitempty"`  // who is told how it ends
+	Tip    string     `json:"tip,omitempty"`    // the commit at which the repository's own script failed: it is not tried again by itself before the branch moves
+	Asked  []Person   `json:"asked,omitempty"`  // who is told how it ends
 
 	// The newest good image; none if Image is empty.
 	Image  string        `json:"image,omitempty"`
 	Commit string        `json:"commit,omitempty"`
-	Setup  string        `json:"setup,omitempty"`  // git's id of the setup.sh that ran; empty: there was none
-	Runner string        `json:"runner,omitempty"` // what made it
+	Setup  string        `json:"setup,omitempty"` // git's id of the setup.sh that ran; empty: there was none
+	Basis  string        `json:"basis,omitempty"` // what it was made with and upon
 	Built  time.Time     `json:"built,omitzero"`
 	Took   time.Duration `json:"took,omitempty"`
 	Bad    string        `json:"bad,omitempty"` // why nothing begins from it any more
 }
-
-// Asker is somebody who asked for a build, and where they did.
-type Asker struct {
-	Person  Person `json:"person"`
-	Channel string `json:"channel,omitempty"`
-	Thread  string `json:"thread,omitempty"`
-}
-
-// Switched reports whether storing p after was tells of a switch.
-func (p Prebuilt) Switched(was Prebuilt) bool {
-	return p.Enabled != was.Enabled || p.By.Slack != was.By.Slack
-}
-
-// Good reports whether sessions may begin from the image.
-func (p Prebuilt) Good() bool { return p.Image != "" && p.Bad == "" }
 
 // Audit is what switching a repository's image on or off adds to the audit log.
 func (p Prebuilt) Audit() AuditRecord {
@@ -84,3 +69,11 @@ func (p Prebuilt) Audit() AuditRecord {
 	}
 	return AuditRecord{At: p.At, Action: "image", By: p.By, Result: result + p.Repo.String()}
 }
+
+// Switched reports whether storing p after was tells of a switch.
+func (p Prebuilt) Switched(was Prebuilt) bool {
+	return p.Enabled != was.Enabled || p.By.Slack != was.By.Slack
+}
+
+// Good reports whether sessions may begin from the image.
+func (p Prebuilt) Good() bool { return p.Image != "" && p.Bad == "" }

@@ -42,13 +42,16 @@ type StartRequest struct {
 	Anew bool `json:"anew,omitempty"`
 	// Collected is the newest commit that the bot holds of the session: where a checkout without the session's files goes on from.
 	Collected string `json:"collected,omitempty"`
+	// Bad is an image of the repository's from which the session's sandbox did not become ready: it does not begin from that again.
+	Bad string `json:"bad,omitempty"`
 }
 
 // Begun is the sandbox that a start came to, which need not be the one that was asked for.
 type Begun struct {
 	Handle Handle   `json:"handle"`
-	Start  string   `json:"start"` // of the runner in it
-	Mode   BootMode `json:"mode"`  // what it began from
+	Start  string   `json:"start"`           // of the runner in it
+	Mode   BootMode `json:"mode"`            // what it began from
+	Image  string   `json:"image,omitempty"` // which one
 	// Ends is when the provider will have ended it, never later than it really does; zero: the provider lets it live.
 	Ends time.Time `json:"ends,omitzero"`
 }

@@ -29,9 +29,11 @@ type door struct {
 	closed chan struct{}
 }
 
-// Open opens the doors of all sandboxes that live, and bounds their logs. A bot calls it when it starts: theirs went with the one before.
+// Open opens the doors of all sandboxes that live, bounds their logs, and removes what was half made. A bot calls it when it starts: theirs went with
+// the one before.
 func (p *Provider) Open() error {
 	all, err := p.records()
+	err = errors.Join(err, p.clear())
 	for _, r := range all {
 		if r.alive() {
 			p.bound(r)

@@ -55,6 +55,7 @@ type Provider struct {
 	network   Network
 	report    func(string, error)
 	logs      logs
+	lent      map[string]int // images that are being copied; whoever holds busy may look
 
 	mu    sync.Mutex
 	doors map[string]*door // by directory
@@ -68,7 +69,7 @@ var (
 // New makes a provider. It does no I/O but looking up paths.
 func New(c Config) (*Provider, error) {
 	p := &Provider{isolation: c.Isolation, runner: c.Runner, agent: c.Agent, cache: c.CacheDir, busy: make(chan struct{}, 1),
-		processes: cmp.Or(c.Processes, 2048), network: c.Network, report: c.Report, doors: map[string]*door{}}
+		processes: cmp.Or(c.Processes, 2048), network: c.Network, report: c.Report, doors: map[string]*door{}, lent: map[string]int{}}
 	if p.report == nil {
 		p.report = func(string, error) {}
 	}
@@ -121,6 +122,11 @@ func (p *Provider) Create(ctx context.Context, s sandbox.Spec) (session.Handle, 
 	if !validName(s.Name) || s.Boot.Start == "" {
 		return session.Handle{}, &session.Error{Code: session.Invalid, Op: op, Message: fmt.Sprintf("a sandbox cannot have the name %q", s.Name)}
 	}
+	if s.Image != "" && s.Boot.Mode == session.BootImage {
+		if err := p.copyOf(ctx, s); err != nil {
+			return session.Handle{}, session.Wrap(op, err)
+		}
+	}
 	unlock, err := p.lock(ctx)
 	if err != nil {
 		return session.Handle{}, session.Wrap(op, err)
@@ -138,6 +144,9 @@ func (p *Provider) Create(ctx context.Context, s sandbox.Spec) (session.Handle, 
 	}
 	r.Name, r.Start, r.Isolation = s.Name, s.Boot.Start, p.isolation
 	if err := p.start(ctx, r, s.Boot); err != nil {
+		if r.fresh && s.Boot.Mode == session.BootImage {
+			err = errors.Join(err, p.remove(r.Dir)) // the copy, which nobody would look for
+		}
 		return session.Handle{}, session.Wrap(op, err)
 	}
 	return r.handle(), nil
@@ -149,7 +158,7 @@ func (p *Provider) place(s sandbox.Spec) (*record, error) {
 	if err != nil || r != nil {
 		return r, err
 	}
-	if s.Image == "" {
+	if s.Image == "" || s.Boot.Mode == session.BootImage { // that is copied by now
 		return &record{Dir: s.Name, fresh: true}, nil
 	}
 	if !validName(s.Image) {
@@ -274,6 +283,8 @@ func (p *Provider) DeleteImage(ctx context.Context, image string) error {
 		return session.Wrap(op, err)
 	case r.Name != "":
 		return &session.Error{Code: session.Conflict, Op: op, Message: "The snapshot " + image + " is in use by the sandbox " + r.Name + "."}
+	case p.lent[image] > 0:
+		return &session.Error{Code: session.Conflict, Op: op, Message: "The image " + image + " is being copied."}
 	}
 	return session.Wrap(op, p.remove(image))
 }

@@ -42,8 +42,9 @@ func (r *runner) sync(ctx context.Context) (detail string, fatal bool, err error
 	case boot.Mode == session.BootImage:
 		detail, fatal, err = r.fromImage(ctx)
 	case r.cloned(ctx):
-		detail, err = r.refresh(ctx)
-		return detail, false, err
+		if detail, err = r.refresh(ctx); boot.Mode == session.BootSnapshot || err != nil {
+			return detail, false, err
+		}
 	default:
 		detail, err = r.clone(ctx)
 		fatal = err != nil
@@ -192,7 +193,7 @@ func (r *runner) fetch(ctx context.Context) (remote string, err error) {
 	return remote, nil
 }
 
-// refresh fetches the base branch. Only a prebuilt image's checkout is moved to it: any other may hold work.
+// refresh fetches the base branch, and moves the checkout to it unless there may be work in it: that of a prebuilt image, and what an earlier try has left.
 func (r *runner) refresh(ctx context.Context) (string, error) {
 	boot := r.cfg.Boot
 	remote, err := r.fetch(ctx)
@@ -205,7 +206,7 @@ func (r *runner) refresh(ctx context.Context) (string, error) {
 	if boot.Anew {
 		return r.anew(ctx, remote)
 	}
-	if boot.Mode == session.BootImage {
+	if boot.Mode != session.BootSnapshot {
 		if _, err := r.git.run(ctx, "reset", "--quiet", "--hard", remote); err != nil {
 			return "", gitFailed("The checkout could not be moved to the newest commit; it is as it was.", err)
 		}

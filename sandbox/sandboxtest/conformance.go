@@ -32,6 +32,7 @@ func Conformance(t *testing.T, newProvider func(t *testing.T) sandbox.Provider) 
 		{"a runner that ended is not found", testEnded},
 		{"a restore without anything to restore is fresh", testNothingToRestore},
 		{"an image can be deleted", testImages},
+		{"many begin from a prebuilt image", testPrebuilt},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			ctx, cancel := context.WithTimeout(t.Context(), patience)
@@ -341,4 +342,47 @@ func testImages(t *testing.T, p *place) {
 	}
 	_, err = p.Create(p.ctx, spec("two", "s2", image, session.BootSnapshot))
 	p.notFound("the deleted image", err)
+}
+
+// testPrebuilt: an image that was built stays as it is, whatever happens in the sandboxes that begin from it.
+func testPrebuilt(t *testing.T, p *place) {
+	h := p.create("build", "b1", "", session.BootBuild)
+	p.prompt(p.reach(h), "built")
+	image, err := p.Snapshot(p.ctx, h)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := p.Destroy(p.ctx, h); err != nil {
+		t.Fatal(err)
+	}
+	one := p.create("one", "s1", image, session.BootImage)
+	l := p.reach(one)
+	if st := p.status(l); st.Head != "built" || st.Branch != "repo_image" {
+		t.Errorf("the first runner says %+v", st)
+	}
+	p.prompt(l, "changed")
+	if again := p.create("one", "s1", image, session.BootImage); again != one {
+		t.Errorf("created again: %+v, first %+v", again, one)
+	}
+	one = p.create("one", "s2", image, session.BootImage) // as it was left, and not the image again
+	if st := p.status(p.reach(one)); st.Start != "s2" || st.Head != "changed" {
+		t.Errorf("the next runner of the first says %+v", st)
+	}
+	two := p.create("two", "t1", image, session.BootImage)
+	if st := p.status(p.reach(two)); st.Head != "built" {
+		t.Errorf("the second runner says %+v", st)
+	}
+	if d, ok := p.Provider.(sandbox.ImageDeleter); ok {
+		if err := d.DeleteImage(p.ctx, image); err != nil {
+			t.Errorf("deleting the image: %v", err)
+		}
+		if st := p.status(p.reach(two)); st.Head != "built" {
+			t.Errorf("without its image the second runner says %+v", st)
+		}
+	}
+	if err := p.Destroy(p.ctx, two); err != nil {
+		t.Fatal(err)
+	}
+	_, err = p.Create(p.ctx, spec("three", "u1", "no-such-image", session.BootImage))
+	p.notFound("an image that does not exist", err)
 }

@@ -3,8 +3,10 @@ package sandboxtest
 import (
 	"context"
 	"errors"
+	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 
 	"openinspect/sandbox"
@@ -193,6 +195,16 @@ func (p *Provider) Create(_ context.Context, s sandbox.Spec) (session.Handle, er
 		return b.handle(), nil
 	case b != nil:
 		b.end()
+	case s.Image != "" && s.Boot.Mode == session.BootImage:
+		image := p.boxes[s.Image]
+		if image == nil || !image.image {
+			return session.Handle{}, session.Errorf(session.NotFound, "The image %s does not exist.", s.Image)
+		}
+		b = &box{dir: s.Name}
+		to := filepath.Join(p.root, b.dir)
+		if err := errors.Join(os.CopyFS(to, regular{os.DirFS(filepath.Join(p.root, image.dir))}), os.RemoveAll(filepath.Join(to, "run"))); err != nil {
+			return session.Handle{}, err
+		}
 	case s.Image != "":
 		b = p.boxes[s.Image]
 		if b == nil || !b.image {
@@ -328,4 +340,12 @@ func (p *Provider) DeleteImage(_ context.Context, image string) error {
 	}
 	delete(p.boxes, image)
 	return os.RemoveAll(filepath.Join(p.root, image))
+}
+
+// regular is a file system without what cannot be copied: the sockets of a runner that was killed.
+type regular struct{ fs.FS }
+
+func (f regular) ReadDir(name string) ([]fs.DirEntry, error) {
+	all, err := fs.ReadDir(f.FS, name)
+	return slices.DeleteFunc(all, func(e fs.DirEntry) bool { return !e.IsDir() && !e.Type().IsRegular() }), err
 }

@@ -54,7 +54,7 @@ func testPrebuilt(s *suite) {
 	s.is(err, session.NotFound)
 	p := session.Prebuilt{Repo: web, Base: "main", Enabled: true, By: Ada, At: Epoch}
 	s.ok(s.PutPrebuilt(s.ctx, p))
-	p.State, p.Build, p.Asked = session.BuildGoesOn, one, []session.Asker{{Person: Bob, Channel: "C1"}}
+	p.State, p.Build, p.Asked = session.BuildGoesOn, one, []session.Person{Bob}
 	s.ok(s.PutPrebuilt(s.ctx, p)) // no switch: not audited
 	s.ok(s.PutPrebuilt(s.ctx, session.Prebuilt{Repo: session.Repo{Owner: "acme", Name: "api"}, Base: "dev"}))
 	s.reopen()

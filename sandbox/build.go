@@ -1,0 +1,201 @@
+package sandbox
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"strings"
+	"time"
+
+	"openinspect/session"
+)
+
+// A build may take as long as its script and buildPatience; one that takes longer hangs.
+const (
+	buildLimit    = 75 * time.Minute
+	buildPatience = 15 * time.Minute
+)
+
+var (
+	errOff     = errors.New("the repository's image was switched off")
+	errTooLate = errors.New("the build took too long")
+)
+
+// begin builds a repository's image, unless that goes on.
+func (b *Builder) begin(r session.Repo) {
+	key := strings.ToLower(r.String())
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.builds[key] != nil || b.ctx == nil || b.ctx.Err() != nil {
+		return
+	}
+	ctx, cancel := context.WithCancelCause(b.ctx)
+	b.builds[key] = cancel
+	b.working.Go(func() {
+		defer cancel(nil)
+		<-b.clear
+		select {
+		case b.slots <- struct{}{}:
+			if ctx.Err() == nil {
+				b.build(ctx, r)
+			}
+			<-b.slots
+		case <-ctx.Done():
+		}
+		b.mu.Lock()
+		delete(b.builds, key)
+		b.mu.Unlock()
+		if p, err := b.m.library.of(b.ctx, r); err == nil && p.State == session.BuildDue {
+			b.begin(r) // it was asked for just as the last one ended
+		}
+	})
+}
+
+// cancel ends the build of a repository's image, if one goes on.
+func (b *Builder) cancel(r session.Repo) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if cancel := b.builds[strings.ToLower(r.String())]; cancel != nil {
+		cancel(errOff)
+	}
+}
+
+// build builds a repository's image, and tells how that ended. If ctx ends because the bot does, the next one takes it up.
+func (b *Builder) build(ctx context.Context, r session.Repo) {
+	m := b.m
+	began := m.c.Clock.Now()
+	base, tip, err := b.c.Tips.Tip(ctx, r)
+	if err == nil && tip == "" {
+		err = session.Errorf(session.NotFound, "The repository has no commit yet.")
+	}
+	var sp session.Spare
+	var made built
+	if err == nil {
+		sp = session.NewSpare(session.SpareBuild, session.BootBuild, r, base, began)
+		sp.Commit = tip
+		err = m.library.change(ctx, r, func(p *session.Prebuilt) bool {
+			p.Repo, p.State, p.Build, p.Began = r, session.BuildGoesOn, sp.ID, began
+			p.Tries++
+			return true
+		})
+		if err == nil {
+			made, err = b.make(ctx, sp)
+		}
+	}
+	if cause := context.Cause(ctx); cause != nil && !errors.Is(cause, errOff) {
+		return
+	}
+	now := m.c.Clock.Now()
+	b.end(context.WithoutCancel(ctx), r, func(p *session.Prebuilt) {
+		switch boot, scripts := errors.AsType[*BootError](err); {
+		case sp.ID != "" && p.Build != sp.ID: // switched off, and perhaps on again
+		case err == nil:
+			p.State, p.Base, p.Image, p.Commit, p.Setup, p.Basis = session.BuildDone, base, made.image, made.commit, made.setup, b.c.Basis
+			p.Built, p.Took, p.Bad, p.Reason, p.Output, p.Failed, p.Tip, p.Build = now, now.Sub(began), "", "", "", time.Time{}, "", ""
+		case scripts:
+			failed(p, now, boot.Error(), boot.Boot.Output)
+			p.Tip, p.Basis = tip, cmp.Or(p.Basis, b.c.Basis)
+		default:
+			failed(p, now, session.Sentence(err), "")
+		}
+	})
+}
+
+func failed(p *session.Prebuilt, at time.Time, reason, output string) {
+	p.State, p.Failed, p.Reason, p.Output, p.Build, p.Tip = session.BuildFailed, at, reason, output, "", ""
+}
+
+// end stores how a build ended, and tells those who asked.
+func (b *Builder) end(ctx context.Context, r session.Repo, how func(*session.Prebuilt)) {
+	err := b.m.library.change(ctx, r, func(p *session.Prebuilt) bool {
+		how(p)
+		if p.State == session.BuildFailed {
+			b.report("build the image of "+r.String(), session.Errorf(session.Unavailable, "%s", p.Reason))
+		}
+		return true
+	})
+	b.report("note how a build ended", err)
+	b.tell(ctx, r)
+}
+
+// tell tells those who asked for a build that has ended.
+func (b *Builder) tell(ctx context.Context, r session.Repo) {
+	p, err := b.m.library.of(ctx, r)
+	if err == nil && len(p.Asked) > 0 {
+		err = b.c.Told(ctx, p)
+	}
+	if err == nil && len(p.Asked) > 0 {
+		told := len(p.Asked)
+		err = b.m.library.change(ctx, r, func(p *session.Prebuilt) bool {
+			p.Asked = p.Asked[min(told, len(p.Asked)):]
+			return true
+		})
+	}
+	b.report("tell how a build ended", err)
+}
+
+// built is an image that was made.
+type built struct {
+	image         string
+	commit, setup string
+}
+
+// make makes the image in a sandbox of its own, of which nothing is left.
+func (b *Builder) make(ctx context.Context, sp session.Spare) (made built, err error) {
+	m := b.m
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	stop := m.c.Clock.AfterFunc(max(buildLimit, m.c.Setup+buildPatience), func() { cancel(errTooLate) })
+	defer stop()
+	defer func() {
+		if e := m.discard(context.WithoutCancel(ctx), sp); e != nil {
+			b.report("end the sandbox of a build", e) // it stays written down, and is ended later
+		}
+		if errors.Is(context.Cause(ctx), errTooLate) {
+			err = session.Errorf(session.Unavailable, "It took longer than %s, and was ended.", max(buildLimit, m.c.Setup+buildPatience))
+		}
+	}()
+	t, err := m.raise(ctx, sp, "")
+	if err != nil {
+		return made, err
+	}
+	sp = t.spare
+	if err := t.ready(ctx); err != nil {
+		return made, err
+	}
+	st, err := t.status(ctx)
+	if err != nil {
+		return made, err
+	}
+	made.commit, made.setup = hexadecimal(st.Head), hexadecimal(st.Setup)
+	t.letGo()
+	if made.image, err = b.snapshot(ctx, sp); err != nil {
+		return made, err
+	}
+	err = m.c.Archive.PutImage(context.WithoutCancel(ctx), session.Image{ID: made.image, Kind: session.ImagePrebuilt, Repo: sp.Repo, At: m.c.Clock.Now()})
+	return made, err
+}
+
+// snapshotTries is how often an image is tried to be made of a sandbox in which all went well.
+const snapshotTries = 3
+
+func (b *Builder) snapshot(ctx context.Context, sp session.Spare) (image string, err error) {
+	for range snapshotTries {
+		if image, err = b.m.c.Provider.Snapshot(ctx, sp.Handle); err == nil || session.CodeOf(err) != session.Unavailable || ctx.Err() != nil {
+			break
+		}
+		b.report("make an image of "+sp.Repo.String(), err)
+	}
+	if err != nil {
+		err = &session.Error{Code: session.CodeOf(err), Message: "Its files could not be kept. " + session.Sentence(err), Err: err}
+	}
+	return image, err
+}
+
+// hexadecimal is an id of git's that a sandbox told, if it looks like one.
+func hexadecimal(id string) string {
+	if len(id) > 64 || strings.Trim(id, "0123456789abcdef") != "" {
+		return ""
+	}
+	return id
+}
