@@ -31,16 +31,17 @@ func settings() *yamux.Config {
 const keepAliveEvery = 10 * time.Second
 
 // keepAlive pings the other end from time to time, as yamux's own does, with nothing that waits in between.
-func keepAlive(s *yamux.Session) {
+func keepAlive(s *yamux.Session, long *streams) {
 	time.AfterFunc(keepAliveEvery, func() {
 		if s.IsClosed() {
 			return
 		}
+		long.shrink()
 		if _, err := s.Ping(); err != nil {
 			s.Close()
 			return
 		}
-		keepAlive(s)
+		keepAlive(s, long)
 	})
 }
 
@@ -57,7 +58,8 @@ func carry(c net.Conn, client bool, h http.Handler) (*Link, error) {
 		c.Close()
 		return nil, session.Wrap("link", err)
 	}
-	keepAlive(s)
+	long := &streams{of: s}
+	keepAlive(s, long)
 	if h == nil {
 		h = http.NotFoundHandler()
 	}
@@ -88,7 +90,7 @@ func carry(c net.Conn, client bool, h http.Handler) (*Link, error) {
 	}
 	return &Link{
 		RoundTripper: transport,
-		open:         s.Open,
+		open:         long.open,
 		done:         s.CloseChan(),
 		close:        s.Close,
 		shutdown: func(ctx context.Context) error {

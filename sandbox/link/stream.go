@@ -7,6 +7,10 @@ import (
 	"math"
 	"net"
 	"net/http"
+	"slices"
+	"sync"
+
+	"github.com/hashicorp/yamux"
 
 	"openinspect/session"
 )
@@ -45,4 +49,45 @@ type streamed struct {
 func (s *streamed) Close() error {
 	s.stop()
 	return s.c.Close()
+}
+
+// streams are those that Stream has open. yamux keeps for each as much memory as the largest backlog that it ever had, up to its window, which would be with
+// the link for as long as that stands.
+type streams struct {
+	of  *yamux.Session
+	mu  sync.Mutex
+	all []*yamux.Stream
+}
+
+func (s *streams) open() (net.Conn, error) {
+	c, err := s.of.OpenStream()
+	if err != nil {
+		return nil, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.all = append(s.all, c)
+	return &long{c, s}, nil
+}
+
+// shrink gives back what they do not need just now.
+func (s *streams) shrink() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, c := range s.all {
+		c.Shrink()
+	}
+}
+
+// long is one of them.
+type long struct {
+	*yamux.Stream
+	of *streams
+}
+
+func (l *long) Close() error {
+	l.of.mu.Lock()
+	l.of.all = slices.DeleteFunc(l.of.all, func(c *yamux.Stream) bool { return c == l.Stream })
+	l.of.mu.Unlock()
+	return l.Stream.Close()
 }

@@ -14,7 +14,8 @@ import (
 
 // process is a program that runs in a sandbox.
 type process struct {
-	cmd      *exec.Cmd
+	cmd      *exec.Cmd // nil for one that is a function's
+	kill     func()    // ends it with its group
 	out, err output
 	done     chan struct{} // it has ended; its output may go on as long as a child has it
 	code     int           // after done
@@ -28,7 +29,8 @@ type process struct {
 // start starts a program. quietOut and quietErr throw its output away.
 func (r *room) start(argv []string, dir string, env []string, quietOut, quietErr bool) (*process, error) {
 	p := &process{cmd: r.command(argv, dir, env), done: make(chan struct{})}
-	var inside []*os.File // our copies of the process's ends
+	p.kill = func() { _ = syscall.Kill(-p.cmd.Process.Pid, syscall.SIGKILL) } // it may have ended
+	var inside []*os.File                                                     // our copies of the process's ends
 	defer func() {
 		for _, f := range inside {
 			f.Close()
@@ -80,9 +82,6 @@ func (r *room) start(argv []string, dir string, env []string, quietOut, quietErr
 	}()
 	return p, nil
 }
-
-// kill ends a process with its group.
-func (p *process) kill() { _ = syscall.Kill(-p.cmd.Process.Pid, syscall.SIGKILL) } // it may have ended
 
 // write gives a process input that begins at an offset. What it has already is left out.
 func (p *process) write(offset uint64, data []byte, eof bool) error {

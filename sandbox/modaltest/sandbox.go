@@ -25,7 +25,7 @@ type sandbox struct {
 	created                   time.Time
 	def                       *pb.Sandbox
 	env                       []string
-	room                      *room
+	room                      home
 	main                      *process // its command
 	tunnels                   []*tunnel
 	clock                     session.Clock
@@ -162,10 +162,17 @@ func (s *Server) reserve(b *sandbox) error {
 	return nil
 }
 
+func (s *Server) home(b *sandbox) (home, error) {
+	if s.c.Run != nil {
+		return openLight(b, s.c.Run)
+	}
+	return openRoom(b.root, s.c.Files)
+}
+
 // open brings a sandbox to life.
 func (s *Server) open(b *sandbox) error {
 	b.idle = func() { s.end(b, pb.GenericResult_GENERIC_STATUS_IDLE_TIMEOUT, 0) }
-	r, err := openRoom(b.root, s.c.Files)
+	r, err := s.home(b)
 	if err != nil {
 		return err
 	}

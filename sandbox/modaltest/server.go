@@ -42,6 +42,10 @@ type Config struct {
 	Clock       session.Clock     // of lifetimes and idle times; default: the computer's
 	Files       map[string]string // paths in every sandbox, and the files of this computer that are there, read-only
 	Page        int               // sandboxes on a page of a list; default 100
+
+	// Run takes the place of processes, for measurements with hundreds of sandboxes: each program is a call of it, and what it returns the exit
+	// status. It returns soon after ctx has ended. Sandboxes have then no files, and Available need not be true.
+	Run func(ctx context.Context, p Program) int
 }
 
 // Server is a Modal. Start starts it, Close ends it and every sandbox.
@@ -105,7 +109,7 @@ func Available() error {
 // Start listens on a free port of loopback.
 func (s *Server) Start() (err error) {
 	for _, program := range []string{"bwrap", "nsenter", "cp"} {
-		if _, err := exec.LookPath(program); err != nil {
+		if _, err := exec.LookPath(program); err != nil && s.c.Run == nil {
 			return err
 		}
 	}
