@@ -99,26 +99,22 @@ func (p *play) owned() (names []string, err error) {
 }
 
 // modal live N: waits until N sandboxes run. modal break METHOD FAULT N, modal mend METHOD: see modaltest.Break. modal vanish: takes every sandbox away.
-// modal cut: ends every connection to one. modal forget: loses every image, snapshots too.
+// modal cut: ends every connection to one. modal forget: loses every image, snapshots too. modal snapshots N: waits until there are N. modal asked METHOD N:
+// waits until a method has been called N times.
 func (p *play) cmdModal(ctx context.Context, _ *testscript.TestScript, args []string) error {
 	switch {
 	case p.modal == nil:
 		return errors.New("there is no Modal: bot modal")
 	case len(args) == 2 && args[0] == "live":
-		n, err := strconv.Atoi(args[1])
+		return counts(ctx, args[1], func() int { return len(p.modal.Live()) })
+	case len(args) == 2 && args[0] == "snapshots":
+		return counts(ctx, args[1], p.modal.Snapshots)
+	case len(args) == 3 && args[0] == "asked":
+		n, err := strconv.Atoi(args[2])
 		if err != nil {
 			return err
 		}
-		tick := time.NewTicker(10 * time.Millisecond)
-		defer tick.Stop()
-		for len(p.modal.Live()) != n {
-			select {
-			case <-tick.C: // between looks
-			case <-ctx.Done():
-				return fmt.Errorf("%v run, not %d", p.modal.Live(), n)
-			}
-		}
-		return nil
+		return p.modal.Wait(ctx, args[1], n)
 	case len(args) == 4 && args[0] == "break":
 		n, err := strconv.Atoi(args[3])
 		if err != nil {
@@ -145,5 +141,26 @@ func (p *play) cmdModal(ctx context.Context, _ *testscript.TestScript, args []st
 		p.modal.ForgetImages()
 		return nil
 	}
-	return usage("modal live N, modal break METHOD FAULT N, modal mend METHOD, modal vanish, modal cut, modal forget")
+	return usage("modal live N, modal snapshots N, modal asked METHOD N, modal break METHOD FAULT N, modal mend METHOD, modal vanish, modal cut, modal forget")
+}
+
+// counts waits until count returns a number.
+func counts(ctx context.Context, number string, count func() int) error {
+	n, err := strconv.Atoi(number)
+	if err != nil {
+		return err
+	}
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		is := count()
+		if is == n {
+			return nil
+		}
+		select {
+		case <-tick.C: // between looks
+		case <-ctx.Done():
+			return fmt.Errorf("there are %d, not %d", is, n)
+		}
+	}
 }

@@ -68,7 +68,7 @@ func newPipeline(b *testing.B, sessions int) *pipeline {
 		return s.Run(ctx, boot)
 	}}
 	manager, err := sandbox.New(sandbox.Config{
-		Provider: provider, Store: db, Spares: db, Credentials: neighbours{}, Models: neighbours{}, CloneURL: session.Repo.String,
+		Provider: provider, Store: db, Spares: db, Archive: db, Credentials: neighbours{}, Models: neighbours{}, CloneURL: session.Repo.String,
 		Redactor: session.NewRedactor("xoxb-0123456789-not-a-token", "sk-ant-0123456789-not-a-key", "xapp-1-not-a-token-either"),
 	})
 	if err != nil {

@@ -83,20 +83,20 @@ func (a *App) lagging(ctx context.Context) error {
 // asks, so that what a session has begun meanwhile is known.
 func (a *App) sweep(ctx context.Context) error {
 	var failed error
-	of := func(id session.ID) (s session.Session, ok bool) {
+	of := func(id session.ID) (st session.State, ok bool) {
 		st, err := a.db.Load(ctx, id)
 		if _, damaged := errors.AsType[*session.Damaged](err); damaged {
-			return session.Session{ID: id}, true // that keeps what it has, and nothing else
+			return session.State{}, true // that keeps what it has, and nothing else
 		}
 		if err != nil && session.CodeOf(err) != session.NotFound {
 			failed = errors.Join(failed, err)
-			return s, false
+			return st, false
 		}
-		return st.Session, err == nil
+		return st, err == nil
 	}
-	sandboxes := a.manager.Sweep(ctx, func(name string) bool {
-		s, ok := of(session.SandboxOwner(name))
-		return failed != nil || ok && (s.Thread == (session.Thread{}) || s.Sandbox.Name == name || s.Sandbox.Image == name)
+	sandboxes := a.manager.Sweep(ctx, func(owner session.ID, name string) bool {
+		st, ok := of(owner)
+		return failed != nil || ok && (st.Session.ID == "" || st.Holds(name))
 	})
 	commits := a.github.Sweep(ctx, func(id session.ID) bool {
 		_, ok := of(id)

@@ -188,6 +188,12 @@ func newBench(t *testing.T, change ...func(*sandbox.Config)) *bench {
 	return b
 }
 
+// end puts a sandbox away, and returns its image.
+func (b *bench) end(h session.Handle) (string, error) {
+	kept, err := b.Keep(b.ctx, id, session.KeepRequest{Handle: h, End: true})
+	return kept.Image, err
+}
+
 // manager makes one more Manager over the same store and provider, as a restarted bot does.
 func (b *bench) manager(change ...func(*sandbox.Config)) *sandbox.Manager {
 	b.t.Helper()

@@ -52,7 +52,7 @@ type Archive interface {
 	ForgetImage(ctx context.Context, id string) error
 }
 
-// Config is what a Manager works with. Provider, Store, Spares, Credentials, Models and CloneURL are required.
+// Config is what a Manager works with. Provider, Store, Spares, Archive, Credentials, Models and CloneURL are required.
 type Config struct {
 	Provider    Provider
 	Store       Store
@@ -91,6 +91,7 @@ type Manager struct {
 
 	mu     sync.Mutex
 	links  map[session.ID]*attachment
+	at     map[string]chan struct{} // by name of a sandbox: held by whoever keeps its files
 	closed bool
 }
 
@@ -98,7 +99,7 @@ var _ session.Sandboxes = (*Manager)(nil)
 
 // New makes a manager. It starts nothing.
 func New(c Config) (*Manager, error) {
-	if c.Provider == nil || c.Store == nil || c.Spares == nil || c.Credentials == nil || c.Models == nil || c.CloneURL == nil {
+	if c.Provider == nil || c.Store == nil || c.Spares == nil || c.Archive == nil || c.Credentials == nil || c.Models == nil || c.CloneURL == nil {
 		return nil, session.Errorf(session.Internal, "a sandbox manager needs a provider, stores, credentials, models and clone URLs")
 	}
 	if c.Clock == nil {
@@ -122,7 +123,7 @@ func New(c Config) (*Manager, error) {
 	if c.StartScript == 0 {
 		c.StartScript = 120 * time.Second
 	}
-	m := &Manager{c: c, library: library{store: c.Prebuilt}, dialing: make(chan struct{}, maxDialing), links: map[session.ID]*attachment{}, handed: map[string][]string{}, breaker: breaker{clock: c.Clock, report: func(err error) { c.Report("", "breaker", err) }}}
+	m := &Manager{c: c, library: library{store: c.Prebuilt}, dialing: make(chan struct{}, maxDialing), links: map[session.ID]*attachment{}, at: map[string]chan struct{}{}, handed: map[string][]string{}, breaker: breaker{clock: c.Clock, report: func(err error) { c.Report("", "breaker", err) }}}
 	m.ctx, m.cancel = context.WithCancel(context.Background())
 	return m, nil
 }
@@ -139,6 +140,9 @@ const fullPause = 30 * time.Second
 // Start implements session.Sandboxes. A retry with the same start id uses the same token, which the runner of the first try knows.
 func (m *Manager) Start(ctx context.Context, r session.StartRequest) (session.Begun, error) {
 	const op = "sandbox.Start"
+	if err := m.fits(ctx, r.Image); err != nil {
+		return session.Begun{}, session.Wrap(op, err)
+	}
 	leave, err := m.breaker.enter(ctx)
 	if err != nil {
 		return session.Begun{}, session.Wrap(op, err)
@@ -159,7 +163,17 @@ func (m *Manager) Start(ctx context.Context, r session.StartRequest) (session.Be
 	if err != nil {
 		return session.Begun{}, session.Wrap(op, err)
 	}
+	begun.Ends = m.ends(r.At)
 	return begun, nil
+}
+
+// ends returns when the provider will have ended a sandbox that was asked for at a time; zero if it lets it live.
+func (m *Manager) ends(asked time.Time) time.Time {
+	p, ok := m.c.Provider.(Mortal)
+	if !ok || asked.IsZero() {
+		return time.Time{}
+	}
+	return asked.Add(p.Lifetime())
 }
 
 // order is what every runner is told. The token that it is to know by its hash is made at the first call for a start.
@@ -250,29 +264,33 @@ func (m *Manager) attached(id session.ID) *attachment {
 	return m.links[id]
 }
 
-// Sweep destroys this installation's sandboxes whose names are not known, and deletes such images; known is asked for both, and must know
-// every session's. It goes on after a failure and returns all of them.
-func (m *Manager) Sweep(ctx context.Context, known func(name string) bool) error {
+// Sweep destroys this installation's sandboxes whose names are not known, and deletes such images; known is asked for both, with the session that they
+// were made for, and must know every session's. It goes on after a failure and returns all of them.
+func (m *Manager) Sweep(ctx context.Context, known func(owner session.ID, name string) bool) error {
 	list, err := m.c.Provider.List(ctx)
 	if err != nil {
 		return session.Wrap("sandbox.Sweep", err)
 	}
 	var all []error
 	for _, h := range list {
-		if !known(h.Name) {
+		if !known(session.SandboxOwner(h.Name), h.Name) {
 			all = append(all, m.c.Provider.Destroy(ctx, h))
 		}
 	}
-	if d, ok := m.c.Provider.(ImageDeleter); ok {
-		images, err := d.Images(ctx)
+	if p, ok := m.c.Provider.(ImageLister); ok {
+		images, err := p.Images(ctx)
 		all = append(all, err)
 		for _, image := range images {
-			if known(image) {
-				continue
+			if !known(session.SandboxOwner(image), image) {
+				all = append(all, m.delete(ctx, image))
 			}
-			if err := d.DeleteImage(ctx, image); session.CodeOf(err) != session.Conflict { // in use by a known sandbox
-				all = append(all, err)
-			}
+		}
+	}
+	snapshots, err := m.c.Archive.Images(ctx)
+	all = append(all, err)
+	for _, i := range snapshots {
+		if i.Kind == session.ImageSnapshot && !known(i.Session, i.ID) {
+			all = append(all, m.delete(ctx, i.ID))
 		}
 	}
 	return session.Wrap("sandbox.Sweep", errors.Join(all...))

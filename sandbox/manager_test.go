@@ -139,7 +139,7 @@ func TestSuspend(t *testing.T) {
 	for range 2000 {
 		b.runner.Tell(text("x"))
 	}
-	image, err := b.Suspend(b.ctx, id, b.handle)
+	image, err := b.end(b.handle)
 	if err != nil || image == "" {
 		t.Fatalf("%q, %v", image, err)
 	}
@@ -159,13 +159,13 @@ func TestSuspend(t *testing.T) {
 	if err := b.vault.PutSecret(b.ctx, "link/abcdefghij/s1", []byte("left")); err != nil {
 		t.Fatal(err)
 	}
-	if again, err := b.Suspend(b.ctx, id, b.handle); again != image || err != nil {
+	if again, err := b.end(b.handle); again != image || err != nil {
 		t.Errorf("again: %q, %v", again, err)
 	}
 	if _, err := b.vault.Secret(b.ctx, "link/abcdefghij/s1"); session.CodeOf(err) != session.NotFound {
 		t.Errorf("the token is kept after a crash: %v", err)
 	}
-	if other, err := b.Suspend(b.ctx, id, session.Handle{Provider: "test", Name: "other", ID: "other"}); other != "" || err != nil {
+	if other, err := b.end(session.Handle{Provider: "test", Name: "other", ID: "other"}); other != "" || err != nil {
 		t.Errorf("another: %q, %v", other, err)
 	}
 	if len(b.inputs) != 0 {
@@ -194,14 +194,14 @@ func TestSweep(t *testing.T) {
 			t.Fatal(err)
 		}
 		if strings.HasPrefix(name, "image") {
-			image, err := b.Suspend(b.ctx, id, begun.Handle)
+			image, err := b.end(begun.Handle)
 			if err != nil {
 				t.Fatal(err)
 			}
 			images = append(images, image)
 		}
 	}
-	if err := b.Sweep(b.ctx, func(name string) bool { return name == "known" || name == images[0] }); err != nil {
+	if err := b.Sweep(b.ctx, func(_ session.ID, name string) bool { return name == "known" || name == images[0] }); err != nil {
 		t.Fatal(err)
 	}
 	list, err := b.provider.List(b.ctx)
@@ -212,7 +212,7 @@ func TestSweep(t *testing.T) {
 		t.Errorf("images left: %v, %v", left, err)
 	}
 	b.provider.Fail("Destroy", errors.New("no"))
-	if err := b.Sweep(b.ctx, func(string) bool { return false }); err == nil {
+	if err := b.Sweep(b.ctx, func(session.ID, string) bool { return false }); err == nil {
 		t.Error("a failure was swallowed")
 	}
 	b.provider.Fail("Destroy", nil)

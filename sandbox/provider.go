@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net"
+	"time"
 
 	"openinspect/sandbox/link"
 	"openinspect/session"
@@ -33,10 +34,18 @@ var ErrFull = errors.New("the provider is full")
 
 // ImageDeleter is a Provider whose images take room until they are deleted.
 type ImageDeleter interface {
-	// Images lists the images that this installation keeps.
-	Images(ctx context.Context) ([]string, error)
-	// DeleteImage deletes one. Conflict while a sandbox runs from it; one that does not exist is no error.
+	// DeleteImage deletes one. Conflict while it is also a sandbox's files; one that does not exist is no error.
 	DeleteImage(ctx context.Context, image string) error
+}
+
+// ImageLister is a Provider that can tell which images this installation keeps. What another has made is known from an Archive alone.
+type ImageLister interface {
+	Images(ctx context.Context) ([]string, error)
+}
+
+// Mortal is a Provider that ends its sandboxes, and their files with them: Lifetime after Create was called, or later.
+type Mortal interface {
+	Lifetime() time.Duration
 }
 
 // Spec is what a sandbox is made of. Name is unique in the installation; Image is empty for the provider's base. Of Boot the provider

@@ -54,6 +54,9 @@ func (r *Redactor) clean(in Input) Input {
 			r.walk(reflect.ValueOf(&in.Remarks[i]).Elem())
 		}
 		return in
+	case SnapshotFailed:
+		in.Err.Message = r.String(in.Err.Message)
+		return in
 	case SuspendFailed:
 		in.Err.Message = r.String(in.Err.Message)
 		return in

@@ -37,9 +37,15 @@ func (a *actor) perform(ctx context.Context, e Effect) Input {
 		err := a.try(ctx, e, 0, func() error { return world.Stop(ctx, a.id, e.PromptID) })
 		return outcome(ctx, err, Confirmed{Effect: e.ID}, func(Failure) Input { return Confirmed{Effect: e.ID} })
 	case EffectSuspend:
-		var image string
-		err := a.try(ctx, e, patientTries, func() (err error) { image, err = world.Suspend(ctx, a.id, *e.Suspend); return err })
-		return outcome(ctx, err, Suspended{Effect: e.ID, Image: image}, func(f Failure) Input { return SuspendFailed{Effect: e.ID, Err: f} })
+		var kept Kept
+		r := *e.Suspend
+		r.End = true
+		err := a.try(ctx, e, patientTries, func() (err error) { kept, err = world.Keep(ctx, a.id, r); return err })
+		return outcome(ctx, err, Suspended{Effect: e.ID, Kept: kept}, func(f Failure) Input { return SuspendFailed{Effect: e.ID, Err: f} })
+	case EffectSnapshot:
+		var kept Kept
+		err := a.try(ctx, e, startTries, func() (err error) { kept, err = world.Keep(ctx, a.id, *e.Snapshot); return err })
+		return outcome(ctx, err, Snapshotted{Effect: e.ID, Kept: kept}, func(f Failure) Input { return SnapshotFailed{Effect: e.ID, Err: f} })
 	case EffectCollect:
 		var c *Changes
 		bundle := func(ctx context.Context, have []string) (io.ReadCloser, error) { return world.Bundle(ctx, a.id, have) }

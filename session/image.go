@@ -18,6 +18,7 @@ type Image struct {
 	Session ID        `json:"session,omitempty"` // of a snapshot
 	Repo    Repo      `json:"repo,omitzero"`     // of a prebuilt one
 	At      time.Time `json:"at"`
+	Version int       `json:"version,omitempty"` // of the runner that worked there; 0: unknown
 }
 
 // BuildState is how the newest build of a repository's image stands.

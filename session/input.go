@@ -297,10 +297,22 @@ type (
 		Output      string   // what the checks say that fail
 	}
 
-	// Suspended confirms a suspend effect: the sandbox has ended. Image brings it back; empty when it was gone already.
+	// Suspended confirms a suspend effect: the sandbox has ended. Kept.Image brings it back; empty when it was gone already.
 	Suspended struct {
 		Effect string
-		Image  string
+		Kept   Kept
+	}
+
+	// Snapshotted confirms a snapshot effect.
+	Snapshotted struct {
+		Effect string
+		Kept   Kept
+	}
+
+	// SnapshotFailed tells that there is no new image: the one before it stays the newest.
+	SnapshotFailed struct {
+		Effect string
+		Err    Failure
 	}
 
 	// SuspendFailed tells that a suspend effect failed for good: the sandbox may still be there.
@@ -388,6 +400,8 @@ func (MergeFailed) input()       {}
 func (PullRequestSeen) input()   {}
 func (Suspended) input()         {}
 func (SuspendFailed) input()     {}
+func (Snapshotted) input()       {}
+func (SnapshotFailed) input()    {}
 func (RoomGranted) input()       {}
 func (Moved) input()             {}
 func (RoomNeeded) input()        {}

@@ -182,6 +182,10 @@ func (m *Machine) take(in Input) error {
 		m.suspended(in)
 	case SuspendFailed:
 		m.suspendFailed(in)
+	case Snapshotted:
+		m.snapshotted(in)
+	case SnapshotFailed:
+		m.snapshotFailed(in)
 	case RoomGranted:
 		return m.roomGranted()
 	case Moved:

@@ -1,10 +1,10 @@
 package session
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
-	"time"
 )
 
 // start asks for a sandbox. The name and the start id are in the record that is committed before the provider is called.
@@ -39,8 +39,11 @@ func (m *Machine) started(in Started) {
 		return
 	}
 	b, got := &m.s.Sandbox, in.Begun
-	if b.Handle.ID != got.Handle.ID || b.Ends.IsZero() { // a new runner does not make its sandbox live longer
-		b.Ends = got.Ends
+	if other := b.Handle.ID != got.Handle.ID; other || b.Ends.IsZero() { // a new runner does not make its sandbox live longer
+		if other && b.Handle != (Handle{}) && m.mortal() {
+			m.goBack() // the one that was lost is gone
+		}
+		b.Ends, b.From = got.Ends, cmp.Or(got.Image, b.Image)
 	}
 	b.Name, b.Handle, b.Start, b.Mode = got.Handle.Name, got.Handle, got.Start, got.Mode
 	b.State, b.PutOff = SandboxBooting, false
@@ -64,15 +67,12 @@ func (m *Machine) startFailed(in StartFailed) {
 	if b := &m.s.Sandbox; b.Image != "" && in.Err.Code == NotFound {
 		// What it was to begin from does not exist any more, and never will again.
 		b.Image, b.Handle = "", Handle{}
-		m.tell(Event{Kind: KindNote, Note: &Note{Kind: NoteNotice, Text: lostFiles}})
+		m.goBack()
 		m.start()
 		return
 	}
 	m.bootFailed(in.Err.Message)
 }
-
-// lostFiles is told when a session goes on without the files that it had.
-const lostFiles = "The files of this thread's sandbox are gone, so it starts again from a fresh checkout, with the commits that a card shows. Changes after them are lost."
 
 // bootFailed ends what waited for the sandbox. One that exists is ended too, before the next one starts: that may begin from the same files.
 func (m *Machine) bootFailed(reason string) {
@@ -81,8 +81,10 @@ func (m *Machine) bootFailed(reason string) {
 	m.tell(Event{Kind: KindSandbox, Sandbox: &SandboxChange{State: SandboxFailed, Name: b.Name, Reason: reason}})
 	m.drop(EffectAttach, EffectPrompt)
 	if b.Handle != (Handle{}) {
-		h := b.Handle
-		m.ask(Effect{Kind: EffectSuspend, Start: b.Start, Suspend: &h})
+		m.drop(EffectSnapshot)
+		r := m.keeping()
+		r.Bare, r.Same = b.Mode != BootSnapshot, m.same()
+		m.ask(Effect{Kind: EffectSuspend, Start: b.Start, Suspend: r})
 	}
 	if m.s.Turn != nil && m.s.Turn.State == TurnAnswered {
 		reason = "The agent was done, but its sandbox was lost before what it did could be collected, and did not start again. " + reason
@@ -117,6 +119,7 @@ func (m *Machine) journaled(in Journaled) error {
 				if !in.Earlier {
 					m.working(m.turnPrompt())
 				}
+				m.wrote(e)
 				m.record(e)
 			}
 		case KindTurn:
@@ -230,7 +233,7 @@ func (m *Machine) lost(in Lost) {
 		return
 	}
 	b.State = SandboxLost
-	m.drop(EffectAttach, EffectPrompt, EffectStop)
+	m.drop(EffectAttach, EffectPrompt, EffectStop, EffectSnapshot)
 	m.tell(Event{Kind: KindSandbox, Sandbox: &SandboxChange{State: SandboxLost, Name: b.Name, Reason: OneLine(in.Reason, 300)}})
 	t, p := m.s.Turn, m.turnPrompt()
 	switch {
@@ -253,78 +256,6 @@ func (m *Machine) lost(in Lost) {
 	}
 	if b.State == SandboxLost { // nobody needs it now: what still runs of it is ended, what is left of it is kept
 		m.putAway("it was lost")
-	}
-}
-
-// putAway snapshots and ends the sandbox. A link that is not up by now is not waited for: it would be one to a runner that is gone.
-func (m *Machine) putAway(reason string) {
-	m.drop(EffectAttach)
-	h := m.s.Sandbox.Handle
-	m.s.Sandbox.State, m.s.IdleAt = SandboxSnapshotting, time.Time{}
-	m.tell(Event{Kind: KindSandbox, Sandbox: &SandboxChange{State: SandboxSnapshotting, Name: m.s.Sandbox.Name, Reason: reason}})
-	m.ask(Effect{Kind: EffectSuspend, Start: m.s.Sandbox.Start, Suspend: &h})
-}
-
-func (m *Machine) suspended(in Suspended) {
-	e, ok := m.confirm(in.Effect)
-	b := &m.s.Sandbox
-	if !ok || e.Start != b.Start {
-		return
-	}
-	switch b.State {
-	case SandboxFailed:
-		if b.Mode == BootSnapshot && in.Image != "" {
-			b.Image = in.Image // what was restored is not lost because its boot failed
-		}
-		b.Handle = Handle{}
-	case SandboxSnapshotting:
-		m.drop(EffectAttach) // of a bot that started meanwhile
-		if in.Image == "" {
-			m.tell(Event{Kind: KindNote, Note: &Note{Kind: NoteNotice, Text: lostFiles}})
-		}
-		b.State, b.Handle, b.Image, b.Kept = SandboxStopped, Handle{}, in.Image, false
-		m.tell(Event{Kind: KindSandbox, Sandbox: &SandboxChange{State: SandboxStopped, Name: b.Name}})
-	case SandboxNone, SandboxPending, SandboxSpawning, SandboxBooting, SandboxReady, SandboxRunning, SandboxStopped, SandboxLost:
-		return
-	}
-	if m.s.Turn != nil {
-		m.want()
-	}
-}
-
-// suspendFailed takes back that a sandbox is put away: its files are where they were, so it goes on, linked anew.
-func (m *Machine) suspendFailed(in SuspendFailed) {
-	e, ok := m.confirm(in.Effect)
-	b := &m.s.Sandbox
-	if !ok || e.Start != b.Start {
-		return
-	}
-	switch b.State {
-	case SandboxFailed:
-		if b.Mode != BootSnapshot { // there is nothing in it that the repository has not
-			b.Handle = Handle{} // the hourly sweep ends it
-			if m.s.Turn != nil {
-				m.want()
-			}
-			return
-		}
-		// Its name is all by which the files in it can be found: the next start ends it and goes on in its place.
-		b.State = SandboxLost
-		m.tell(Event{Kind: KindSandbox, Sandbox: &SandboxChange{State: SandboxLost, Name: b.Name, Reason: OneLine(in.Err.Message, 300)}})
-		if m.s.Turn != nil {
-			m.ready()
-		}
-	case SandboxSnapshotting:
-		b.State, b.Kept = SandboxReady, true
-		m.tell(Event{Kind: KindSandbox, Sandbox: &SandboxChange{State: SandboxReady, Name: b.Name, Reason: OneLine(in.Err.Message, 300)}})
-		m.drop(EffectAttach)
-		m.ask(m.attachment())
-		if m.s.Turn != nil {
-			m.deliver()
-		} else {
-			m.s.IdleAt = m.at.Add(IdleAfter)
-		}
-	case SandboxNone, SandboxPending, SandboxSpawning, SandboxBooting, SandboxReady, SandboxRunning, SandboxStopped, SandboxLost:
 	}
 }
 

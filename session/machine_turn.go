@@ -207,6 +207,7 @@ func (m *Machine) working(p *Prompt) {
 	}
 	p.State = PromptRunning
 	m.dirty.prompts[p.ID] = true
+	m.s.Sandbox.Work++
 	m.s.Contributors = addContributor(m.s.Contributors, p.Author)
 	if a, ok := p.Author.Author(); ok {
 		m.s.Identities = addAuthor(m.s.Identities, a)
@@ -375,6 +376,7 @@ func (m *Machine) endTurn(outcome PromptState, reason, card string) {
 		m.leave()
 	}
 	m.giveWay()
+	m.keep()
 	m.advance()
 	m.leaveLine()
 	m.shut()

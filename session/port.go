@@ -20,8 +20,9 @@ type Sandboxes interface {
 	Stop(ctx context.Context, id ID, promptID string) error
 	// Bundle returns a git bundle of what the checkout's HEAD has beyond have; nil when there is nothing. The caller closes it.
 	Bundle(ctx context.Context, id ID, have []string) (io.ReadCloser, error)
-	// Suspend snapshots the sandbox, ends it, and returns the image that brings it back, "" if it was gone already.
-	Suspend(ctx context.Context, id ID, h Handle) (image string, err error)
+	// Keep makes an image of the sandbox's files, while it goes on or, with r.End, before it is ended. Nothing is kept of one that is gone: no error with
+	// r.End, else NotFound.
+	Keep(ctx context.Context, id ID, r KeepRequest) (Kept, error)
 }
 
 // Send hands an input to the session a link belongs to and returns when what it led to is committed, with the machine's refusal if it refused.
@@ -52,8 +53,25 @@ type Begun struct {
 	Start  string   `json:"start"`           // of the runner in it
 	Mode   BootMode `json:"mode"`            // what it began from
 	Image  string   `json:"image,omitempty"` // which one
-	// Ends is when the provider will have ended it, never later than it really does; zero: the provider lets it live.
+	// Ends is when the provider will have ended it, and its files with it, never later than it really does; zero: the provider lets it live.
 	Ends time.Time `json:"ends,omitzero"`
+}
+
+// KeepRequest asks for the files of a sandbox to be kept. Images that were made of the session's sandboxes and are neither Image nor From are deleted:
+// nothing begins from them any more.
+type KeepRequest struct {
+	Handle
+	End   bool   `json:"-"`               // then the sandbox is ended; the effect's kind says it
+	Same  bool   `json:"same,omitempty"`  // Image has all that is in it: no other is made
+	Bare  bool   `json:"bare,omitempty"`  // nothing in it is worth an image
+	Image string `json:"image,omitempty"` // the session's newest
+	From  string `json:"from,omitempty"`  // what the sandbox began from
+	Work  int    `json:"work,omitempty"`  // how many prompts the agent had had by then
+}
+
+// Kept is what was kept of a sandbox.
+type Kept struct {
+	Image string `json:"image,omitempty"`
 }
 
 // AttachRequest asks for a link to a runner that was started.

@@ -23,15 +23,16 @@ type Record struct {
 type EffectKind string
 
 const (
-	EffectStart   EffectKind = "start"   // Sandboxes.Start, then Started or StartFailed
-	EffectAttach  EffectKind = "attach"  // Sandboxes.Attach, then Attached
-	EffectPrompt  EffectKind = "prompt"  // Sandboxes.Prompt, then Delivered or DeliveryFailed
-	EffectStop    EffectKind = "stop"    // Sandboxes.Stop, then Confirmed
-	EffectCollect EffectKind = "collect" // Forge.Collect, then Collected or CollectFailed
-	EffectOpen    EffectKind = "open"    // Forge.Open, then PullRequestOpened or OpenFailed
-	EffectReview  EffectKind = "review"  // Forge.Review, then Reviewed or ReviewFailed
-	EffectMerge   EffectKind = "merge"   // Forge.Merge, then Merged or MergeFailed
-	EffectSuspend EffectKind = "suspend" // Sandboxes.Suspend, then Suspended or SuspendFailed
+	EffectStart    EffectKind = "start"    // Sandboxes.Start, then Started or StartFailed
+	EffectAttach   EffectKind = "attach"   // Sandboxes.Attach, then Attached
+	EffectPrompt   EffectKind = "prompt"   // Sandboxes.Prompt, then Delivered or DeliveryFailed
+	EffectStop     EffectKind = "stop"     // Sandboxes.Stop, then Confirmed
+	EffectCollect  EffectKind = "collect"  // Forge.Collect, then Collected or CollectFailed
+	EffectOpen     EffectKind = "open"     // Forge.Open, then PullRequestOpened or OpenFailed
+	EffectReview   EffectKind = "review"   // Forge.Review, then Reviewed or ReviewFailed
+	EffectMerge    EffectKind = "merge"    // Forge.Merge, then Merged or MergeFailed
+	EffectSuspend  EffectKind = "suspend"  // Sandboxes.Keep with End, then Suspended or SuspendFailed
+	EffectSnapshot EffectKind = "snapshot" // Sandboxes.Keep, then Snapshotted or SnapshotFailed
 )
 
 // Effect is one thing to do. ID is unique in its session and makes doing it twice harmless. The field of the kind's name is set;
@@ -48,7 +49,8 @@ type Effect struct {
 	Open     *OpenRequest    `json:"open,omitempty"`
 	Review   *ReviewRequest  `json:"review,omitempty"`
 	Merge    *MergeRequest   `json:"merge,omitempty"`
-	Suspend  *Handle         `json:"suspend,omitempty"`
+	Suspend  *KeepRequest    `json:"suspend,omitempty"`
+	Snapshot *KeepRequest    `json:"snapshot,omitempty"`
 }
 
 // State is all of a session that its machine needs: what a Store loads.

@@ -120,7 +120,13 @@ type Sandbox struct {
 	Image  string       `json:"image,omitempty"` // the newest snapshot; what the next start begins from
 	Starts int          `json:"starts"`          // how many there were, for names
 	Anew   bool         `json:"anew,omitempty"`  // this start begins at the base
-	Ends   time.Time    `json:"ends,omitzero"`   // when the provider will have ended it; zero: never
+	Ends   time.Time    `json:"ends,omitzero"`   // when the provider will have ended it, and its files with it; zero: never
+	From   string       `json:"from,omitempty"`  // the image that it began from
+
+	// How much work is in its files, and how much of that the image has.
+	Work  int `json:"work,omitempty"`  // prompts that the agent has had
+	Wrote int `json:"wrote,omitempty"` // the newest of them in which it may have changed files
+	Has   int `json:"has,omitempty"`   // as many of them the image has
 
 	Asked  time.Time   `json:"asked,omitzero"`    // pending: since when it waits for room
 	Place  int         `json:"place,omitempty"`   // pending: its place in the line, as people were told

@@ -3,6 +3,7 @@ package session
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -46,6 +47,13 @@ func (d *Damaged) Unwrap() error { return d.Err }
 
 // DamagedWords is what the people of such a session are told.
 const DamagedWords = "What I have stored of this thread cannot be read any more, so nothing goes on here. Please begin a new thread. Whoever runs me finds the reason in the log."
+
+// Holds reports whether a sandbox or an image of that name is the session's, or may be by the time that what it asks for is done.
+func (s State) Holds(name string) bool {
+	b := s.Session.Sandbox
+	return name == b.Name || name == b.Image || name == b.From ||
+		slices.ContainsFunc(s.Effects, func(e Effect) bool { return e.Kind == EffectSnapshot || e.Kind == EffectSuspend })
+}
 
 // AtRest reports whether nothing of the session needs an actor: no turn, queue, live sandbox, waiting approval, effect or model call.
 func (s State) AtRest() bool {

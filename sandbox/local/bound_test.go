@@ -38,8 +38,9 @@ func TestCrowdedSandbox(t *testing.T) {
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 	defer cancel()
 	p := provider(t, c)
+	store := sessiontest.NewStore()
 	m, err := sandbox.New(sandbox.Config{
-		Provider: p, Store: sessiontest.NewStore(), Spares: sessiontest.NewStore(), Credentials: nothing{}, Models: nothing{}, Bot: session.Author{Name: "inspect", Email: "bot@example.com"},
+		Provider: p, Store: store, Spares: store, Archive: store, Credentials: nothing{}, Models: nothing{}, Bot: session.Author{Name: "inspect", Email: "bot@example.com"},
 		CloneURL: func(session.Repo) string { return "" }, Report: func(_ session.ID, op string, err error) { t.Log(op, err) },
 	})
 	if err != nil {

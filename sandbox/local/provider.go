@@ -42,7 +42,7 @@ type Config struct {
 	Report func(sandbox string, err error) // takes why a way out ended, or a log is not bounded; nil: nobody
 }
 
-// Provider is sandbox.Provider and sandbox.ImageDeleter on this computer.
+// Provider is sandbox.Provider on this computer. Its images are directories, which it can list and delete.
 type Provider struct {
 	dir       string
 	isolation Isolation
@@ -64,6 +64,7 @@ type Provider struct {
 var (
 	_ sandbox.Provider     = (*Provider)(nil)
 	_ sandbox.ImageDeleter = (*Provider)(nil)
+	_ sandbox.ImageLister  = (*Provider)(nil)
 )
 
 // New makes a provider. It does no I/O but looking up paths.
@@ -249,7 +250,7 @@ func (p *Provider) Destroy(ctx context.Context, h session.Handle) error {
 	return session.Wrap(op, p.write(r))
 }
 
-// Images implements sandbox.ImageDeleter.
+// Images implements sandbox.ImageLister.
 func (p *Provider) Images(context.Context) ([]string, error) {
 	all, err := p.records()
 	if err != nil {

@@ -44,7 +44,7 @@ func TestRealRunner(t *testing.T) {
 		store := sessiontest.NewStore()
 		manager := func() *sandbox.Manager {
 			m, err := sandbox.New(sandbox.Config{
-				Provider: provider(t, c), Store: store, Spares: store, Credentials: nothing{}, Models: nothing{}, Bot: session.Author{Name: "inspect", Email: "bot@example.com"},
+				Provider: provider(t, c), Store: store, Spares: store, Archive: store, Credentials: nothing{}, Models: nothing{}, Bot: session.Author{Name: "inspect", Email: "bot@example.com"},
 				CloneURL: func(session.Repo) string { return "" }, Report: func(_ session.ID, op string, err error) { t.Log(op, err) },
 			})
 			if err != nil {
@@ -154,19 +154,19 @@ func TestRealRunner(t *testing.T) {
 		}
 		bundle.Close()
 
-		image, err := m.Suspend(ctx, realSession, one.Handle)
-		if err != nil || image == "" {
-			t.Fatalf("image %q, %v", image, err)
+		kept, err := m.Keep(ctx, realSession, session.KeepRequest{Handle: one.Handle, End: true})
+		if err != nil || kept.Image == "" {
+			t.Fatalf("kept %+v, %v", kept, err)
 		}
-		attach(start("two", "real-2", image, session.BootSnapshot))
+		attach(start("two", "real-2", kept.Image, session.BootSnapshot))
 		wait("ready again", ready)
 		prompt("1.3", "!run cat note")
 		wait("what was kept", func(e session.Event) bool { return e.Tool != nil && strings.Contains(e.Tool.Output, "kept") })
 		wait("the third answer", answered)
-		if _, err := m.Suspend(ctx, realSession, session.Handle{Provider: ProviderName, Name: "two", ID: image}); err != nil {
+		if _, err := m.Keep(ctx, realSession, session.KeepRequest{Handle: session.Handle{Provider: ProviderName, Name: "two", ID: kept.Image}, End: true}); err != nil {
 			t.Fatal(err)
 		}
-		if err := m.Sweep(ctx, func(string) bool { return false }); err != nil {
+		if err := m.Sweep(ctx, func(session.ID, string) bool { return false }); err != nil {
 			t.Fatal(err)
 		}
 		if left, err := os.ReadDir(c.Dir); err != nil || len(left) > 0 {

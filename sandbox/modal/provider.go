@@ -77,7 +77,11 @@ type known struct {
 	noRunner bool
 }
 
-var _ sandbox.Provider = (*Provider)(nil)
+var (
+	_ sandbox.Provider     = (*Provider)(nil)
+	_ sandbox.ImageDeleter = (*Provider)(nil)
+	_ sandbox.Mortal       = (*Provider)(nil)
+)
 
 // New makes a provider. It does no I/O but looking up paths.
 func New(c Config) (*Provider, error) {
@@ -313,6 +317,20 @@ func (p *Provider) Snapshot(ctx context.Context, h session.Handle) (string, erro
 	}
 	return "", session.Wrap(op, err)
 }
+
+// DeleteImage implements sandbox.ImageDeleter. Sandboxes that were made of it go on.
+func (p *Provider) DeleteImage(ctx context.Context, image string) error {
+	ctx, cancel := context.WithTimeout(ctx, callLimit)
+	defer cancel()
+	err := p.client.Images.Delete(ctx, image, nil)
+	if isNotFound(err) {
+		return nil
+	}
+	return session.Wrap("modal.DeleteImage", judge(err))
+}
+
+// Lifetime implements sandbox.Mortal.
+func (p *Provider) Lifetime() time.Duration { return p.c.Lifetime }
 
 // Destroy implements sandbox.Provider.
 func (p *Provider) Destroy(ctx context.Context, h session.Handle) error {

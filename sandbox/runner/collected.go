@@ -20,33 +20,62 @@ const collectedTimeout = 5 * time.Minute
 // goOn brings a fresh clone to the commit that the bot holds of the session: the files that had it are gone, and work that began before it would
 // leave out what people have seen, and perhaps approved. detail is the clone's line.
 func (r *runner) goOn(ctx context.Context, detail string) (string, error) {
-	want := r.cfg.Boot.Collected
-	file := filepath.Join(r.paths.run, "collected.bundle")
-	defer os.Remove(file)
-	there, err := r.fetchCollected(ctx, file)
+	there, err := r.bring(ctx)
 	if err != nil {
 		return "", err
 	}
 	if !there {
 		return detail, nil // the base branch has it
 	}
+	return r.moveOn(ctx)
+}
+
+func (r *runner) moveOn(ctx context.Context) (string, error) {
+	if _, err := r.git.run(ctx, "reset", "--quiet", "--hard", r.cfg.Boot.Collected); err != nil {
+		return "", gitFailed("The checkout could not be moved to the commits of this thread.", err)
+	}
+	return r.at(ctx) + ", with the commits of this thread", nil
+}
+
+// catchUp brings a checkout that was restored to that commit. What is not committed stays where it is, or is put aside if it is in the way.
+func (r *runner) catchUp(ctx context.Context) (string, error) {
+	there, err := r.bring(ctx)
+	if err != nil || !there {
+		return r.at(ctx), err
+	}
+	if _, err := r.git.run(ctx, "merge", "--quiet", "--ff-only", r.cfg.Boot.Collected); err == nil {
+		return r.at(ctx) + ", with the commits of this thread", nil
+	}
+	aside, err := r.putAside(ctx, "left when the commits of this thread were brought back")
+	if err != nil {
+		return "", err
+	}
+	detail, err := r.moveOn(ctx)
+	return detail + aside, err
+}
+
+// bring fetches the commit into collectedRef; false if there is nothing to fetch, because the base branch has it.
+func (r *runner) bring(ctx context.Context) (there bool, err error) {
+	want := r.cfg.Boot.Collected
+	file := filepath.Join(r.paths.run, "collected.bundle")
+	defer os.Remove(file)
+	if there, err = r.fetchCollected(ctx, file); !there {
+		return false, err
+	}
 	fetch := []string{"fetch", "--quiet", file, "+" + link.CollectedRef + ":" + collectedRef}
 	if _, err := r.git.run(ctx, fetch...); err != nil {
 		// The clone's history may not reach back to where the commits begin.
 		if _, err := r.git.call(ctx, gitCall{timeout: fetchTimeout, args: []string{"fetch", "--quiet", "--unshallow", "origin"}}); err != nil {
-			return "", gitFailed("The commits of this thread do not fit the repository any more.", err)
+			return false, gitFailed("The commits of this thread do not fit the repository any more.", err)
 		}
 		if _, err := r.git.run(ctx, fetch...); err != nil {
-			return "", gitFailed("The commits of this thread do not fit the repository any more.", err)
+			return false, gitFailed("The commits of this thread do not fit the repository any more.", err)
 		}
 	}
 	if got := r.git.resolve(ctx, collectedRef); got != want {
-		return "", session.Errorf(session.Internal, "The bot handed out commit %.7s instead of %.7s.", got, want)
+		return false, session.Errorf(session.Internal, "The bot handed out commit %.7s instead of %.7s.", got, want)
 	}
-	if _, err := r.git.run(ctx, "reset", "--quiet", "--hard", want); err != nil {
-		return "", gitFailed("The checkout could not be moved to the commits of this thread.", err)
-	}
-	return r.at(ctx) + ", with the commits of this thread", nil
+	return true, nil
 }
 
 // fetchCollected gets the bundle into a file, again while the bot does not answer; false if there is nothing to get.

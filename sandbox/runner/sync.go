@@ -42,7 +42,12 @@ func (r *runner) sync(ctx context.Context) (detail string, fatal bool, err error
 	case boot.Mode == session.BootImage:
 		detail, fatal, err = r.fromImage(ctx)
 	case r.cloned(ctx):
-		if detail, err = r.refresh(ctx); boot.Mode == session.BootSnapshot || err != nil {
+		detail, err = r.refresh(ctx)
+		if boot.Mode == session.BootSnapshot && boot.Collected != "" && !boot.Anew && r.git.resolve(ctx, boot.Collected) == "" {
+			detail, err = r.catchUp(ctx) // its files are older than what people have seen
+			return detail, err != nil, err
+		}
+		if boot.Mode == session.BootSnapshot || err != nil {
 			return detail, false, err
 		}
 	default:
@@ -217,14 +222,9 @@ func (r *runner) refresh(ctx context.Context) (string, error) {
 // anew leaves what the session did, which is merged, for the newest commit of the base: after a squash its commits would count as new again. What is
 // not committed is kept aside. It may be done again.
 func (r *runner) anew(ctx context.Context, remote string) (string, error) {
-	aside := ""
-	if status, err := r.git.run(ctx, "status", "--porcelain"); err == nil && status != "" {
-		bot := r.cfg.Boot.Bot
-		_, err := r.git.run(ctx, "-c", "user.name="+bot.Name, "-c", "user.email="+bot.Email, "stash", "push", "--quiet", "--include-untracked", "--message", "left when the pull request was merged")
-		if err != nil {
-			return "", gitFailed("What is not committed could not be put aside; the checkout is as it was.", err)
-		}
-		aside = "; what was not committed is in git stash"
+	aside, err := r.putAside(ctx, "left when the pull request was merged")
+	if err != nil {
+		return "", err
 	}
 	if _, err := r.git.run(ctx, "checkout", "--quiet", "--force", "-B", base(r.cfg.Boot.Base), remote); err != nil {
 		return "", gitFailed("The checkout could not be moved to the base's newest commit; it is as it was.", err)
@@ -235,6 +235,20 @@ func (r *runner) anew(ctx context.Context, remote string) (string, error) {
 		}
 	}
 	return r.at(ctx) + aside, nil
+}
+
+// putAside stashes what is not committed, and returns a clause that says so.
+func (r *runner) putAside(ctx context.Context, why string) (words string, err error) {
+	status, err := r.git.run(ctx, "status", "--porcelain")
+	if err != nil || status == "" {
+		return "", nil
+	}
+	bot := r.cfg.Boot.Bot
+	_, err = r.git.run(ctx, "-c", "user.name="+bot.Name, "-c", "user.email="+bot.Email, "stash", "push", "--quiet", "--include-untracked", "--message", why)
+	if err != nil {
+		return "", gitFailed("What is not committed could not be put aside; the checkout is as it was.", err)
+	}
+	return "; what was not committed is in git stash", nil
 }
 
 // at says where the checkout is: branch and commit.

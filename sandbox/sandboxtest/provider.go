@@ -37,6 +37,7 @@ type box struct {
 var (
 	_ sandbox.Provider     = (*Provider)(nil)
 	_ sandbox.ImageDeleter = (*Provider)(nil)
+	_ sandbox.ImageLister  = (*Provider)(nil)
 )
 
 func (b *box) alive() bool {
@@ -314,7 +315,7 @@ func (p *Provider) Destroy(_ context.Context, h session.Handle) error {
 	return os.RemoveAll(filepath.Join(p.root, b.dir))
 }
 
-// Images implements sandbox.ImageDeleter.
+// Images implements sandbox.ImageLister.
 func (p *Provider) Images(context.Context) ([]string, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -331,6 +332,9 @@ func (p *Provider) Images(context.Context) ([]string, error) {
 func (p *Provider) DeleteImage(_ context.Context, image string) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if err := p.enter("DeleteImage"); err != nil {
+		return err
+	}
 	b := p.boxes[image]
 	switch {
 	case b == nil || !b.image:

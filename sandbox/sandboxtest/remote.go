@@ -84,6 +84,7 @@ type Remote struct{ client *http.Client }
 var (
 	_ sandbox.Provider     = (*Remote)(nil)
 	_ sandbox.ImageDeleter = (*Remote)(nil)
+	_ sandbox.ImageLister  = (*Remote)(nil)
 )
 
 // NewRemote returns the Remote of a socket.
@@ -161,7 +162,7 @@ func (r *Remote) Destroy(ctx context.Context, h session.Handle) error {
 	return err
 }
 
-// Images implements sandbox.ImageDeleter.
+// Images implements sandbox.ImageLister.
 func (r *Remote) Images(ctx context.Context) ([]string, error) {
 	out, err := r.ask(ctx, "Images", order{})
 	return out.Images, err

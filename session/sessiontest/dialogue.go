@@ -292,8 +292,16 @@ func (d *speaker) input(w []string, line string) (session.Input, error) {
 		return session.Linked{By: p}, nil
 	case "link-failed":
 		return session.LinkFailed{By: person(w[1]), Reason: rest(line, 2)}, nil
-	case "started":
-		return session.Started{Effect: effect(session.EffectStart), Start: s.Sandbox.Start, Begun: session.Begun{Handle: session.Handle{Provider: "local", Name: s.Sandbox.Name, ID: "h1"}, Start: s.Sandbox.Start, Mode: s.Sandbox.Mode}}, nil
+	case "started", "started-mortal": // started-mortal HANDLE LIFETIME: it ends by itself, and its files with it
+		b := session.Begun{Handle: session.Handle{Provider: "local", Name: s.Sandbox.Name, ID: "h1"}, Start: s.Sandbox.Start, Mode: s.Sandbox.Mode}
+		if len(w) > 1 {
+			lifetime, err := time.ParseDuration(w[2])
+			if err != nil {
+				return nil, err
+			}
+			b.Handle.ID, b.Ends = w[1], d.now.Add(lifetime)
+		}
+		return session.Started{Effect: effect(session.EffectStart), Start: s.Sandbox.Start, Begun: b}, nil
 	case "start-failed":
 		return session.StartFailed{Effect: effect(session.EffectStart), Start: s.Sandbox.Start, Err: session.Failure{Code: session.Unavailable, Message: rest(line, 1)}}, nil
 	case "image-gone":
@@ -314,6 +322,8 @@ func (d *speaker) input(w []string, line string) (session.Input, error) {
 		return session.DeliveryFailed{Effect: effect(session.EffectPrompt), PromptID: running, Err: session.Failure{Code: session.Invalid, Message: rest(line, 1)}}, nil
 	case "confirmed":
 		return session.Confirmed{Effect: effect(session.EffectStop)}, nil
+	case "tool": // tool NAME
+		return journal(session.Event{Kind: session.KindTool, PromptID: running, Tool: &session.Tool{Call: "t1", Name: w[1], State: session.StepDone}}), nil
 	case "text":
 		return journal(session.Event{Kind: session.KindText, PromptID: running, Text: &session.Text{Part: "p1", Text: rest(line, 1)}}), nil
 	case "forged": // an event of a kind, or a prompt, that is not the runner's to tell
@@ -402,9 +412,13 @@ func (d *speaker) input(w []string, line string) (session.Input, error) {
 	case "suspended":
 		in := session.Suspended{Effect: effect(session.EffectSuspend)}
 		if w[1] != "gone" {
-			in.Image = w[1]
+			in.Kept.Image = w[1]
 		}
 		return in, nil
+	case "snapshotted":
+		return session.Snapshotted{Effect: effect(session.EffectSnapshot), Kept: session.Kept{Image: w[1]}}, nil
+	case "snapshot-failed":
+		return session.SnapshotFailed{Effect: effect(session.EffectSnapshot), Err: session.Failure{Code: session.Unavailable, Message: rest(line, 1)}}, nil
 	case "suspend-failed":
 		return session.SuspendFailed{Effect: effect(session.EffectSuspend), Err: session.Failure{Code: session.Internal, Message: rest(line, 1)}}, nil
 	case "call": // call ID: may it be made?

@@ -16,6 +16,7 @@ type World struct {
 	OnAttach  func(session.AttachRequest, session.Send) error
 	OnPrompt  func(session.ID, session.Delivery) error
 	OnSuspend func(session.Handle) (image string, err error)
+	OnKeep    func(session.KeepRequest) (session.Kept, error) // of a sandbox that goes on
 	OnCollect func(session.CollectRequest) (*session.Changes, error)
 	OnOpen    func(session.OpenRequest) (session.PullRequest, error)
 	OnReview  func(session.ReviewRequest) (session.Review, error)
@@ -110,12 +111,20 @@ func (w *World) Bundle(context.Context, session.ID, []string) (io.ReadCloser, er
 	return nil, nil
 }
 
-func (w *World) Suspend(_ context.Context, _ session.ID, h session.Handle) (string, error) {
-	w.record("suspend", h.Name)
-	if w.OnSuspend != nil {
-		return w.OnSuspend(h)
+func (w *World) Keep(_ context.Context, _ session.ID, r session.KeepRequest) (session.Kept, error) {
+	if !r.End {
+		w.record("snapshot", r.Name)
+		if w.OnKeep != nil {
+			return w.OnKeep(r)
+		}
+		return session.Kept{Image: r.Name}, nil
 	}
-	return h.Name, nil
+	w.record("suspend", r.Name)
+	if w.OnSuspend != nil {
+		image, err := w.OnSuspend(r.Handle)
+		return session.Kept{Image: image}, err
+	}
+	return session.Kept{Image: r.Name}, nil
 }
 
 func (w *World) Collect(_ context.Context, r session.CollectRequest, _ session.Bundler) (*session.Changes, error) {

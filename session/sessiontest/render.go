@@ -67,6 +67,8 @@ func effectLine(e session.Effect) string {
 		v = e.Merge
 	case session.EffectSuspend:
 		v = e.Suspend
+	case session.EffectSnapshot:
+		v = e.Snapshot
 	case session.EffectStop:
 		v = e.PromptID
 	}

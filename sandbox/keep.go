@@ -1,0 +1,194 @@
+package sandbox
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"slices"
+	"strings"
+	"time"
+
+	"openinspect/sandbox/link"
+	"openinspect/session"
+)
+
+// imageKey is where the image of a sandbox that is being put away is kept until the session has it.
+func imageKey(id session.ID) string { return "image/" + string(id) }
+
+// drainLimit is how long the rest of a journal may take before a sandbox is put away without it.
+const drainLimit = 10 * time.Second
+
+// Keep implements session.Sandboxes: what is left of the journal is read, as far as it comes within ten seconds; then the snapshot is
+// made and, with r.End, the sandbox destroyed.
+func (m *Manager) Keep(ctx context.Context, id session.ID, r session.KeepRequest) (kept session.Kept, err error) {
+	const op = "sandbox.Keep"
+	leave, err := m.alone(ctx, r.Name)
+	if err != nil {
+		return kept, session.Wrap(op, err)
+	}
+	defer leave()
+	if r.End {
+		kept.Image, err = m.suspend(ctx, id, r)
+		r.From = "" // nothing works on it any more
+	} else {
+		if a := m.attached(id); a != nil && a.req.Handle.Name == r.Name {
+			m.drain(ctx, a)
+		}
+		kept.Image, err = m.snapshot(ctx, id, r.Handle)
+	}
+	if err != nil {
+		return kept, session.Wrap(op, err)
+	}
+	if r.Image != "" {
+		m.prune(ctx, id, r.Image, r.From, kept.Image)
+	}
+	return kept, nil
+}
+
+// alone waits until nobody else keeps the files of a sandbox.
+func (m *Manager) alone(ctx context.Context, name string) (leave func(), err error) {
+	m.mu.Lock()
+	c := m.at[name]
+	if c == nil {
+		c = make(chan struct{}, 1)
+		m.at[name] = c
+	}
+	m.mu.Unlock()
+	select {
+	case c <- struct{}{}:
+		return func() { <-c }, nil
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
+func (m *Manager) drain(ctx context.Context, a *attachment) {
+	ctx, cancel := context.WithTimeout(ctx, drainLimit)
+	defer cancel()
+	if err := a.drain(ctx); err != nil {
+		m.c.Report(a.req.Session, "drain", err)
+	}
+}
+
+// snapshot makes an image and remembers it. Once it is being made, it is waited for even if nobody wants it any more: one that nobody knows of
+// could not be deleted.
+func (m *Manager) snapshot(ctx context.Context, id session.ID, h session.Handle) (image string, err error) {
+	if err := ctx.Err(); err != nil {
+		return "", err
+	}
+	if image, err = m.c.Provider.Snapshot(m.ctx, h); err != nil {
+		return "", err
+	}
+	i := session.Image{ID: image, Kind: session.ImageSnapshot, Session: id, At: m.c.Clock.Now(), Version: link.Version}
+	if err = m.c.Archive.PutImage(m.ctx, i); err != nil {
+		return "", errors.Join(err, m.delete(m.ctx, image))
+	}
+	return image, nil
+}
+
+// suspend keeps the image in the store before it ends the sandbox, for a bot that is killed in between and asked again.
+func (m *Manager) suspend(ctx context.Context, id session.ID, r session.KeepRequest) (image string, err error) {
+	h, start := r.Handle, ""
+	if a := m.attached(id); a != nil && a.req.Handle.Name == h.Name {
+		start = a.req.Start
+		m.drain(ctx, a)
+		a.stop()
+	} else if f, err := m.c.Provider.Find(ctx, h.Name); err == nil {
+		start = f.Start
+	}
+	switch {
+	case r.Bare:
+	case r.Same:
+		image = r.Image
+	default:
+		image, err = m.snapshot(ctx, id, h)
+		switch code := session.CodeOf(err); {
+		case err == nil:
+			if err := m.c.Store.PutSecret(ctx, imageKey(id), []byte(h.Name+"\n"+image+"\n"+start)); err != nil {
+				return "", err
+			}
+		case code == session.NotFound:
+			before := ""
+			if image, before, err = m.putAway(ctx, id, h); err != nil {
+				return "", err
+			}
+			start = cmp.Or(start, before)
+		default:
+			return "", err
+		}
+	}
+	if err := m.c.Provider.Destroy(ctx, h); err != nil {
+		return "", err
+	}
+	if start != "" {
+		if err := m.c.Store.DeleteSecret(ctx, tokenKey(id, start)); err != nil {
+			m.c.Report(id, "forget token", err)
+		}
+	}
+	return image, nil
+}
+
+// putAway returns the image that an earlier call for the same sandbox made, and the start of its runner; "" if there is none.
+func (m *Manager) putAway(ctx context.Context, id session.ID, h session.Handle) (image, start string, err error) {
+	b, err := m.c.Store.Secret(ctx, imageKey(id))
+	if session.CodeOf(err) == session.NotFound {
+		return "", "", nil
+	}
+	if err != nil {
+		return "", "", err
+	}
+	name, rest, _ := strings.Cut(string(b), "\n")
+	if name != h.Name {
+		return "", "", nil
+	}
+	image, start, _ = strings.Cut(rest, "\n")
+	return image, start, nil
+}
+
+// Forget drops what is kept for a session that exists no longer. Its image goes with the next Sweep.
+func (m *Manager) Forget(ctx context.Context, id session.ID) error {
+	return session.Wrap("sandbox.Forget", m.c.Store.DeleteSecret(ctx, imageKey(id)))
+}
+
+// fits returns NotFound for an image that another version of the runner worked on: what lies there is not for this one.
+func (m *Manager) fits(ctx context.Context, image string) error {
+	if image == "" {
+		return nil
+	}
+	all, err := m.c.Archive.Images(ctx)
+	if err != nil {
+		return err
+	}
+	for _, i := range all {
+		if i.ID == image && i.Version != 0 && i.Version != link.Version {
+			return session.Errorf(session.NotFound, "The snapshot %s is of version %d of the runner; this bot has version %d.", image, i.Version, link.Version)
+		}
+	}
+	return nil
+}
+
+// prune deletes the images of a session's sandboxes but those that something may begin from. What cannot be deleted now the next Sweep deletes.
+func (m *Manager) prune(ctx context.Context, id session.ID, keep ...string) {
+	all, err := m.c.Archive.Images(ctx)
+	for _, i := range all {
+		if i.Kind == session.ImageSnapshot && i.Session == id && !slices.Contains(keep, i.ID) {
+			err = errors.Join(err, m.delete(ctx, i.ID))
+		}
+	}
+	if err != nil {
+		m.c.Report(id, "delete images", err)
+	}
+}
+
+// delete deletes an image, unless it is also a sandbox's files, and forgets it.
+func (m *Manager) delete(ctx context.Context, image string) error {
+	if d, ok := m.c.Provider.(ImageDeleter); ok {
+		switch err := d.DeleteImage(ctx, image); {
+		case session.CodeOf(err) == session.Conflict:
+			return nil
+		case err != nil:
+			return err
+		}
+	}
+	return m.c.Archive.ForgetImage(ctx, image)
+}

@@ -1,0 +1,170 @@
+package session
+
+import (
+	"slices"
+	"time"
+)
+
+// mortal reports whether the sandbox's files end with it: then they are kept while it lives.
+func (m *Machine) mortal() bool { return !m.s.Sandbox.Ends.IsZero() }
+
+// keeping is the request for the sandbox's files to be kept.
+func (m *Machine) keeping() *KeepRequest {
+	b := m.s.Sandbox
+	if !m.mortal() {
+		return &KeepRequest{Handle: b.Handle}
+	}
+	return &KeepRequest{Handle: b.Handle, Image: b.Image, From: b.From, Work: b.Work}
+}
+
+// same reports whether the newest image has all that is in the sandbox. Where making one costs nothing, it is not asked.
+func (m *Machine) same() bool {
+	b := m.s.Sandbox
+	return m.mortal() && b.Image != "" && b.Has == b.Work
+}
+
+// readingTools change no file, whichever agent they are of.
+var readingTools = []string{"read", "glob", "grep", "list", "webfetch", "websearch", "todoread", "todowrite"}
+
+// wrote notes that the turn may have changed files: every tool may that is not known to read alone.
+func (m *Machine) wrote(e Event) {
+	if e.Kind == KindTool && !slices.Contains(readingTools, e.Tool.Name) {
+		m.s.Sandbox.Wrote = m.s.Sandbox.Work
+	}
+}
+
+// keep asks for an image of what turns that are over have changed. It is made beside whatever comes next, one at a time.
+func (m *Machine) keep() {
+	b := &m.s.Sandbox
+	switch {
+	case !m.mortal() || b.Wrote <= b.Has || m.pending(EffectSnapshot):
+	case b.State != SandboxReady && b.State != SandboxRunning:
+	case m.s.Turn != nil && m.s.Turn.State != TurnStarted && b.Wrote == b.Work: // its end asks
+	default:
+		m.ask(Effect{Kind: EffectSnapshot, Start: b.Start, Snapshot: m.keeping()})
+	}
+}
+
+func (m *Machine) snapshotted(in Snapshotted) {
+	e, ok := m.confirm(in.Effect)
+	if !ok {
+		return
+	}
+	b := &m.s.Sandbox
+	b.Image, b.Has = in.Kept.Image, e.Snapshot.Work
+	m.keep()
+}
+
+// snapshotFailed waits for the next turn that changes something, or for the sandbox to be put away.
+func (m *Machine) snapshotFailed(in SnapshotFailed) {
+	if e, ok := m.confirm(in.Effect); ok && m.s.Sandbox.Wrote > e.Snapshot.Work {
+		m.keep()
+	}
+}
+
+// putAway snapshots and ends the sandbox. A link that is not up by now is not waited for: it would be one to a runner that is gone.
+func (m *Machine) putAway(reason string) {
+	m.drop(EffectAttach, EffectSnapshot)
+	m.s.Sandbox.State, m.s.IdleAt = SandboxSnapshotting, time.Time{}
+	m.tell(Event{Kind: KindSandbox, Sandbox: &SandboxChange{State: SandboxSnapshotting, Name: m.s.Sandbox.Name, Reason: reason}})
+	r := m.keeping()
+	r.Same = m.same()
+	m.ask(Effect{Kind: EffectSuspend, Start: m.s.Sandbox.Start, Suspend: r})
+}
+
+func (m *Machine) suspended(in Suspended) {
+	e, ok := m.confirm(in.Effect)
+	b := &m.s.Sandbox
+	if !ok || e.Start != b.Start {
+		return
+	}
+	switch b.State {
+	case SandboxFailed:
+		m.putOnShelf(e.Suspend, in.Kept)
+	case SandboxSnapshotting:
+		m.drop(EffectAttach) // of a bot that started meanwhile
+		m.putOnShelf(e.Suspend, in.Kept)
+		b.State, b.Kept = SandboxStopped, false
+		m.tell(Event{Kind: KindSandbox, Sandbox: &SandboxChange{State: SandboxStopped, Name: b.Name}})
+	case SandboxNone, SandboxPending, SandboxSpawning, SandboxBooting, SandboxReady, SandboxRunning, SandboxStopped, SandboxLost:
+		return
+	}
+	if m.s.Turn != nil {
+		m.want()
+	}
+}
+
+// putOnShelf takes what was kept of a sandbox that has ended.
+func (m *Machine) putOnShelf(r *KeepRequest, k Kept) {
+	b := &m.s.Sandbox
+	b.Handle, b.From = Handle{}, ""
+	switch {
+	case r.Bare:
+	case k.Image != "":
+		b.Image, b.Has = k.Image, r.Work
+	default:
+		m.goBack()
+	}
+}
+
+// goBack takes the session back to its newest image when the files of its sandbox are gone, or to what the bot holds of it if there is none.
+func (m *Machine) goBack() {
+	b := &m.s.Sandbox
+	if !m.mortal() { // its image was made of the same files
+		b.Image = ""
+	}
+	missing := b.Work - b.Has
+	if p := m.turnPrompt(); p != nil && m.s.Turn.State == TurnStarted && p.Attempt > 0 {
+		missing-- // it runs again
+	}
+	switch {
+	case b.Image == "":
+		b.Has = 0
+		m.tell(Event{Kind: KindNote, Note: &Note{Kind: NoteNotice, Text: lostFiles}})
+	case missing > 0:
+		m.tell(Event{Kind: KindNote, Note: &Note{Kind: NoteNotice, Text: lostSince}})
+	}
+	b.Work, b.Wrote = b.Has, min(b.Wrote, b.Has)
+}
+
+// What is told when a session goes on without files that it had.
+const (
+	lostFiles = "The files of this thread's sandbox are gone, so it starts again from a fresh checkout, with the commits that a card shows. Changes after them are lost."
+	lostSince = "This thread's sandbox was lost. It goes on from its files as they were some turns ago, with the commits that a card shows. Other changes since are lost."
+)
+
+// suspendFailed takes back that a sandbox is put away: its files are where they were, so it goes on, linked anew.
+func (m *Machine) suspendFailed(in SuspendFailed) {
+	e, ok := m.confirm(in.Effect)
+	b := &m.s.Sandbox
+	if !ok || e.Start != b.Start {
+		return
+	}
+	switch b.State {
+	case SandboxFailed:
+		if b.Mode != BootSnapshot { // there is nothing in it that the repository has not
+			b.Handle = Handle{} // the hourly sweep ends it
+			if m.s.Turn != nil {
+				m.want()
+			}
+			return
+		}
+		// Its name is all by which the files in it can be found: the next start ends it and goes on in its place.
+		b.State = SandboxLost
+		m.tell(Event{Kind: KindSandbox, Sandbox: &SandboxChange{State: SandboxLost, Name: b.Name, Reason: OneLine(in.Err.Message, 300)}})
+		if m.s.Turn != nil {
+			m.ready()
+		}
+	case SandboxSnapshotting:
+		b.State, b.Kept = SandboxReady, true
+		m.tell(Event{Kind: KindSandbox, Sandbox: &SandboxChange{State: SandboxReady, Name: b.Name, Reason: OneLine(in.Err.Message, 300)}})
+		m.drop(EffectAttach)
+		m.ask(m.attachment())
+		if m.s.Turn != nil {
+			m.deliver()
+		} else {
+			m.s.IdleAt = m.at.Add(IdleAfter)
+		}
+	case SandboxNone, SandboxPending, SandboxSpawning, SandboxBooting, SandboxReady, SandboxRunning, SandboxStopped, SandboxLost:
+	}
+}
