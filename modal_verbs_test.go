@@ -100,7 +100,7 @@ func (p *play) owned() (names []string, err error) {
 
 // modal live N: waits until N sandboxes run. modal break METHOD FAULT N, modal mend METHOD: see modaltest.Break. modal vanish: takes every sandbox away.
 // modal cut: ends every connection to one. modal forget: loses every image, snapshots too. modal snapshots N: waits until there are N. modal asked METHOD N:
-// waits until a method has been called N times.
+// waits until a method has been called N times. modal written PATH: waits until the checkout of a sandbox that runs has it.
 func (p *play) cmdModal(ctx context.Context, _ *testscript.TestScript, args []string) error {
 	switch {
 	case p.modal == nil:
@@ -109,6 +109,15 @@ func (p *play) cmdModal(ctx context.Context, _ *testscript.TestScript, args []st
 		return counts(ctx, args[1], func() int { return len(p.modal.Live()) })
 	case len(args) == 2 && args[0] == "snapshots":
 		return counts(ctx, args[1], p.modal.Snapshots)
+	case len(args) == 2 && args[0] == "written":
+		return counts(ctx, "1", func() int {
+			for _, name := range p.modal.Live() {
+				if _, err := os.Stat(filepath.Join(p.modal.Root(name), "sandbox", "checkout", args[1])); err == nil {
+					return 1
+				}
+			}
+			return 0
+		})
 	case len(args) == 3 && args[0] == "asked":
 		n, err := strconv.Atoi(args[2])
 		if err != nil {
@@ -141,7 +150,7 @@ func (p *play) cmdModal(ctx context.Context, _ *testscript.TestScript, args []st
 		p.modal.ForgetImages()
 		return nil
 	}
-	return usage("modal live N, modal snapshots N, modal asked METHOD N, modal break METHOD FAULT N, modal mend METHOD, modal vanish, modal cut, modal forget")
+	return usage("modal live N, modal snapshots N, modal asked METHOD N, modal written PATH, modal break METHOD FAULT N, modal mend METHOD, modal vanish, modal cut, modal forget")
 }
 
 // counts waits until count returns a number.

@@ -292,6 +292,11 @@ func (p *play) cmdClock(ctx context.Context, _ *testscript.TestScript, args []st
 // release NAME: lets the scripted agent go on that waits for NAME, in every sandbox.
 func (p *play) cmdRelease(_ context.Context, _ *testscript.TestScript, args []string) error {
 	homes, err := filepath.Glob(filepath.Join(p.dir, "data", "sandboxes", "*", "home"))
+	if p.modal != nil {
+		for _, name := range p.modal.Live() {
+			homes = append(homes, filepath.Join(p.modal.Root(name), "sandbox", "home"))
+		}
+	}
 	if err != nil || len(homes) == 0 || len(args) != 1 {
 		return fmt.Errorf("no sandbox to release %v in: %v", args, err)
 	}

@@ -14,6 +14,9 @@ const startTries = 5
 // to start again, and one that cannot be put away is of more use to whoever waits for it as it is.
 const patientTries = 20
 
+// soonTries is how often an image is tried to be made of a sandbox that will have ended soon.
+const soonTries = 3
+
 // perform carries one effect out and returns the input that tells the outcome; nil when ctx ended first. It may have been done before a
 // crash: each call is idempotent by the ids in it.
 func (a *actor) perform(ctx context.Context, e Effect) Input {
@@ -38,9 +41,12 @@ func (a *actor) perform(ctx context.Context, e Effect) Input {
 		return outcome(ctx, err, Confirmed{Effect: e.ID}, func(Failure) Input { return Confirmed{Effect: e.ID} })
 	case EffectSuspend:
 		var kept Kept
-		r := *e.Suspend
+		r, tries := *e.Suspend, patientTries
 		r.End = true
-		err := a.try(ctx, e, patientTries, func() (err error) { kept, err = world.Keep(ctx, a.id, r); return err })
+		if r.Soon {
+			tries = soonTries
+		}
+		err := a.try(ctx, e, tries, func() (err error) { kept, err = world.Keep(ctx, a.id, r); return err })
 		return outcome(ctx, err, Suspended{Effect: e.ID, Kept: kept}, func(f Failure) Input { return SuspendFailed{Effect: e.ID, Err: f} })
 	case EffectSnapshot:
 		var kept Kept

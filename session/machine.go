@@ -289,6 +289,7 @@ func (m *Machine) Deadline() time.Time {
 		}
 	}
 	earlier(m.s.IdleAt)
+	earlier(m.leaveBy())
 	earlier(m.s.ChooseBy)
 	if m.stopping() {
 		earlier(m.s.Turn.StopAt)
@@ -322,6 +323,7 @@ func (m *Machine) tick() {
 			m.idle()
 		}
 	}
+	m.leaveInTime()
 }
 
 // Resume returns what has to be done after a restart: the effects nobody confirmed, and a new link to a live sandbox.

@@ -68,7 +68,7 @@ func (m *Machine) putAway(reason string) {
 	m.s.Sandbox.State, m.s.IdleAt = SandboxSnapshotting, time.Time{}
 	m.tell(Event{Kind: KindSandbox, Sandbox: &SandboxChange{State: SandboxSnapshotting, Name: m.s.Sandbox.Name, Reason: reason}})
 	r := m.keeping()
-	r.Same = m.same()
+	r.Same, r.Soon = m.same(), m.s.Sandbox.Moving
 	m.ask(Effect{Kind: EffectSuspend, Start: m.s.Sandbox.Start, Suspend: r})
 }
 
@@ -83,9 +83,8 @@ func (m *Machine) suspended(in Suspended) {
 		m.putOnShelf(e.Suspend, in.Kept)
 	case SandboxSnapshotting:
 		m.drop(EffectAttach) // of a bot that started meanwhile
-		m.putOnShelf(e.Suspend, in.Kept)
-		b.State, b.Kept = SandboxStopped, false
-		m.tell(Event{Kind: KindSandbox, Sandbox: &SandboxChange{State: SandboxStopped, Name: b.Name}})
+		m.left(e.Suspend, in.Kept)
+		return
 	case SandboxNone, SandboxPending, SandboxSpawning, SandboxBooting, SandboxReady, SandboxRunning, SandboxStopped, SandboxLost:
 		return
 	}
@@ -94,37 +93,68 @@ func (m *Machine) suspended(in Suspended) {
 	}
 }
 
-// putOnShelf takes what was kept of a sandbox that has ended.
-func (m *Machine) putOnShelf(r *KeepRequest, k Kept) {
+// left goes on when a sandbox has been put away.
+func (m *Machine) left(r *KeepRequest, k Kept) {
 	b := &m.s.Sandbox
-	b.Handle, b.From = Handle{}, ""
+	told := m.putOnShelf(r, k)
+	moving := b.Moving
+	b.State, b.Kept, b.Moving = SandboxStopped, false, false
+	m.tell(Event{Kind: KindSandbox, Sandbox: &SandboxChange{State: SandboxStopped, Name: b.Name}})
 	switch {
-	case r.Bare:
-	case k.Image != "":
-		b.Image, b.Has = k.Image, r.Work
-	default:
-		m.goBack()
+	case moving:
+		m.moveOn(k.Image != "", told)
+	case m.s.Turn != nil:
+		m.want()
 	}
 }
 
-// goBack takes the session back to its newest image when the files of its sandbox are gone, or to what the bot holds of it if there is none.
-func (m *Machine) goBack() {
+// leaveBare ends a sandbox that will have ended soon anyway, though its files cannot be kept whole.
+func (m *Machine) leaveBare(tried *KeepRequest, reason string) {
+	if tried.Bare { // it cannot even be ended; the provider will
+		m.left(tried, Kept{})
+		return
+	}
+	m.tell(Event{Kind: KindSandbox, Sandbox: &SandboxChange{State: SandboxSnapshotting, Name: m.s.Sandbox.Name, Reason: OneLine(reason, 300)}})
+	r := m.keeping()
+	r.Bare = true
+	m.ask(Effect{Kind: EffectSuspend, Start: m.s.Sandbox.Start, Suspend: r})
+}
+
+// putOnShelf takes what was kept of a sandbox that has ended, and reports whether it told of anything lost.
+func (m *Machine) putOnShelf(r *KeepRequest, k Kept) (told bool) {
+	b := &m.s.Sandbox
+	b.Handle, b.From = Handle{}, ""
+	switch {
+	case r.Bare && !b.Moving: // there was nothing in it
+	case k.Image != "":
+		b.Image, b.Has = k.Image, r.Work
+	default:
+		return m.goBack()
+	}
+	return false
+}
+
+// goBack takes the session back to its newest image when the files of its sandbox are gone, or to what the bot holds of it if there is none. It reports whether there was
+// anything to tell.
+func (m *Machine) goBack() (told bool) {
 	b := &m.s.Sandbox
 	if !m.mortal() { // its image was made of the same files
 		b.Image = ""
 	}
 	missing := b.Work - b.Has
-	if p := m.turnPrompt(); p != nil && m.s.Turn.State == TurnStarted && p.Attempt > 0 {
+	if p := m.turnPrompt(); p != nil && (m.s.Turn.State == TurnStarted && p.Attempt > 0 || m.s.Turn.State == TurnWorking && b.Moving) {
 		missing-- // it runs again
 	}
 	switch {
 	case b.Image == "":
-		b.Has = 0
+		b.Has, told = 0, true
 		m.tell(Event{Kind: KindNote, Note: &Note{Kind: NoteNotice, Text: lostFiles}})
 	case missing > 0:
+		told = true
 		m.tell(Event{Kind: KindNote, Note: &Note{Kind: NoteNotice, Text: lostSince}})
 	}
 	b.Work, b.Wrote = b.Has, min(b.Wrote, b.Has)
+	return told
 }
 
 // What is told when a session goes on without files that it had.
@@ -156,6 +186,10 @@ func (m *Machine) suspendFailed(in SuspendFailed) {
 			m.ready()
 		}
 	case SandboxSnapshotting:
+		if b.Moving {
+			m.leaveBare(e.Suspend, in.Err.Message)
+			return
+		}
 		b.State, b.Kept = SandboxReady, true
 		m.tell(Event{Kind: KindSandbox, Sandbox: &SandboxChange{State: SandboxReady, Name: b.Name, Reason: OneLine(in.Err.Message, 300)}})
 		m.drop(EffectAttach)

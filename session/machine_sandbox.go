@@ -44,6 +44,7 @@ func (m *Machine) started(in Started) {
 			m.goBack() // the one that was lost is gone
 		}
 		b.Ends, b.From = got.Ends, cmp.Or(got.Image, b.Image)
+		m.reserve()
 	}
 	b.Name, b.Handle, b.Start, b.Mode = got.Handle.Name, got.Handle, got.Start, got.Mode
 	b.State, b.PutOff = SandboxBooting, false
@@ -145,7 +146,7 @@ func (m *Machine) mayTell(prompt string, earlier bool) bool {
 		return !waiting
 	}
 	p := m.turnPrompt()
-	return waiting && p != nil && p.Attempt > 0
+	return waiting && p != nil && (p.Attempt > 0 || p.Moved)
 }
 
 // valid reports whether the payload that belongs to the kind is there, and strips every other.

@@ -145,6 +145,9 @@ func (m *Machine) delivery(p *Prompt) *Delivery {
 	if m.s.Repo == (Repo{}) {
 		d.Text += noRepository
 	}
+	if p.Moved {
+		d.Text += movedWords
+	}
 	if p.Model != "" {
 		d.Model, d.Effort = p.Model, p.Effort
 	}
@@ -375,6 +378,7 @@ func (m *Machine) endTurn(outcome PromptState, reason, card string) {
 	if m.s.Anew {
 		m.leave()
 	}
+	m.leaveInTime()
 	m.giveWay()
 	m.keep()
 	m.advance()

@@ -63,7 +63,8 @@ type KeepRequest struct {
 	Handle
 	End   bool   `json:"-"`               // then the sandbox is ended; the effect's kind says it
 	Same  bool   `json:"same,omitempty"`  // Image has all that is in it: no other is made
-	Bare  bool   `json:"bare,omitempty"`  // nothing in it is worth an image
+	Bare  bool   `json:"bare,omitempty"`  // no image is made: there is nothing in it, or it could not be made
+	Soon  bool   `json:"soon,omitempty"`  // the provider will have ended it soon
 	Image string `json:"image,omitempty"` // the session's newest
 	From  string `json:"from,omitempty"`  // what the sandbox began from
 	Work  int    `json:"work,omitempty"`  // how many prompts the agent had had by then

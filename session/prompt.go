@@ -54,6 +54,7 @@ type Prompt struct {
 	Reason    string      `json:"reason,omitempty"` // why it failed, was stopped or withdrawn: a sentence
 	Begun     bool        `json:"begun,omitempty"`  // the agent has had it, in this attempt or an earlier one
 	Attempt   int         `json:"attempt,omitempty"`
+	Moved     bool        `json:"moved,omitempty"` // its sandbox was replaced while the agent worked on it
 	At        time.Time   `json:"at"`
 	Ended     time.Time   `json:"ended,omitzero"`
 }

@@ -117,11 +117,13 @@ type Sandbox struct {
 	Start  string       `json:"start,omitempty"` // start id of its runner: new for each start
 	Mode   BootMode     `json:"mode,omitempty"`
 	Handle Handle       `json:"handle,omitzero"`
-	Image  string       `json:"image,omitempty"` // the newest snapshot; what the next start begins from
-	Starts int          `json:"starts"`          // how many there were, for names
-	Anew   bool         `json:"anew,omitempty"`  // this start begins at the base
-	Ends   time.Time    `json:"ends,omitzero"`   // when the provider will have ended it, and its files with it; zero: never
-	From   string       `json:"from,omitempty"`  // the image that it began from
+	Image  string       `json:"image,omitempty"`  // the newest snapshot; what the next start begins from
+	Starts int          `json:"starts"`           // how many there were, for names
+	Anew   bool         `json:"anew,omitempty"`   // this start begins at the base
+	Ends   time.Time    `json:"ends,omitzero"`    // when the provider will have ended it, and its files with it; zero: never
+	Leave  time.Time    `json:"leave,omitzero"`   // from when on it is left for another, as soon as nothing runs in it
+	Moving bool         `json:"moving,omitempty"` // it is being left, and whatever goes on goes on in another
+	From   string       `json:"from,omitempty"`   // the image that it began from
 
 	// How much work is in its files, and how much of that the image has.
 	Work  int `json:"work,omitempty"`  // prompts that the agent has had

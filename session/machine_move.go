@@ -1,0 +1,73 @@
+package session
+
+import "time"
+
+// A sandbox that ends by itself is left before: from some time ahead, its reserve, as soon as nothing runs in it, and in the middle of a turn when a
+// third of that is left.
+const reserveMost = 15 * time.Minute
+
+// reserve sets from when on the sandbox is left for another.
+func (m *Machine) reserve() {
+	b := &m.s.Sandbox
+	b.Leave = time.Time{}
+	if m.mortal() {
+		b.Leave = b.Ends.Add(-min(reserveMost, b.Ends.Sub(m.at)/4))
+	}
+}
+
+// leaveBy returns when the sandbox is left as things stand; zero: not by itself.
+func (m *Machine) leaveBy() time.Time {
+	b := m.s.Sandbox
+	switch b.State {
+	case SandboxReady:
+		return b.Leave
+	case SandboxRunning:
+		if !b.Leave.IsZero() {
+			return b.Ends.Add(-b.Ends.Sub(b.Leave) / 3)
+		}
+	case SandboxNone, SandboxPending, SandboxSpawning, SandboxBooting, SandboxSnapshotting, SandboxStopped, SandboxFailed, SandboxLost:
+		// There is nothing in it yet, or it is being left already.
+	}
+	return time.Time{}
+}
+
+// leaveInTime leaves a sandbox that will have ended soon.
+func (m *Machine) leaveInTime() {
+	if by := m.leaveBy(); by.IsZero() || by.After(m.at) {
+		return
+	}
+	m.s.Sandbox.Moving = true
+	m.drop(EffectPrompt, EffectStop)
+	m.putAway("its time is nearly over")
+}
+
+// moveOn goes on with the turn, if there is one, in a new sandbox when the one before has been left. whole: with all of its files; told: what is lost has
+// been said. The turn loses no attempt by it.
+func (m *Machine) moveOn(whole, told bool) {
+	t, p := m.s.Turn, m.turnPrompt()
+	switch {
+	case t == nil || p == nil:
+		return // the next prompt brings it back
+	case t.Stopping && t.State != TurnAnswered:
+		m.endTurn(t.stopOutcome(), t.stopReason(), "")
+		return
+	case t.State == TurnWorking:
+		m.endPause("The agent goes on in a new sandbox.")
+		p.State, p.Moved = PromptQueued, whole
+		m.dirty.prompts[p.ID] = true
+		again := *t
+		again.State, again.Pause = TurnStarted, nil
+		m.s.Turn = &again
+		m.tell(Event{Kind: KindTurn, Turn: &TurnChange{State: TurnStarted, Reason: "The time of its sandbox was over; the turn goes on in a new one."}})
+	}
+	switch over := "The time of this thread's sandbox was over, so it goes on in a new one."; {
+	case whole:
+		m.tell(Event{Kind: KindNote, Note: &Note{Kind: NoteNotice, Text: over + " Nothing is lost."}})
+	case !told:
+		m.tell(Event{Kind: KindNote, Note: &Note{Kind: NoteNotice, Text: over + " What this turn has done so far could not be kept, and the agent begins it again."}})
+	}
+	m.replace("The time of its sandbox was over. ")
+}
+
+// movedWords are what an agent is told whose turn goes on in another sandbox.
+const movedWords = "\n\n(You have had this message before: your sandbox was replaced in the middle of the turn, by one with the same files. What ran in it has ended. Go on where you were.)"
