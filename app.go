@@ -146,6 +146,9 @@ func (a *App) Run(ctx context.Context) (err error) {
 	if err := a.hub.Start(work); err != nil {
 		return err
 	}
+	if err := a.manager.OpenPool(work); err != nil {
+		return err
+	}
 	a.tidy(work)
 	a.prepare(work)
 	front, stopFront := context.WithCancel(ctx)
@@ -234,6 +237,10 @@ func (a *App) build(ctx context.Context) (err error) {
 	setup, start := a.c.timeouts()
 	if a.manager, err = sandbox.New(sandbox.Config{
 		Provider: provider, Store: a.db, Spares: a.db, Prebuilt: a.db, Archive: a.db, Credentials: a.github, Commits: a.github, Secrets: a.o.Secrets, Models: a.gateway, Clock: a.o.Clock, Bot: self,
+		Pool: func(sp session.Spare, does string) {
+			a.log.Info("a warm sandbox "+does, "sandbox", sp.Name, "repository", sp.Repo.String(), "branch", sp.Base, "session", sp.Session)
+		},
+		Warm: a.c.warm(), Free: func(ctx context.Context) (int, error) { return a.hub.Free(ctx) },
 		Live:     func(id session.ID, d session.Delta) { a.hub.Live(id, d) },
 		Report:   a.report,
 		Redactor: a.redactor,
@@ -265,9 +272,9 @@ func (a *App) build(ctx context.Context) (err error) {
 		return err
 	}
 	a.bot, err = bot.New(bot.Config{
-		Classifier: classifier,
-		Restored:   a.o.Clock.Now().Sub(restored) < lookFor,
-		BotToken:   a.c.Secrets.SlackBotToken, AppToken: a.c.Secrets.SlackAppToken, APIURL: a.c.SlackAPIURL,
+		Classifier: classifier, Warmer: a.manager,
+		Restored: a.o.Clock.Now().Sub(restored) < lookFor,
+		BotToken: a.c.Secrets.SlackBotToken, AppToken: a.c.Secrets.SlackAppToken, APIURL: a.c.SlackAPIURL,
 		Store: a.db, Sessions: a.hub, Repositories: a.github, Linking: a.github, Redactor: a.redactor, Clock: a.o.Clock, Logger: a.log,
 		DefaultModel: a.c.Model, ModelAvailable: a.available, Log: a.web.Link,
 		ApproveEmoji: a.c.EmojiApprove, StopEmoji: a.c.EmojiStop, MergeEmoji: a.c.EmojiMerge, Merge: a.c.Merge, Approvals: a.c.Approvals,

@@ -95,6 +95,11 @@ func (p *play) owned() (names []string, err error) {
 			names = append(names, b.Name)
 		}
 	}
+	spares, wrong := db.Spares(ctx)
+	for _, s := range spares {
+		names = append(names, s.Name)
+	}
+	err = errors.Join(err, wrong)
 	return names, errors.Join(err, db.Close())
 }
 

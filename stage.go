@@ -112,8 +112,8 @@ func (s *stage) environ(dir string) map[string]string {
 		"GITHUB_APP_PRIVATE_KEY": string(s.github.PrivateKeyPEM()),
 		"ANTHROPIC_API_KEY":      modeltest.AnthropicKey, "ANTHROPIC_BASE_URL": s.model.URL(),
 		"INSPECT_DATA_DIR": filepath.Join(dir, "data"), "INSPECT_MASTER_KEY": base64.StdEncoding.EncodeToString(make([]byte, 32)),
-		"INSPECT_MAX_SANDBOXES": "8", // the same on every computer
-		"HOME":                  dir,
+		"INSPECT_MAX_SANDBOXES": "8", "INSPECT_WARM_SANDBOXES": "0", // the same on every computer; none wait unless it is about them
+		"HOME": dir,
 	}
 }
 

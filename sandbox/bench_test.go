@@ -76,6 +76,14 @@ func (v *vault) KeepFile(_ context.Context, _ session.ID, content []byte) (strin
 	return hash, nil
 }
 
+// rename gives what is kept another key.
+func (v *vault) rename(from, to string) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.values[to] = v.values[from]
+	delete(v.values, from)
+}
+
 func (v *vault) len() int {
 	v.mu.Lock()
 	defer v.mu.Unlock()
@@ -115,6 +123,13 @@ func (c *clock) AfterFunc(d time.Duration, f func()) func() bool {
 		delete(c.timers, t)
 		return had
 	}
+}
+
+// waits reports whether something will happen later.
+func (c *clock) waits() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return len(c.timers) > 0
 }
 
 func (c *clock) advance(d time.Duration) {

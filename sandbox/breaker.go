@@ -57,6 +57,13 @@ func (b *breaker) enter(ctx context.Context) (leave func(error), err error) {
 	}
 }
 
+// closed reports whether starts are tried as usual.
+func (b *breaker) closed() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.until.IsZero()
+}
+
 // defect reports whether err tells that the next start would fail likewise.
 func defect(err error) bool {
 	switch session.CodeOf(err) {

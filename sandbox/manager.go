@@ -61,6 +61,9 @@ type Config struct {
 	Models      Models
 	Spares      SpareStore
 	Prebuilt    PrebuiltStore                             // nil: no repository has an image
+	Warm        int                                       // how many sandboxes may wait for sessions; 0: none
+	Free        func(context.Context) (int, error)        // how many may live beside those of sessions; nil: any number
+	Pool        func(sp session.Spare, does string)       // takes, for the operator's log, what a sandbox that waits for a session does
 	Commits     Commits                                   // nil: none are held
 	Secrets     Secrets                                   // nil: repositories have none
 	Live        func(session.ID, session.Delta)           // shows a delta, at once
@@ -84,6 +87,7 @@ type Manager struct {
 	breaker breaker
 
 	library library
+	pool    *pool
 	dialing chan struct{} // held while a runner is dialled: a start with a thousand sandboxes must not do all of it at once
 
 	handing sync.Mutex          // held while values are noted that sandboxes get
@@ -111,6 +115,9 @@ func New(c Config) (*Manager, error) {
 	if c.Report == nil {
 		c.Report = func(session.ID, string, error) {}
 	}
+	if c.Pool == nil {
+		c.Pool = func(session.Spare, string) {}
+	}
 	if c.Redactor == nil {
 		c.Redactor = session.NewRedactor()
 	}
@@ -125,6 +132,7 @@ func New(c Config) (*Manager, error) {
 	}
 	m := &Manager{c: c, library: library{store: c.Prebuilt}, dialing: make(chan struct{}, maxDialing), links: map[session.ID]*attachment{}, at: map[string]chan struct{}{}, handed: map[string][]string{}, breaker: breaker{clock: c.Clock, report: func(err error) { c.Report("", "breaker", err) }}}
 	m.ctx, m.cancel = context.WithCancel(context.Background())
+	m.pool = newPool(m)
 	return m, nil
 }
 
@@ -142,6 +150,11 @@ func (m *Manager) Start(ctx context.Context, r session.StartRequest) (session.Be
 	const op = "sandbox.Start"
 	if err := m.fits(ctx, r.Image); err != nil {
 		return session.Begun{}, session.Wrap(op, err)
+	}
+	warm, ok, err := m.pool.take(ctx, r)
+	m.pool.giveWay(ctx, r)
+	if ok || err != nil {
+		return warm, session.Wrap(op, err)
 	}
 	leave, err := m.breaker.enter(ctx)
 	if err != nil {
@@ -264,16 +277,21 @@ func (m *Manager) attached(id session.ID) *attachment {
 	return m.links[id]
 }
 
-// Sweep destroys this installation's sandboxes whose names are not known, and deletes such images; known is asked for both, with the session that they
-// were made for, and must know every session's. It goes on after a failure and returns all of them.
-func (m *Manager) Sweep(ctx context.Context, known func(owner session.ID, name string) bool) error {
+// Sweep destroys this installation's sandboxes whose names are not known, and deletes such images; ofSession is asked for both, with the session that
+// they were made for or that took them, and must know every session's. It goes on after a failure and returns all of them.
+func (m *Manager) Sweep(ctx context.Context, ofSession func(owner session.ID, name string) bool) error {
 	list, err := m.c.Provider.List(ctx)
 	if err != nil {
 		return session.Wrap("sandbox.Sweep", err)
 	}
+	known, spares, err := m.spared(ctx, ofSession)
+	if err != nil {
+		return session.Wrap("sandbox.Sweep", err)
+	}
 	var all []error
+	there := map[string]bool{}
 	for _, h := range list {
-		if !known(session.SandboxOwner(h.Name), h.Name) {
+		if there[h.Name] = true; !known(h.Name) {
 			all = append(all, m.c.Provider.Destroy(ctx, h))
 		}
 	}
@@ -281,7 +299,7 @@ func (m *Manager) Sweep(ctx context.Context, known func(owner session.ID, name s
 		images, err := p.Images(ctx)
 		all = append(all, err)
 		for _, image := range images {
-			if !known(session.SandboxOwner(image), image) {
+			if there[image] = true; !known(image) {
 				all = append(all, m.delete(ctx, image))
 			}
 		}
@@ -289,10 +307,11 @@ func (m *Manager) Sweep(ctx context.Context, known func(owner session.ID, name s
 	snapshots, err := m.c.Archive.Images(ctx)
 	all = append(all, err)
 	for _, i := range snapshots {
-		if i.Kind == session.ImageSnapshot && !known(i.Session, i.ID) {
+		if i.Kind == session.ImageSnapshot && !ofSession(i.Session, i.ID) {
 			all = append(all, m.delete(ctx, i.ID))
 		}
 	}
+	all = append(all, m.forgetSpares(ctx, spares, known, func(name string) bool { return there[name] })...)
 	return session.Wrap("sandbox.Sweep", errors.Join(all...))
 }
 
@@ -318,6 +337,7 @@ func (m *Manager) Close(ctx context.Context) error {
 	}
 	wg.Wait()
 	m.cancel()
+	m.pool.close(ctx)
 	if err := errors.Join(errs...); err != nil {
 		return session.Wrap("sandbox.Close", fmt.Errorf("links were cut: %w", err))
 	}

@@ -41,6 +41,9 @@ func NewSpare(kind SpareKind, mode BootMode, repo Repo, base string, at time.Tim
 // Taken reports whether it is a session's.
 func (s Spare) Taken() bool { return s.Session != "" }
 
+// Asked is the name of the sandbox that the session asked for that took it.
+func (s Spare) Asked() string { return sandboxPrefix + s.For }
+
 // Lived is how long it lived until a time while it was nobody's: from when a session took it, the session counts.
 func (s Spare) Lived(until time.Time) []Lived {
 	if s.Taken() {

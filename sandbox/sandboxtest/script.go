@@ -48,6 +48,7 @@ type Script struct {
 	dials    int
 	asked    int
 	claim    func(*link.Status)
+	owner    link.Claim // of a warm one; of another nobody
 	life     context.Context
 	exit     context.CancelFunc
 }
@@ -153,6 +154,7 @@ func (s *Script) accept(w http.ResponseWriter, r *http.Request) {
 	mux.HandleFunc("POST /prompts", s.prompted)
 	mux.HandleFunc("POST /stop", s.stopped)
 	mux.HandleFunc("GET /bundle", s.bundled)
+	mux.HandleFunc("POST /claim", s.claimed)
 	known := make(chan struct{}) // closed once Drop knows of the link: nothing is answered before
 	defer close(known)
 	l, err := link.Accept(w, r, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -264,7 +266,7 @@ func (s *Script) Answer(call string, h http.HandlerFunc) {
 // Status returns what GET /status answers.
 func (s *Script) Status() link.Status {
 	s.mu.Lock()
-	st := link.Status{Version: link.Version, Start: s.boot.Start, Journal: s.journal, N: s.n, Phase: session.PhaseReady, Agent: "script", Branch: string(s.boot.Mode)}
+	st := link.Status{Version: link.Version, Start: s.boot.Start, Journal: s.journal, N: s.n, Phase: session.PhaseReady, Agent: "script", Branch: string(s.boot.Mode), Claimed: s.owner.Session}
 	dir := s.boot.Dir
 	s.mu.Unlock()
 	if note, err := os.ReadFile(filepath.Join(dir, "checkout", "note")); err == nil {
@@ -450,6 +452,32 @@ func (s *Script) stopped(w http.ResponseWriter, r *http.Request) {
 	if s.Stopped != nil {
 		go s.Stopped(stop.PromptID)
 	}
+}
+
+func (s *Script) claimed(w http.ResponseWriter, r *http.Request) {
+	var c link.Claim
+	if err := json.NewDecoder(r.Body).Decode(&c); err != nil {
+		w.WriteHeader(http.StatusBadRequest)
+		return
+	}
+	s.change(func() {
+		if !s.boot.Warm || s.owner.Session != "" && s.owner.Session != c.Session {
+			w.WriteHeader(http.StatusConflict)
+			return
+		}
+		s.owner = c
+		w.WriteHeader(http.StatusAccepted)
+	})
+}
+
+// Own makes the runner a session's, as if that had claimed it.
+func (s *Script) Own(id session.ID) { s.change(func() { s.owner.Session = id }) }
+
+// Owner returns who claimed the runner.
+func (s *Script) Owner() link.Claim {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.owner
 }
 
 func (s *Script) bundled(w http.ResponseWriter, _ *http.Request) {

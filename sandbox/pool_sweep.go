@@ -1,0 +1,49 @@
+package sandbox
+
+import (
+	"context"
+
+	"openinspect/session"
+)
+
+// spared looks through what is written down of sandboxes that are no session's, and returns who knows a sandbox or an image by its name: a spare, or
+// known, which is asked for what sessions have. What a session took is named for the spare that it was.
+func (m *Manager) spared(ctx context.Context, known func(owner session.ID, name string) bool) (func(name string) bool, []session.Spare, error) {
+	all, err := m.c.Spares.Spares(ctx)
+	by := map[session.ID]session.Spare{}
+	for _, sp := range all {
+		by[sp.ID] = sp
+	}
+	return func(name string) bool {
+		owner := session.SandboxOwner(name)
+		switch sp, spare := by[owner]; {
+		case !spare:
+			return known(owner, name)
+		case sp.Taken():
+			return known(sp.Session, name) || known(sp.Session, sp.Asked()) // whose start has not been told of it yet
+		}
+		return true
+	}, all, err
+}
+
+// forgetSpares ends warm sandboxes that the pool does not have, as after a failure to end them, and forgets what was taken and is a session's no more.
+// left reports whether something is there under a name.
+func (m *Manager) forgetSpares(ctx context.Context, all []session.Spare, known, left func(name string) bool) (errs []error) {
+	for _, sp := range all {
+		switch {
+		case sp.Kind != session.SpareWarm:
+		case sp.Taken() && !known(sp.Name) && !left(sp.Name):
+			errs = append(errs, m.c.Spares.ForgetSpare(ctx, sp.ID, sp.Lived(sp.TakenAt)...))
+		case !sp.Taken() && !m.pool.has(sp.ID):
+			errs = append(errs, m.discard(ctx, sp))
+		}
+	}
+	return errs
+}
+
+// has reports whether one is the pool's to end.
+func (p *pool) has(id session.ID) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.hand[id]
+}

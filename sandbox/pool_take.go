@@ -1,0 +1,201 @@
+package sandbox
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"openinspect/sandbox/link"
+	"openinspect/session"
+)
+
+// How long a start looks for a warm sandbox, and how long one of them may take to answer, in real time: then it is quicker to make one.
+const (
+	takeLimit   = 3 * time.Second
+	healthLimit = 2 * time.Second
+)
+
+// take hands a warm sandbox over to a session that asks for one, if it can use one and there is one; without one the start goes on by itself. The
+// same start gets the same one again. The error is the store's.
+func (p *pool) take(ctx context.Context, r session.StartRequest) (b session.Begun, ok bool, err error) {
+	if !usable(r) {
+		return b, false, nil
+	}
+	limited, cancel := context.WithTimeout(ctx, takeLimit)
+	defer cancel()
+	if b, ok, err = p.again(limited, r); ok || err != nil {
+		return b, ok, err
+	}
+	for limited.Err() == nil {
+		w := p.best(r)
+		if w == nil {
+			break
+		}
+		b, err := p.handOver(limited, w, r)
+		if err == nil {
+			p.release(w)
+			w.spare.Session = r.Session
+			p.m.c.Pool(w.spare, "is taken")
+			return b, true, nil
+		}
+		if p.m.stopping() {
+			return b, false, session.ErrStopped // it is that session's, if that was written down: the next run knows
+		}
+		p.m.c.Report(r.Session, "take a warm sandbox", err)
+		p.spawn(func() { p.end(w) })
+	}
+	return session.Begun{}, false, nil
+}
+
+// best takes the best one for a request out of the pool; nil if there is none.
+func (p *pool) best(r session.StartRequest) *waiting {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	now := p.m.c.Clock.Now()
+	for _, w := range p.of(berthOf(r.Repo, r.Base)) {
+		if w.fit(now) {
+			delete(p.warm, w.spare.ID)
+			return w
+		}
+	}
+	return nil
+}
+
+// handOver makes one that was taken out of the pool a session's: it is written down before anything of it is.
+func (p *pool) handOver(ctx context.Context, w *waiting, r session.StartRequest) (session.Begun, error) {
+	select {
+	case <-w.up:
+	case <-ctx.Done():
+		return session.Begun{}, ctx.Err()
+	}
+	t := w.tended
+	if t == nil {
+		return session.Begun{}, session.Errorf(session.NotFound, "It was not made.")
+	}
+	if err := t.healthy(ctx); err != nil {
+		return session.Begun{}, err
+	}
+	sp := t.spare
+	sp.Session, sp.For, sp.TakenAt = r.Session, r.Start, p.m.c.Clock.Now()
+	if err := p.m.c.Spares.PutSpare(ctx, sp); err != nil {
+		return session.Begun{}, err
+	}
+	return p.m.give(ctx, t, sp)
+}
+
+// healthy asks a runner directly whether it can be a session's. One that still boots can.
+func (t *tended) healthy(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, healthLimit)
+	defer cancel()
+	var l *link.Link
+	if err := t.link.until(ctx, func() bool { l = t.link.cur; return l != nil }); err != nil {
+		return err
+	}
+	if _, _, err := t.boot(); err != nil {
+		return err
+	}
+	st, err := t.link.status(ctx, l)
+	switch {
+	case err != nil:
+		return err
+	case st.Start != t.spare.Start || st.Claimed != "":
+		return session.Errorf(session.Conflict, "The sandbox is not what it was.")
+	}
+	return nil
+}
+
+// give claims a spare's sandbox for the session that took it, and leaves it to that session.
+func (m *Manager) give(ctx context.Context, t *tended, sp session.Spare) (session.Begun, error) {
+	var l *link.Link
+	if err := t.link.until(ctx, func() bool { l = t.link.cur; return l != nil }); err != nil {
+		return session.Begun{}, err
+	}
+	if err := t.link.post(ctx, l, "http://runner/claim", link.Claim{Session: sp.Session, LogURL: m.c.LogURL(sp.Session)}); err != nil {
+		return session.Begun{}, err
+	}
+	t.letGo()
+	token, err := m.c.Store.Secret(ctx, tokenKey(sp.ID, sp.Start))
+	if err == nil {
+		err = m.c.Store.PutSecret(ctx, tokenKey(sp.Session, sp.Start), token)
+	}
+	if err != nil {
+		return session.Begun{}, err
+	}
+	if err := m.c.Store.DeleteSecret(ctx, tokenKey(sp.ID, sp.Start)); err != nil {
+		m.c.Report(sp.Session, "forget token", err)
+	}
+	return begunWith(sp), nil
+}
+
+func begunWith(sp session.Spare) session.Begun {
+	return session.Begun{Handle: sp.Handle, Start: sp.Start, Mode: sp.Mode, Image: sp.Image, Ends: sp.Ends}
+}
+
+// again returns what the same start took before: the bot was killed before that was committed.
+func (p *pool) again(ctx context.Context, r session.StartRequest) (session.Begun, bool, error) {
+	all, err := p.m.c.Spares.Spares(ctx)
+	i := slices.IndexFunc(all, func(sp session.Spare) bool { return sp.Session == r.Session && sp.For == r.Start })
+	if err != nil || i < 0 {
+		return session.Begun{}, false, err
+	}
+	sp := all[i]
+	if _, err := p.m.c.Store.Secret(ctx, tokenKey(r.Session, sp.Start)); session.CodeOf(err) != session.NotFound {
+		return begunWith(sp), err == nil, err
+	}
+	t, err := p.m.tend(sp)
+	var b session.Begun
+	if err == nil {
+		b, err = p.m.give(ctx, t, sp)
+	}
+	if err == nil || p.m.stopping() {
+		return b, err == nil, err
+	}
+	p.m.c.Report(r.Session, "take a warm sandbox again", err)
+	if err := p.m.discard(context.WithoutCancel(ctx), sp); err != nil {
+		p.m.c.Report(sp.ID, "end a warm sandbox", err)
+	}
+	return session.Begun{}, false, nil
+}
+
+// giveWay notes that a session asks for a sandbox, and lets those end that wait in its room. It returns when they have, or after some seconds.
+func (p *pool) giveWay(ctx context.Context, r session.StartRequest) {
+	if p.most == 0 {
+		return
+	}
+	p.deciding.Lock()
+	room := p.room(ctx)
+	p.mu.Lock()
+	p.note(r)
+	ending := p.shrink(room)
+	p.arm()
+	p.mu.Unlock()
+	p.deciding.Unlock()
+	limited, cancel := context.WithTimeout(ctx, takeLimit)
+	defer cancel()
+	for _, w := range ending {
+		select {
+		case <-w.gone:
+		case <-limited.Done():
+			return
+		}
+	}
+}
+
+// note counts a start that a warm sandbox serves, or would have. The lock is held.
+func (p *pool) note(r session.StartRequest) {
+	if !usable(r) {
+		return
+	}
+	b := berthOf(r.Repo, r.Base)
+	d := p.want[b]
+	if d == nil {
+		d = &demand{repo: r.Repo, base: r.Base, asked: map[string]time.Time{}}
+		p.want[b] = d
+	}
+	d.asked[r.Start] = p.m.c.Clock.Now()
+}
+
+// usable reports whether a session could use a warm sandbox: it has no files of its own, and has not found the image bad from which one may have begun.
+func usable(r session.StartRequest) bool {
+	return r.Mode == session.BootFresh && r.Repo != (session.Repo{}) && !r.Anew && r.Collected == "" && r.Bad == ""
+}
