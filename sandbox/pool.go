@@ -198,6 +198,7 @@ func (p *pool) make(r session.Repo, base string, likely time.Time) {
 		return
 	}
 	sp := session.NewSpare(session.SpareWarm, session.BootFresh, r, base, now)
+	sp.Ends = p.m.ends(now)
 	p.m.c.Pool(sp, "starts")
 	p.add(sp, likely, func(ctx context.Context) (*tended, error) { return p.raise(ctx, sp) })
 }
