@@ -21,6 +21,12 @@ type Agent interface {
 	Close() error
 }
 
+// Rehearser is an Agent that comes to its first prompt sooner when it has gone through one for nobody: in a warm sandbox there is time for that.
+type Rehearser interface {
+	// Rehearse goes through a prompt as far as a model's answer, which is a refusal. It leaves nothing behind, and is best effort.
+	Rehearse(ctx context.Context)
+}
+
 // Output takes what an agent tells during a Run. Events have At and Kind and their payload; the runner adds the prompt's id and numbers them.
 type Output interface {
 	Event(e session.Event)

@@ -168,12 +168,15 @@ func (r *runner) bootAgent(ctx context.Context) step {
 	}
 	if r.cfg.Models != nil {
 		var err error
-		if c.Gateway, c.Token, err = r.cfg.Models(r.life, r.bot); err != nil {
+		if c.Gateway, c.Token, err = r.cfg.Models(r.life, r.models); err != nil {
 			return failed(session.Wrap("runner.boot", err))
 		}
 	}
 	if err := r.cfg.Agent.Start(ctx, c); err != nil {
 		return failed(session.Wrap("runner.boot", err))
+	}
+	if boot.Warm {
+		r.rehearse(ctx)
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()

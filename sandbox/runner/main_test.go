@@ -76,6 +76,7 @@ type box struct {
 	clock  session.Clock
 	agent  *agenttest.Agent
 	models func() int // under way
+	change func(*runner.Config)
 	link   *link.Link
 	lines  chan link.Line
 	events []session.Event // read so far
@@ -110,9 +111,11 @@ func (b *box) start() *box {
 	ctx, cancel := context.WithCancel(context.Background())
 	b.end = cancel
 	check(b.t, os.MkdirAll(filepath.Join(b.boot.Dir, "run"), 0o700))
-	go func() {
-		b.done <- runner.Run(ctx, runner.Config{Boot: b.boot, Agent: b.agent, Program: program, Clock: b.clock, InFlight: b.models})
-	}()
+	c := runner.Config{Boot: b.boot, Agent: b.agent, Program: program, Clock: b.clock, InFlight: b.models}
+	if b.change != nil {
+		b.change(&c)
+	}
+	go func() { b.done <- runner.Run(ctx, c) }()
 	b.t.Cleanup(b.stop)
 	b.dial()
 	b.lines = b.follow("", 0)

@@ -102,6 +102,7 @@ type runner struct {
 	journal *journal
 	shelf   *shelf
 	bot     *Bot
+	models  *Bot            // the agent's way to its models: as bot, but for a rehearsal
 	life    context.Context // ends when the runner does
 
 	repo sync.Mutex // held by who changes the checkout's refs: a turn's end, a bundle
@@ -121,6 +122,7 @@ type runner struct {
 	claimedLate bool          // its sync was over by then
 	taken       chan struct{} // closed when it is claimed
 	waits       bool          // the boot waits for that
+	rehearsing  bool
 
 	hide atomic.Pointer[session.Redactor] // knows the repository's variables; nil: there are none
 
@@ -192,7 +194,7 @@ func open(ctx context.Context, cfg Config) (*runner, error) {
 		}
 		env = append(env, port.environment()...)
 	}
-	r := &runner{cfg: cfg, paths: p, env: env, git: newGit(p.checkout, env, cfg.Clock), journal: j, shelf: s, bot: &Bot{}, accepted: j.seen, phaseNow: session.PhaseSync, life: ctx, taken: make(chan struct{})}
+	r := &runner{cfg: cfg, paths: p, env: env, git: newGit(p.checkout, env, cfg.Clock), journal: j, shelf: s, bot: &Bot{}, models: &Bot{}, accepted: j.seen, phaseNow: session.PhaseSync, life: ctx, taken: make(chan struct{})}
 	return r, nil
 }
 

@@ -35,7 +35,7 @@ func (r *runner) accept(w http.ResponseWriter, q *http.Request) {
 	r.mu.Lock()
 	old := r.current
 	r.current = l
-	r.bot.set(l)
+	r.connected()
 	r.mu.Unlock()
 	if old != nil {
 		_ = old.Close() // lost or replaced, it is of no use
@@ -46,9 +46,21 @@ func (r *runner) accept(w http.ResponseWriter, q *http.Request) {
 		defer r.mu.Unlock()
 		if r.current == l {
 			r.current = nil
-			r.bot.set(nil)
+			r.connected()
 		}
 	}()
+}
+
+// connected passes on which link is in use. The lock is held.
+func (r *runner) connected() {
+	var l http.RoundTripper
+	if r.current != nil {
+		l = r.current
+	}
+	r.bot.set(l)
+	if !r.rehearsing {
+		r.models.set(l)
+	}
 }
 
 // handler serves the bot's calls over the link.

@@ -318,3 +318,23 @@ func testStop(t *testing.T, r *rig, name, text string, pid func() int) {
 		}
 	}
 }
+
+// A rehearsal leaves nothing: no session, and no words in the next.
+func TestRehearsal(t *testing.T) {
+	r := newRig(t, scripts)
+	r.models.Fail(modeltest.Fault{Status: 403})
+	r.agent.Rehearse(t.Context())
+	if all := r.models.Requests(); len(all) != 1 || !strings.Contains(string(all[0].Body), rehearsal) {
+		t.Errorf("%d calls of models", len(all))
+	}
+	var left []struct{ Title string }
+	if err := r.agent.server.call(t.Context(), "GET", "/session", nil, &left); err != nil || len(left) != 0 {
+		t.Errorf("left %v, %v", left, err)
+	}
+	if _, err := r.run(t.Context(), "", "what did I ask before"); err != nil {
+		t.Fatal(err)
+	}
+	if strings.Contains(string(r.models.Requests()[1].Body), rehearsal) {
+		t.Error("it is part of the conversation")
+	}
+}
