@@ -70,7 +70,7 @@ func (p *play) openModal(env map[string]string) error {
 		if files = maps.Clone(files); env["INSPECT_OPENCODE"] != "" {
 			files["/opt/bin/opencode"] = env["INSPECT_OPENCODE"] // where the base image would have it, on the search path
 		}
-		s := modaltest.New(modaltest.Config{Files: files})
+		s := modaltest.New(modaltest.Config{Files: files, Dir: filepath.Join(p.dir, "modal"), Seen: p.wire.note})
 		if err := errors.Join(s.Start(), modaltest.Authority(authority)); err != nil {
 			return errors.Join(err, s.Close())
 		}

@@ -65,6 +65,9 @@ func tuneFromEnvironment(o *Options) {
 	if socket := os.Getenv(envProvider); socket != "" {
 		o.Provider = sandboxtest.NewRemote(socket)
 	}
+	if vault := os.Getenv(envSecrets); vault != "" {
+		o.Secrets = vaultFile(vault)
+	}
 	if os.Getenv(envListen) != "" {
 		o.Listen = freeListen
 	}

@@ -99,6 +99,7 @@ func TestScripts(t *testing.T) {
 			"github": verb((*play).cmdGitHub), "crowd": verb((*play).cmdCrowd), "model": verb((*play).cmdModel), "release": verb((*play).cmdRelease), "page": verb((*play).cmdPage), "disk": verb((*play).cmdDisk),
 			"sandbox": verb((*play).cmdSandbox), "operator": verb((*play).cmdOperator), "ended": verb((*play).cmdEnded),
 			"world": verb((*play).cmdWorld), "probe": verb((*play).cmdProbe), "missing": verb((*play).cmdMissing), "modal": verb((*play).cmdModal),
+			"secret": verb((*play).cmdSecret),
 		},
 	})
 }
@@ -131,6 +132,8 @@ type play struct {
 	web       string            // address of the log pages
 	world     *world            // the public internet; nil: this computer's
 	modal     *modaltest.Server // where sandboxes are; nil: on this computer
+	wire      wire              // what went to Modal and back
+	vault     string            // file with the repositories' secrets; empty: there are none
 
 	channel, thread string // the newest conversation
 	threads         map[string][2]string
@@ -155,6 +158,9 @@ func (p *play) end() error {
 	if p.bot != nil {
 		p.bot.kill()
 		p.bot = nil
+	}
+	if p.vault != "" {
+		defer os.Remove(p.vault)
 	}
 	if p.modal != nil {
 		owned, err := p.owned()
@@ -194,6 +200,9 @@ func (p *play) cmdBot(ctx context.Context, ts *testscript.TestScript, args []str
 	env["PATH"], env["XDG_CACHE_HOME"], env["INSPECT_LOG_LEVEL"] = os.Getenv("PATH"), p.cache, "debug"
 	if p.world != nil {
 		env[envWorld] = p.world.environment()
+	}
+	if p.vault != "" {
+		env[envSecrets] = p.vault
 	}
 	for _, a := range p.settings {
 		switch name, value, ok := strings.Cut(a, "="); {

@@ -12,11 +12,12 @@ import (
 
 // phases are the boot phases in people's words: what is done while they run, and what was done when they are over.
 var phases = map[string]struct{ verb, what, done string }{
-	string(session.PhaseSync):  {"checking out", "the repository", "checked out"},
-	string(session.PhaseSetup): {"running", "`setup.sh`", "`setup.sh`"},
-	string(session.PhaseStart): {"running", "`start.sh`", "`start.sh`"},
-	string(session.PhaseAgent): {"starting", "the agent", "agent started"},
-	string(session.PhaseReady): {"getting ready", "", "ready"},
+	string(session.PhaseSync):    {"checking out", "the repository", "checked out"},
+	string(session.PhaseSecrets): {"getting", "the repository’s secrets", "secrets"},
+	string(session.PhaseSetup):   {"running", "`setup.sh`", "`setup.sh`"},
+	string(session.PhaseStart):   {"running", "`start.sh`", "`start.sh`"},
+	string(session.PhaseAgent):   {"starting", "the agent", "agent started"},
+	string(session.PhaseReady):   {"getting ready", "", "ready"},
 }
 
 // maxParticipants is how many people a status message names.

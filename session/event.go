@@ -76,16 +76,17 @@ type PromptChange struct {
 type Phase string
 
 const (
-	PhaseSync  Phase = "sync"  // git clone or fetch
-	PhaseSetup Phase = "setup" // .openinspect/setup.sh
-	PhaseStart Phase = "start" // .openinspect/start.sh
-	PhaseAgent Phase = "agent" // the agent's server
-	PhaseReady Phase = "ready" // prompts are accepted
+	PhaseSync    Phase = "sync"    // git clone or fetch
+	PhaseSecrets Phase = "secrets" // the repository's own variables, where it may have some
+	PhaseSetup   Phase = "setup"   // .openinspect/setup.sh
+	PhaseStart   Phase = "start"   // .openinspect/start.sh
+	PhaseAgent   Phase = "agent"   // the agent's server
+	PhaseReady   Phase = "ready"   // prompts are accepted
 )
 
 func (p Phase) known() bool {
 	switch p {
-	case PhaseSync, PhaseSetup, PhaseStart, PhaseAgent, PhaseReady:
+	case PhaseSync, PhaseSecrets, PhaseSetup, PhaseStart, PhaseAgent, PhaseReady:
 		return true
 	}
 	return false

@@ -211,6 +211,8 @@ func bootSentence(p Phase, detail string) string {
 	switch p {
 	case PhaseSync:
 		return "The repository could not be checked out: " + detail + ". Nothing ran. Check that the branch exists and that the GitHub App may read the repository, then send your message again."
+	case PhaseSecrets:
+		return "The repository's secrets could not be handed to the sandbox: " + detail + ". Nothing ran. Send your message again once that is mended."
 	case PhaseSetup:
 		return script(".openinspect/setup.sh") + ". Fix the script, then send your message again; its last lines are in the log."
 	case PhaseStart:

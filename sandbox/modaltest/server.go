@@ -46,6 +46,9 @@ type Config struct {
 	// Run takes the place of processes, for measurements with hundreds of sandboxes: each program is a call of it, and what it returns the exit
 	// status. It returns soon after ctx has ended. Sandboxes have then no files, and Available need not be true.
 	Run func(ctx context.Context, p Program) int
+
+	// Seen gets every message of a call, the caller's and the answers, as it goes over the wire: what Modal could keep. Nil: nobody looks.
+	Seen func(method string, message []byte)
 }
 
 // Server is a Modal. Start starts it, Close ends it and every sandbox.
@@ -128,7 +131,7 @@ func (s *Server) Start() (err error) {
 		// The SDK pings every 30 s, also without a call under way, which a server's defaults take for an attack.
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 10 * time.Second, PermitWithoutStream: true}),
 		grpc.MaxRecvMsgSize(maxMessage), grpc.WaitForHandlers(true),
-		grpc.UnaryInterceptor(s.unary), grpc.StreamInterceptor(s.stream),
+		grpc.ChainUnaryInterceptor(s.seeUnary, s.unary), grpc.ChainStreamInterceptor(s.seeStream, s.stream),
 	)
 	pb.RegisterModalClientServer(s.grpc, plane{s: s})
 	pb.RegisterTaskCommandRouterServer(s.grpc, router{s: s})

@@ -46,10 +46,14 @@ func (r *runner) phases(ctx context.Context) error {
 		run   func(context.Context) step
 	}{
 		{session.PhaseSync, r.bootSync},
+		{session.PhaseSecrets, r.bootSecrets},
 		{session.PhaseSetup, r.bootSetup},
 		{session.PhaseStart, r.bootStart},
 		{session.PhaseAgent, r.bootAgent},
 	} {
+		if p.phase == session.PhaseSecrets && !r.cfg.Boot.Environment {
+			continue
+		}
 		if err := r.phase(ctx, p.phase, p.run); err != nil {
 			return err
 		}
@@ -103,9 +107,6 @@ func gitOutput(err error) string {
 }
 
 func (r *runner) bootSetup(ctx context.Context) step {
-	if err := r.variables(ctx); err != nil {
-		return step{state: session.StepFailed, detail: session.Sentence(err), err: err}
-	}
 	switch mode := r.cfg.Boot.Mode; {
 	case mode == session.BootSnapshot,
 		mode == session.BootImage && r.blob(ctx, setupScript) == r.cfg.Boot.Setup: // what it installs is there

@@ -5,7 +5,9 @@ import (
 	"crypto/rand"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -19,23 +21,20 @@ const (
 	variablesAgain    = 2 * time.Second
 )
 
-// variables asks the bot for the repository's own variables, once in a boot, and gives them to what starts from then on: the scripts, the agent, and what
+// bootSecrets asks the bot for the repository's own variables, once in a boot, and gives them to what starts from then on: the scripts, the agent, and what
 // these start. They are in this process's memory and nowhere else: git has another environment, and the journal is written without them. A bot that is away
 // is waited for, as by everything else; one that cannot read them keeps the sandbox from starting, because work without them would go wrong in other words.
-func (r *runner) variables(ctx context.Context) error {
-	if !r.cfg.Boot.Environment {
-		return nil
-	}
+func (r *runner) bootSecrets(ctx context.Context) step {
 	env, err := r.askVariables(ctx)
 	if err == nil {
 		err = env.Check()
 	}
-	if ctx.Err() != nil {
-		return ctx.Err()
-	}
 	if err != nil {
-		return &session.Error{Code: session.CodeOf(err), Op: "runner.variables",
-			Message: fmt.Sprintf("The sandbox did not start: it could not get the secrets of %s. %s", r.cfg.Boot.Repo, session.Sentence(err)), Err: err}
+		return step{state: session.StepFailed, detail: session.Sentence(err), err: &session.Error{Code: session.CodeOf(err), Op: "runner.bootSecrets", Err: err,
+			Message: fmt.Sprintf("The sandbox did not start: it could not get the secrets of %s. %s", r.cfg.Boot.Repo, session.Sentence(err))}}
+	}
+	if len(env.Variables) == 0 {
+		return step{state: session.StepSkipped}
 	}
 	var values []string
 	for _, v := range env.Variables {
@@ -47,7 +46,7 @@ func (r *runner) variables(ctx context.Context) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.env = append(r.env[:len(r.env):len(r.env)], env.List()...)
-	return nil
+	return step{state: session.StepDone, detail: strings.Join(slices.Sorted(maps.Keys(env.Variables)), ", ")}
 }
 
 func (r *runner) askVariables(ctx context.Context) (env link.Environment, err error) {

@@ -65,7 +65,7 @@ func TestVariables(t *testing.T) {
 	b := newBox(t, session.BootFresh, remote)
 	asked := b.variables(http.StatusOK, link.Environment{Variables: map[string]string{"DEPLOY_KEY": deployKey, "SHORT": "true"}})
 	b.start().ready()
-	equal(t, "phases", b.phases(), "sync:done setup:warning start:done agent:done ready:done")
+	equal(t, "phases", b.phases(), "sync:done secrets:done setup:warning start:done agent:done ready:done")
 	failed := b.found(func(e session.Event) bool { return e.Boot != nil && e.Boot.State == session.StepWarning }).Boot
 	equal(t, "setup's output", failed.Output, "using [redacted]")
 	equal(t, "setup's end", failed.Detail, ".openinspect/setup.sh ended with exit code 3") // the values are what they should be
@@ -87,7 +87,7 @@ func TestVariables(t *testing.T) {
 	b.stop()
 	b.boot.Mode, b.boot.Start, b.events = session.BootSnapshot, "start2", nil
 	b.start().ready()
-	equal(t, "phases", b.phases(), "sync:done setup:skipped start:done agent:done ready:done")
+	equal(t, "phases", b.phases(), "sync:done secrets:done setup:skipped start:done agent:done ready:done")
 	equal(t, "asked", int(asked.Load()), 2)
 	pid, err := os.ReadFile(filepath.Join(b.home(), "pid"))
 	check(t, err)
@@ -116,7 +116,7 @@ func TestVariablesCannotBeHad(t *testing.T) {
 			b.start()
 			e := b.until(func(e session.Event) bool { return e.Kind == session.KindError })
 			equal(t, "sentence", e.Error.Message, c.want)
-			equal(t, "phases", b.phases(), "sync:done setup:failed")
+			equal(t, "phases", b.phases(), "sync:done secrets:failed")
 			equal(t, "status of a prompt", b.prompt(session.Delivery{ID: "1", Text: "!say hello"}), 425)
 			equal(t, "files", strings.Join(holds(t, b.boot.Dir, deployKey), " "), "")
 		})
@@ -144,8 +144,8 @@ func TestVariablesCannotBeHadJustNow(t *testing.T) {
 		refusals int32
 		phases   string
 	}{
-		{"for a while", 3, "sync:done setup:skipped start:skipped agent:done ready:done"},
-		{"for long", 1 << 20, "sync:done setup:failed"},
+		{"for a while", 3, "sync:done secrets:skipped setup:skipped start:skipped agent:done ready:done"},
+		{"for long", 1 << 20, "sync:done secrets:failed"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
