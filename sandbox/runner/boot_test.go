@@ -16,42 +16,6 @@ const (
 	start = ".openinspect/start.sh"
 )
 
-func TestBootModes(t *testing.T) {
-	for _, c := range []struct {
-		name   string
-		mode   session.BootMode
-		files  []string
-		again  session.BootMode // a first boot in this mode has made the checkout
-		phases string
-	}{
-		{name: "fresh without scripts", mode: session.BootFresh, phases: "sync:done setup:skipped start:skipped agent:done ready:done"},
-		{name: "fresh", mode: session.BootFresh, files: []string{setup, "exit 0", start, "exit 0"}, phases: "sync:done setup:done start:done agent:done ready:done"},
-		{name: "fresh, setup fails", mode: session.BootFresh, files: []string{setup, "exit 3"}, phases: "sync:done setup:warning start:skipped agent:done ready:done"},
-		{name: "fresh, start fails", mode: session.BootFresh, files: []string{start, "exit 3"}, phases: "sync:done setup:skipped start:failed"},
-		{name: "build", mode: session.BootBuild, files: []string{setup, "exit 0", start, "exit 1"}, phases: "sync:done setup:done start:skipped agent:skipped ready:done"},
-		{name: "build, setup fails", mode: session.BootBuild, files: []string{setup, "exit 3"}, phases: "sync:done setup:failed"},
-		{name: "image", mode: session.BootImage, again: session.BootBuild, files: []string{setup, "test ! -e once && touch once", start, "exit 0"}, phases: "sync:done setup:skipped start:done agent:done ready:done"},
-		{name: "snapshot", mode: session.BootSnapshot, again: session.BootFresh, files: []string{start, "exit 0"}, phases: "sync:done setup:skipped start:done agent:done ready:done"},
-	} {
-		t.Run(c.name, func(t *testing.T) {
-			t.Parallel()
-			b := newBox(t, c.mode, newRemote(t, c.files...))
-			if c.again != "" {
-				b.boot.Mode, b.boot.Start = c.again, "start0"
-				b.start().ready()
-				b.boot.Setup = b.status().Setup
-				b.stop()
-				b.boot.Mode, b.boot.Start, b.events = c.mode, "start1", nil
-			}
-			b.start()
-			b.until(func(e session.Event) bool {
-				return e.Kind == session.KindError || e.Boot != nil && e.Boot.Phase == session.PhaseReady
-			})
-			equal(t, "phases", b.phases(), c.phases)
-		})
-	}
-}
-
 func TestFailedStartScriptIsToldAndRefusesPrompts(t *testing.T) {
 	b := newBox(t, session.BootFresh, newRemote(t, start, "for i in $(seq 60); do echo line $i; done; echo oh no >&2; exit 7")).start()
 	failure := b.until(func(e session.Event) bool { return e.Kind == session.KindError })
