@@ -99,7 +99,7 @@ func TestScripts(t *testing.T) {
 			"github": verb((*play).cmdGitHub), "crowd": verb((*play).cmdCrowd), "model": verb((*play).cmdModel), "release": verb((*play).cmdRelease), "page": verb((*play).cmdPage), "disk": verb((*play).cmdDisk),
 			"sandbox": verb((*play).cmdSandbox), "operator": verb((*play).cmdOperator), "ended": verb((*play).cmdEnded),
 			"world": verb((*play).cmdWorld), "probe": verb((*play).cmdProbe), "missing": verb((*play).cmdMissing), "modal": verb((*play).cmdModal),
-			"secret": verb((*play).cmdSecret),
+			"secret": verb((*play).cmdSecret), "forgotten": verb((*play).cmdForgotten),
 		},
 	})
 }

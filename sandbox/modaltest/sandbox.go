@@ -111,22 +111,30 @@ func validName(s string) bool {
 
 // SandboxCreate makes a sandbox and starts its command.
 func (p plane) SandboxCreate(_ context.Context, r *pb.SandboxCreateRequest) (*pb.SandboxCreateResponse, error) {
-	def := r.GetDefinition()
-	b := &sandbox{
-		id: newID("sb"), task: newID("ta"), app: r.GetAppId(), name: def.GetName(), def: def, clock: p.s.c.Clock, gone: make(chan struct{}),
-		tags: map[string]string{}, execs: map[string]*process{},
-	}
-	b.root = filepath.Join(p.s.c.Dir, "sandboxes", b.id)
-	if err := p.s.reserve(b); err != nil {
+	id, err := p.s.make(r.GetAppId(), r.GetDefinition())
+	if err != nil {
 		return nil, err
 	}
-	if err := p.s.open(b); err != nil {
-		p.s.mu.Lock()
-		delete(p.s.boxes, b.id)
-		p.s.mu.Unlock()
-		return nil, status.Error(codes.Internal, err.Error())
+	return pb.SandboxCreateResponse_builder{SandboxId: id}.Build(), nil
+}
+
+// make makes a sandbox and returns its id.
+func (s *Server) make(app string, def *pb.Sandbox) (id string, err error) {
+	b := &sandbox{
+		id: newID("sb"), task: newID("ta"), app: app, name: def.GetName(), def: def, clock: s.c.Clock, gone: make(chan struct{}),
+		tags: map[string]string{}, execs: map[string]*process{},
 	}
-	return pb.SandboxCreateResponse_builder{SandboxId: b.id}.Build(), nil
+	b.root = filepath.Join(s.c.Dir, "sandboxes", b.id)
+	if err := s.reserve(b); err != nil {
+		return "", err
+	}
+	if err := s.open(b); err != nil {
+		s.mu.Lock()
+		delete(s.boxes, b.id)
+		s.mu.Unlock()
+		return "", status.Error(codes.Internal, err.Error())
+	}
+	return b.id, nil
 }
 
 // reserve checks what is asked for, and takes the name. The copy of the image's files is made under the lock: it could be deleted meanwhile.
