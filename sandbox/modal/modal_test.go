@@ -313,6 +313,35 @@ func TestAStartIsTakenUp(t *testing.T) {
 	r.live("one")
 }
 
+// A runner whose place is taken is asked to end, and waited for: it has a journal to close and an agent to stop. What it leaves running is ended without asking.
+func TestAReplacedRunnerEndsInGoodOrder(t *testing.T) {
+	r := newRig(t, false)
+	r.create("one", "s1")
+	inside := filepath.Join(r.Root("one"), insideDir)
+	sb, err := r.byName(r.ctx, "one")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer detach(sb)
+	// It ignores SIGTERM, and is nobody's child any more.
+	leave := "OPENINSPECT_SANDBOX=" + insideDir + " setsid sh -c 'trap \"\" TERM; sleep 1000 & echo $$ $! > " + insideDir + "/left; wait' </dev/null >/dev/null 2>&1 &"
+	if out, code, err := r.run(r.ctx, sb, launchLimit, leave+" until [ -s "+insideDir+"/left ]; do sleep 0.02; done", strings.NewReader("")); err != nil || code != 0 {
+		t.Fatalf("%s %d %v", out, code, err)
+	}
+	h := r.create("one", "s2")
+	if st := r.reach(r.Provider, h); st.Start != "s2" {
+		t.Errorf("%s works there", st.Start)
+	}
+	if _, err := os.Stat(filepath.Join(inside, "ended-s1")); err != nil {
+		t.Errorf("the first runner was not asked: %v", err)
+	}
+	out, code, err := r.run(r.ctx, sb, launchLimit, "kill -0 $(cat "+insideDir+"/left) 2>&1", strings.NewReader(""))
+	if err != nil || code == 0 {
+		t.Errorf("what it left runs: %s %v", out, err)
+	}
+	r.live("one")
+}
+
 func TestListIsOfThisAppAlone(t *testing.T) {
 	r := newRig(t, false)
 	other := r.provider(func(c *Config) { c.App = "inspect-other" })

@@ -13,6 +13,7 @@ import (
 	"net/http"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"sync"
@@ -60,7 +61,11 @@ func beRunner() error {
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
 	defer stop()
-	return new(sandboxtest.Script).Run(ctx, b)
+	err := new(sandboxtest.Script).Run(ctx, b)
+	if ctx.Err() == nil {
+		return err
+	}
+	return os.WriteFile(filepath.Join(b.Dir, "ended-"+b.Start), nil, 0o600) // it was asked to, and had the time
 }
 
 // agent is what the base image has in tests: nothing of it is fetched.
