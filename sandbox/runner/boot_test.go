@@ -70,9 +70,11 @@ func (c *handClock) fire(d time.Duration) {
 	f()
 }
 
-// A script that is too late is killed with what it started, also with what left its group and what holds its output.
+// A script that is too late is killed with what it started, also with what left its group, what holds its output, and what nobody is the parent of any more.
 func TestScriptTimeout(t *testing.T) {
-	script := `echo before; setsid sleep 1000 & sleep 1000 & echo $$ $! > "$HOME/fifo"; wait`
+	script := `echo before; setsid sleep 1000 & a=$!; (setsid sh -c 'echo $$ > "$HOME/daemon"; exec sleep 1000' > "$HOME/daemon.log" 2>&1 &)
+until [ -s "$HOME/daemon" ]; do sleep 0.01; done
+sleep 1000 & echo $$ $a $! $(cat "$HOME/daemon") > "$HOME/fifo"; wait`
 	b := newBox(t, session.BootFresh, newRemote(t, setup, script))
 	clock := &handClock{}
 	b.clock, b.boot.SetupTimeout = clock, 77*time.Second

@@ -2,6 +2,7 @@ package runner
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
@@ -9,6 +10,8 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -60,7 +63,8 @@ func (r *runner) runScript(ctx context.Context, name string, timeout time.Durati
 	}
 	defer out.Close()
 	cmd := exec.Command("bash", path)
-	cmd.Dir, cmd.Env = r.paths.checkout, r.environ()
+	mark := scriptMark + "=" + name + "-" + rand.Text()
+	cmd.Dir, cmd.Env = r.paths.checkout, append(r.environ(), mark)
 	cmd.Stdout, cmd.Stderr = out, out
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	bound.Command(cmd, r.bound())
@@ -80,11 +84,11 @@ func (r *runner) runScript(ctx context.Context, name string, timeout time.Durati
 	select {
 	case err = <-ended:
 	case <-late:
-		killTree(cmd.Process.Pid)
+		killScript(cmd.Process.Pid, mark)
 		<-ended
 		return failed(fmt.Sprintf("%s did not end within %s and was killed", path, timeout))
 	case <-ctx.Done():
-		killTree(cmd.Process.Pid)
+		killScript(cmd.Process.Pid, mark)
 		<-ended
 		return failed(path + " was interrupted")
 	}
@@ -117,13 +121,44 @@ func (r *runner) bound() int {
 	return 0
 }
 
-// killTree kills a process that leads a group, its group, and those of its descendants that left the group.
-func killTree(pid int) {
+// scriptMark is the variable by which everything that a run of a script has started is known, whatever became of its parents: programs inherit it.
+const scriptMark = "OPENINSPECT_SCRIPT"
+
+// killRounds bounds how often what a script started is looked for: something that is killed may have started another just before.
+const killRounds = 20
+
+// killScript kills a script, its group, its descendants, and whatever else has its mark: what took a session of its own and lost its parent, as
+// daemons do.
+func killScript(pid int, mark string) {
 	tree := descendants(pid)
 	_ = unix.Kill(-pid, unix.SIGKILL) // the group may be gone
-	for _, p := range tree {
-		_ = unix.Kill(p, unix.SIGKILL) // it may be gone
+	for range killRounds {
+		for _, p := range tree {
+			_ = unix.Kill(p, unix.SIGKILL) // it may be gone
+		}
+		if tree = marked(mark); len(tree) == 0 {
+			return
+		}
 	}
+}
+
+// marked lists the processes, this one aside, that were started with a variable and run.
+func marked(kv string) (pids []int) {
+	entries, err := os.ReadDir("/proc")
+	if err != nil {
+		return nil
+	}
+	for _, e := range entries {
+		pid, err := strconv.Atoi(e.Name())
+		if err != nil || pid == os.Getpid() {
+			continue
+		}
+		env, _ := os.ReadFile("/proc/" + e.Name() + "/environ") // empty for one that has ended, or is another user's
+		if slices.Contains(strings.Split(string(env), "\x00"), kv) {
+			pids = append(pids, pid)
+		}
+	}
+	return pids
 }
 
 // fileTail returns the last lines of a file, as far as they fit.
