@@ -44,7 +44,8 @@ type turnDigest struct {
 	about       string // what its prompt is, if not a message: a correction, or run again
 	note        string // what stands above everything else: that it stops, or starts again
 	stopping    bool
-	booted      bool // a sandbox had to start for it
+	booted      bool     // a sandbox had to start for it
+	warned      []string // of its boot: what the agent worked without
 	steps       steps
 	todo        []session.TodoItem
 	retry       retrying
@@ -376,6 +377,9 @@ func (d *digest) bootStep(e session.Event) {
 	s := step{name: string(b.Phase), state: b.State, millis: b.Millis, detail: b.Detail, since: e.At, seq: e.Seq}
 	if b.State == session.StepFailed && d.turn != nil {
 		d.turn.output = b.Output
+	}
+	if words := warnings[b.Phase]; b.State == session.StepWarning && words != "" && d.turn != nil && !slices.Contains(d.turn.warned, words) {
+		d.turn.warned = append(d.turn.warned, words)
 	}
 	for i := range d.boot {
 		if d.boot[i].name == s.name {

@@ -20,6 +20,9 @@ var phases = map[string]struct{ verb, what, done string }{
 	string(session.PhaseReady):   {"getting ready", "", "ready"},
 }
 
+// warnings are phases that failed and kept nobody from working, as a turn's closing line has them: what the agent worked without explains what it found.
+var warnings = map[session.Phase]string{session.PhaseSync: "not at the newest commit", session.PhaseSetup: "`setup.sh` failed"}
+
 // maxParticipants is how many people a status message names.
 const maxParticipants = 5
 
@@ -323,6 +326,7 @@ func (t *turnDigest) closing(c *session.TurnChange) string {
 	if t.steps.total > 0 {
 		facts = append(facts, plural(t.steps.total, "step"))
 	}
+	facts = append(facts, t.warned...)
 	return strings.Join(facts, " · ")
 }
 

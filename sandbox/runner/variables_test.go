@@ -60,10 +60,17 @@ func TestVariables(t *testing.T) {
 	right := fmt.Sprintf(`test "$(printf %%s "$DEPLOY_KEY" | sha256sum)" = '%x  -' && test "$SHORT" = true && `, sha256.Sum256([]byte(deployKey)))
 	remote := newRemote(t,
 		setup, right+`echo "using $DEPLOY_KEY" && exit 3`,
-		start, right+`(sleep 1000 & echo $! > "$HOME/pid"; echo "serving with $DEPLOY_KEY")`)
+		start, right+`(sleep 1000 & echo $! >> "$HOME/pids"; echo "serving with $DEPLOY_KEY")`)
 	t.Setenv("PATH", bin+":"+os.Getenv("PATH"))
 	b := newBox(t, session.BootFresh, remote)
 	asked := b.variables(http.StatusOK, link.Environment{Variables: map[string]string{"DEPLOY_KEY": deployKey, "SHORT": "true"}})
+	t.Cleanup(func() { // nobody else ends what start.sh leaves, here where the runner is in this process
+		pids, err := os.ReadFile(filepath.Join(b.home(), "pids"))
+		check(t, err)
+		for _, pid := range strings.Fields(string(pids)) {
+			kill(t, pid)
+		}
+	})
 	b.start().ready()
 	equal(t, "phases", b.phases(), "sync:done secrets:done setup:warning start:done agent:done ready:done")
 	failed := b.found(func(e session.Event) bool { return e.Boot != nil && e.Boot.State == session.StepWarning }).Boot
@@ -89,9 +96,6 @@ func TestVariables(t *testing.T) {
 	b.start().ready()
 	equal(t, "phases", b.phases(), "sync:done secrets:done setup:skipped start:done agent:done ready:done")
 	equal(t, "asked", int(asked.Load()), 2)
-	pid, err := os.ReadFile(filepath.Join(b.home(), "pid"))
-	check(t, err)
-	kill(t, strings.TrimSpace(string(pid)))
 }
 
 // Without the secrets that it should have the sandbox does not start, in any mode, and says why without a value.
