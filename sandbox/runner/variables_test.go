@@ -88,9 +88,6 @@ func TestVariables(t *testing.T) {
 		t.Errorf("git was started with\n%s", env)
 	}
 	// A runner that is started anew asks anew: the values may be others by now.
-	served, err := os.ReadFile(filepath.Join(b.home(), "pid"))
-	check(t, err)
-	kill(t, strings.TrimSpace(string(served)))
 	b.stop()
 	b.boot.Mode, b.boot.Start, b.events = session.BootSnapshot, "start2", nil
 	b.start().ready()
