@@ -112,6 +112,26 @@ func TestSecretsOfARepository(t *testing.T) {
 	}
 }
 
+// What is no session's yet, or never will be, gets the same, and what it prints is told without them.
+func TestSecretsOfASpare(t *testing.T) {
+	b := newBench(t, func(c *sandbox.Config) { c.Secrets = &secrets{values: map[string]string{"KEY": "dk/live+first"}} })
+	s := b.raise(session.SpareBuild)
+	if !b.runner.Boot().Environment {
+		t.Error("the runner is not told that there is something to ask for")
+	}
+	if status, answer, err := b.runner.Call(b.ctx, "/environment", struct{}{}); err != nil || status != http.StatusOK || !strings.Contains(answer, "dk/live+first") {
+		t.Errorf("%d %s %v", status, answer, err)
+	}
+	b.runner.Tell(session.Event{Kind: session.KindBoot, Boot: &session.Boot{Phase: session.PhaseSetup, State: session.StepFailed, Detail: "exit code 3", Output: "no entry with dk/live+first"}})
+	err := s.Ready(b.ctx)
+	if failed, ok := errors.AsType[*sandbox.BootError](err); !ok || failed.Boot.Output != "no entry with [redacted]" {
+		t.Errorf("%+v", err)
+	}
+	if err := b.Discard(b.ctx, s.Spare()); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // shut is a vault that cannot tell what is kept under one key while it is broken.
 type shut struct {
 	*vault

@@ -43,3 +43,21 @@ func TestEnvironment(t *testing.T) {
 		}
 	}
 }
+
+// FuzzVariable holds what is let through to what a process takes, and what is said to names alone.
+func FuzzVariable(f *testing.F) {
+	for _, s := range [][2]string{{"DEPLOY_KEY", "hunter22"}, {"PATH", "/bin"}, {"a=b", "x"}, {"GIT_DIR", "/"}, {"https_proxy", "http://x"}, {"", ""}, {"É", "x"}, {"A\n", "x"}, {"A", "\x00"}} {
+		f.Add(s[0], s[1])
+	}
+	f.Fuzz(func(t *testing.T, name, value string) {
+		err := CheckVariable(name, value)
+		switch {
+		case err == nil && (strings.ContainsAny(name, "=\x00\n") || name == "" || strings.ContainsRune(value, 0)):
+			t.Errorf("%q=%q cannot be a process's", name, value)
+		case err == nil && (name == "PATH" || strings.HasPrefix(name, "LD_") || strings.EqualFold(name, "https_proxy")):
+			t.Errorf("%q was let through", name)
+		case err != nil && len(value) > 100 && strings.Contains(err.Error(), value):
+			t.Errorf("the value of %q is told: %v", name, err)
+		}
+	})
+}
