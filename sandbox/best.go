@@ -23,7 +23,7 @@ func (m *Manager) create(ctx context.Context, r session.StartRequest, mode sessi
 	if err != nil {
 		return session.Begun{}, err
 	}
-	boot.Mode, boot.Base, boot.Anew, boot.Collected, boot.Setup, boot.LogURL = mode, r.Base, r.Anew, r.Collected, setup, m.c.LogURL(r.Session)
+	boot.Mode, boot.Base, boot.Anew, boot.Collected, boot.Patch, boot.Setup, boot.LogURL = mode, r.Base, r.Anew, r.Collected, r.Patch, setup, m.c.LogURL(r.Session)
 	h, err := m.c.Provider.Create(ctx, Spec{Name: r.Name, Image: image, Boot: boot})
 	if err != nil {
 		return session.Begun{}, err

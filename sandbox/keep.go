@@ -4,6 +4,9 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"io"
+	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 	"time"
@@ -27,13 +30,21 @@ func (m *Manager) Keep(ctx context.Context, id session.ID, r session.KeepRequest
 		return kept, session.Wrap(op, err)
 	}
 	defer leave()
+	if a := m.attached(id); a != nil && a.req.Handle.Name == r.Name {
+		m.drain(ctx, a)
+		if r.Patch && !r.Same {
+			m.takePatch(ctx, a, r.Collected)
+		}
+	}
+	if r.Patch {
+		if kept.Patch, err = m.patched(ctx, id); err != nil {
+			return kept, session.Wrap(op, err)
+		}
+	}
 	if r.End {
 		kept.Image, err = m.suspend(ctx, id, r)
 		r.From = "" // nothing works on it any more
 	} else {
-		if a := m.attached(id); a != nil && a.req.Handle.Name == r.Name {
-			m.drain(ctx, a)
-		}
 		kept.Image, err = m.snapshot(ctx, id, r.Handle)
 	}
 	if err != nil {
@@ -70,6 +81,66 @@ func (m *Manager) drain(ctx context.Context, a *attachment) {
 	}
 }
 
+// patchLimit is how long a runner may take to make a patch and send it.
+const patchLimit = time.Minute
+
+// takePatch keeps what a checkout has beyond a commit. It is best effort: there may be none the next time it is needed.
+func (m *Manager) takePatch(ctx context.Context, a *attachment, from string) {
+	ctx, cancel := context.WithTimeout(ctx, patchLimit)
+	defer cancel()
+	l := a.link()
+	if l == nil {
+		return
+	}
+	body, err := a.askPatch(ctx, l, from)
+	if err == nil {
+		err = m.c.Archive.KeepPatch(ctx, a.req.Session, from, body)
+	}
+	if err != nil {
+		m.c.Report(a.req.Session, "keep a patch", err)
+	}
+}
+
+// askPatch asks a runner for a patch; nil if there is nothing in it.
+func (a *attachment) askPatch(ctx context.Context, l *link.Link, from string) ([]byte, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://runner/patch?"+url.Values{"from": {from}}.Encode(), nil)
+	if err != nil {
+		return nil, err
+	}
+	silent := func(err error) error {
+		return &session.Error{Code: session.Unavailable, Message: "The sandbox did not hand over what is not committed.", Err: err}
+	}
+	resp, err := l.Client().Do(req)
+	if err != nil {
+		return nil, silent(err)
+	}
+	defer resp.Body.Close()
+	switch resp.StatusCode {
+	case http.StatusNoContent:
+		return nil, nil
+	case http.StatusOK:
+	default:
+		return nil, a.problem(resp)
+	}
+	body, err := io.ReadAll(io.LimitReader(resp.Body, link.MaxPatch+1))
+	switch {
+	case err != nil:
+		return nil, silent(err)
+	case len(body) > link.MaxPatch:
+		return nil, session.Errorf(session.Invalid, "What is not committed is larger than %d MiB.", link.MaxPatch>>20)
+	}
+	return body, nil
+}
+
+// patched tells which patch is kept of a session.
+func (m *Manager) patched(ctx context.Context, id session.ID) (*session.Patch, error) {
+	from, body, err := m.c.Archive.Patch(ctx, id)
+	if err != nil && session.CodeOf(err) != session.NotFound {
+		return nil, err
+	}
+	return &session.Patch{From: from, Size: len(body)}, nil
+}
+
 // snapshot makes an image and remembers it. Once it is being made, it is waited for even if nobody wants it any more: one that nobody knows of
 // could not be deleted.
 func (m *Manager) snapshot(ctx context.Context, id session.ID, h session.Handle) (image string, err error) {
@@ -91,7 +162,6 @@ func (m *Manager) suspend(ctx context.Context, id session.ID, r session.KeepRequ
 	h, start := r.Handle, ""
 	if a := m.attached(id); a != nil && a.req.Handle.Name == h.Name {
 		start = a.req.Start
-		m.drain(ctx, a)
 		a.stop()
 	} else if f, err := m.c.Provider.Find(ctx, h.Name); err == nil {
 		start = f.Start

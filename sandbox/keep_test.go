@@ -2,7 +2,10 @@ package sandbox_test
 
 import (
 	"errors"
+	"io"
+	"net/http"
 	"slices"
+	"strings"
 	"testing"
 
 	"openinspect/sandbox/link"
@@ -114,5 +117,90 @@ func TestSweepOfRememberedImages(t *testing.T) {
 	}
 	if got := b.images(); !slices.Equal(got, []string{"known"}) || asked != string(id) {
 		t.Errorf("remembered: %q; asked of %s", got, asked)
+	}
+}
+
+// opened makes the store know the bench's session: what is kept is kept beside it.
+func (b *bench) opened() {
+	b.t.Helper()
+	ready, err := session.NewMachine(session.State{}).Step(b.clock.Now(), session.Opened{Opening: session.Opening{ID: id, Model: "m"}})
+	if err == nil {
+		err = b.store.Commit(b.ctx, ready)
+	}
+	if err != nil {
+		b.t.Fatal(err)
+	}
+}
+
+// A patch is taken while the runner can still be asked, and the newest that could be had is what counts; it is handed out to a checkout that it fits.
+func TestPatch(t *testing.T) {
+	b := attached(t)
+	b.opened()
+	give := func(patch string) {
+		b.runner.Answer("GET /patch", func(w http.ResponseWriter, r *http.Request) {
+			if from := r.FormValue("from"); from != "aaaa" {
+				t.Errorf("asked for what is beyond %q", from)
+			}
+			if patch == "" {
+				w.WriteHeader(http.StatusNoContent)
+			}
+			_, _ = io.WriteString(w, patch) // the bot may have had enough
+		})
+	}
+	keep := func(want session.Patch) {
+		t.Helper()
+		kept, err := b.Keep(b.ctx, id, session.KeepRequest{Handle: b.handle, Patch: true, Collected: "aaaa"})
+		if err != nil || kept.Patch == nil || *kept.Patch != want {
+			t.Errorf("kept %+v, %v, not %+v", kept.Patch, err, want)
+		}
+	}
+	give("first")
+	keep(session.Patch{From: "aaaa", Size: 5})
+	give("")
+	keep(session.Patch{})
+	give("second one")
+	keep(session.Patch{From: "aaaa", Size: 10})
+	give(strings.Repeat("x", link.MaxPatch+1))
+	keep(session.Patch{From: "aaaa", Size: 10})
+	b.runner.Answer("GET /patch", nil)
+	b.runner.Refuse("GET /patch", link.Problem{Code: session.Conflict, Message: "That commit is not there."})
+	keep(session.Patch{From: "aaaa", Size: 10})
+
+	// It is kept though the image cannot be made.
+	b.runner.Refuse("GET /patch", link.Problem{})
+	give("third")
+	b.provider.Fail("Snapshot", session.Errorf(session.Unavailable, "not in time"))
+	kept, err := b.Keep(b.ctx, id, session.KeepRequest{Handle: b.handle, End: true, Patch: true, Collected: "aaaa"})
+	if session.CodeOf(err) != session.Unavailable || kept.Patch == nil || *kept.Patch != (session.Patch{From: "aaaa", Size: 5}) {
+		t.Errorf("kept %+v, %v", kept.Patch, err)
+	}
+	kept, err = b.Keep(b.ctx, id, session.KeepRequest{Handle: b.handle, End: true, Bare: true, Patch: true, Collected: "aaaa"})
+	if err != nil || kept.Image != "" || *kept.Patch != (session.Patch{From: "aaaa", Size: 5}) || b.provider.Live() != 0 {
+		t.Errorf("kept %+v, %v, %d live", kept, err, b.provider.Live())
+	}
+
+	for _, c := range []struct {
+		collected string
+		may       bool
+		status    int
+		body      string
+	}{
+		{"aaaa", true, http.StatusOK, "third"},
+		{"bbbb", true, http.StatusNoContent, ""}, // more was collected since
+		{"aaaa", false, http.StatusNotFound, ""},
+	} {
+		b.start("s2")
+		r := b.request("s2", session.Cursor{})
+		r.Collected, r.Patch = c.collected, c.may
+		if err := b.Attach(b.ctx, r, b.send); err != nil {
+			t.Fatal(err)
+		}
+		status, body, err := b.runner.Call(b.ctx, "/git/patch", nil)
+		if err != nil || status != c.status || c.body != "" && body != c.body {
+			t.Errorf("%+v: %d, %q, %v", c, status, body, err)
+		}
+		if _, err := b.Keep(b.ctx, id, session.KeepRequest{Handle: b.handle, End: true, Bare: true}); err != nil {
+			t.Fatal(err)
+		}
 	}
 }

@@ -43,13 +43,17 @@ type Models interface {
 	Handler(id session.ID, send session.Send) http.Handler
 }
 
-// Archive remembers images, because not every provider can list them.
+// Archive has what is kept of sandboxes: it remembers images, because not every provider can list them, and keeps patches.
 type Archive interface {
 	// PutImage remembers an image, by its id; one that is known stays as it is.
 	PutImage(ctx context.Context, i session.Image) error
 	Images(ctx context.Context) ([]session.Image, error)
 	// ForgetImage forgets one that was deleted, if it is there.
 	ForgetImage(ctx context.Context, id string) error
+	// KeepPatch keeps a session's patch in the place of the one before; an empty one is none. Invalid, with a sentence, if the session has no room for it.
+	KeepPatch(ctx context.Context, id session.ID, from string, patch []byte) error
+	// Patch returns it; NotFound if there is none.
+	Patch(ctx context.Context, id session.ID) (from string, patch []byte, err error)
 }
 
 // Config is what a Manager works with. Provider, Store, Spares, Archive, Credentials, Models and CloneURL are required.

@@ -29,6 +29,8 @@ func (a *attachment) serve() http.Handler {
 			answer(a.variables)(w, r)
 		case call == "POST /git/collected":
 			a.collected(w, r)
+		case call == "POST /git/patch":
+			a.patch(w, r)
 		case call == "POST /tools/propose_pull_request":
 			answerCall(a.propose)(w, r)
 		case call == "POST /tools/post_update":
@@ -154,6 +156,24 @@ func (a *attachment) collected(w http.ResponseWriter, r *http.Request) {
 		if _, err := io.Copy(w, body); err != nil {
 			panic(http.ErrAbortHandler) // half a bundle must not look like one
 		}
+	}
+}
+
+// patch hands out the patch that is kept of the session, if it goes with the commit that its checkout goes on from.
+func (a *attachment) patch(w http.ResponseWriter, r *http.Request) {
+	if !a.req.Patch {
+		refuse(w, session.Errorf(session.NotFound, "The bot holds no patch of this session."))
+		return
+	}
+	from, body, err := a.m.c.Archive.Patch(r.Context(), a.req.Session)
+	switch {
+	case err != nil:
+		a.m.c.Report(a.req.Session, "hand out a patch", err)
+		refuse(w, err)
+	case from != a.req.Collected:
+		w.WriteHeader(http.StatusNoContent)
+	default:
+		_, _ = w.Write(body) // the runner may be gone
 	}
 }
 

@@ -15,10 +15,10 @@ func TestEveryInputIsCleaned(t *testing.T) {
 	names := map[string]bool{
 		"ID": true, "Effect": true, "Start": true, "PromptID": true, "Card": true, "Pause": true, "Handle": true, "By": true, "Repo": true, "Base": true, "Opening": true,
 		"Call": true, "Image": true, "Code": true, "Author": true, "Model": true, "Effort": true, "Answers": true, "State": true, "Reason": true, "Commit": true, "Head": true,
-		"Corrects": true, "Addresses": true, "Retries": true, "AskedBy": true, "URL": true, "Branch": true, "OpenedBy": true, "BaseSHA": true,
+		"Corrects": true, "Addresses": true, "Retries": true, "AskedBy": true, "URL": true, "Branch": true, "OpenedBy": true, "BaseSHA": true, "Patch": true,
 	}
 	reasons := map[reflect.Type]bool{reflect.TypeFor[LinkFailed](): true, reflect.TypeFor[Lost](): true, reflect.TypeFor[StartDelayed](): true} // there it is a sentence
-	for _, in := range []Input{Prompted{}, Edited{}, Retried{}, Collected{}, StartFailed{}, DeliveryFailed{}, CollectFailed{}, OpenFailed{}, SuspendFailed{}, LinkFailed{}, Lost{}, Proposed{}, Updated{}, Asked{}, PullRequestOpened{},
+	for _, in := range []Input{Prompted{}, Edited{}, Retried{}, Collected{}, StartFailed{}, DeliveryFailed{}, CollectFailed{}, OpenFailed{}, SnapshotFailed{}, SuspendFailed{}, LinkFailed{}, Lost{}, Proposed{}, Updated{}, Asked{}, PullRequestOpened{},
 		CollectDelayed{}, StartDelayed{}, Stalled{}, PullRequestSeen{}} {
 		v := reflect.New(reflect.TypeOf(in)).Elem()
 		fill(t, v, "a "+secret+" b")

@@ -32,7 +32,8 @@ func (a *actor) perform(ctx context.Context, e Effect) Input {
 			return Lost{Start: e.Start, Reason: f.Message}
 		})
 	case EffectPrompt:
-		err := a.try(ctx, e, 0, func() error { return world.Prompt(ctx, a.id, *e.Prompt) })
+		d := a.remind(ctx, *e.Prompt)
+		err := a.try(ctx, e, 0, func() error { return world.Prompt(ctx, a.id, d) })
 		return outcome(ctx, err, Delivered{Effect: e.ID, PromptID: e.PromptID}, func(f Failure) Input {
 			return DeliveryFailed{Effect: e.ID, PromptID: e.PromptID, Err: f}
 		})
@@ -47,11 +48,11 @@ func (a *actor) perform(ctx context.Context, e Effect) Input {
 			tries = soonTries
 		}
 		err := a.try(ctx, e, tries, func() (err error) { kept, err = world.Keep(ctx, a.id, r); return err })
-		return outcome(ctx, err, Suspended{Effect: e.ID, Kept: kept}, func(f Failure) Input { return SuspendFailed{Effect: e.ID, Err: f} })
+		return outcome(ctx, err, Suspended{Effect: e.ID, Kept: kept}, func(f Failure) Input { return SuspendFailed{Effect: e.ID, Err: f, Patch: kept.Patch} })
 	case EffectSnapshot:
 		var kept Kept
 		err := a.try(ctx, e, startTries, func() (err error) { kept, err = world.Keep(ctx, a.id, *e.Snapshot); return err })
-		return outcome(ctx, err, Snapshotted{Effect: e.ID, Kept: kept}, func(f Failure) Input { return SnapshotFailed{Effect: e.ID, Err: f} })
+		return outcome(ctx, err, Snapshotted{Effect: e.ID, Kept: kept}, func(f Failure) Input { return SnapshotFailed{Effect: e.ID, Err: f, Patch: kept.Patch} })
 	case EffectCollect:
 		var c *Changes
 		bundle := func(ctx context.Context, have []string) (io.ReadCloser, error) { return world.Bundle(ctx, a.id, have) }

@@ -313,12 +313,14 @@ type (
 	SnapshotFailed struct {
 		Effect string
 		Err    Failure
+		Patch  *Patch // as in Kept
 	}
 
 	// SuspendFailed tells that a suspend effect failed for good: the sandbox may still be there.
 	SuspendFailed struct {
 		Effect string
 		Err    Failure
+		Patch  *Patch // as in Kept
 	}
 
 	// RoomGranted tells the first in line that there is room. Refused with Conflict if the session does not wait for any.

@@ -1,6 +1,7 @@
 package session
 
 import (
+	"fmt"
 	"slices"
 	"time"
 )
@@ -14,7 +15,7 @@ func (m *Machine) keeping() *KeepRequest {
 	if !m.mortal() {
 		return &KeepRequest{Handle: b.Handle}
 	}
-	return &KeepRequest{Handle: b.Handle, Image: b.Image, From: b.From, Work: b.Work}
+	return &KeepRequest{Handle: b.Handle, Image: b.Image, From: b.From, Work: b.Work, Patch: true, Collected: m.s.Collected}
 }
 
 // same reports whether the newest image has all that is in the sandbox. Where making one costs nothing, it is not asked.
@@ -52,14 +53,32 @@ func (m *Machine) snapshotted(in Snapshotted) {
 	}
 	b := &m.s.Sandbox
 	b.Image, b.Has = in.Kept.Image, e.Snapshot.Work
+	m.patched(in.Kept.Patch)
 	m.keep()
 }
 
 // snapshotFailed waits for the next turn that changes something, or for the sandbox to be put away.
 func (m *Machine) snapshotFailed(in SnapshotFailed) {
-	if e, ok := m.confirm(in.Effect); ok && m.s.Sandbox.Wrote > e.Snapshot.Work {
+	e, ok := m.confirm(in.Effect)
+	if !ok {
+		return
+	}
+	m.patched(in.Patch)
+	if m.s.Sandbox.Wrote > e.Snapshot.Work {
 		m.keep()
 	}
+}
+
+func (m *Machine) patched(p *Patch) {
+	if p != nil {
+		m.s.Sandbox.Patch = *p
+	}
+}
+
+// fits reports whether the patch that is kept goes with what the bot holds of the session now.
+func (m *Machine) fits() bool {
+	p := m.s.Sandbox.Patch
+	return p.Size > 0 && p.From == m.s.Collected && !m.s.Anew
 }
 
 // putAway snapshots and ends the sandbox. A link that is not up by now is not waited for: it would be one to a runner that is gone.
@@ -124,6 +143,7 @@ func (m *Machine) leaveBare(tried *KeepRequest, reason string) {
 func (m *Machine) putOnShelf(r *KeepRequest, k Kept) (told bool) {
 	b := &m.s.Sandbox
 	b.Handle, b.From = Handle{}, ""
+	m.patched(k.Patch)
 	switch {
 	case r.Bare && !b.Moving: // there was nothing in it
 	case k.Image != "":
@@ -134,34 +154,65 @@ func (m *Machine) putOnShelf(r *KeepRequest, k Kept) (told bool) {
 	return false
 }
 
-// goBack takes the session back to its newest image when the files of its sandbox are gone, or to what the bot holds of it if there is none. It reports whether there was
-// anything to tell.
+// goBack takes the session back to its newest image when the files of its sandbox are gone, or to what the bot holds of it if there is none. It reports
+// whether there was anything to tell.
 func (m *Machine) goBack() (told bool) {
 	b := &m.s.Sandbox
-	if !m.mortal() { // its image was made of the same files
-		b.Image = ""
+	if !m.mortal() {
+		return m.goBare() // its image was made of the same files
 	}
-	missing := b.Work - b.Has
-	if p := m.turnPrompt(); p != nil && (m.s.Turn.State == TurnStarted && p.Attempt > 0 || m.s.Turn.State == TurnWorking && b.Moving) {
-		missing-- // it runs again
-	}
-	switch {
-	case b.Image == "":
-		b.Has, told = 0, true
-		m.tell(Event{Kind: KindNote, Note: &Note{Kind: NoteNotice, Text: lostFiles}})
-	case missing > 0:
-		told = true
+	switch missing := m.missing() > 0; {
+	case b.Image == "" && (missing || m.fits()):
+		return m.goBare()
+	case missing:
+		b.Recall, told = true, true
 		m.tell(Event{Kind: KindNote, Note: &Note{Kind: NoteNotice, Text: lostSince}})
 	}
 	b.Work, b.Wrote = b.Has, min(b.Wrote, b.Has)
 	return told
 }
 
-// What is told when a session goes on without files that it had.
-const (
-	lostFiles = "The files of this thread's sandbox are gone, so it starts again from a fresh checkout, with the commits that a card shows. Changes after them are lost."
-	lostSince = "This thread's sandbox was lost. It goes on from its files as they were some turns ago, with the commits that a card shows. Other changes since are lost."
-)
+// goBare takes the session back to what the bot holds of it.
+func (m *Machine) goBare() (told bool) {
+	b := &m.s.Sandbox
+	b.Image, b.Work, b.Wrote, b.Has, b.Recall = "", 0, 0, 0, true
+	m.tell(Event{Kind: KindNote, Note: &Note{Kind: NoteNotice, Text: m.lostFiles()}})
+	return true
+}
+
+// missing returns how many prompts the agent has had since the newest image, but for one that it will have again.
+func (m *Machine) missing() int {
+	b, t, p := m.s.Sandbox, m.s.Turn, m.turnPrompt()
+	n := b.Work - b.Has
+	if p != nil && (t.State == TurnStarted && p.Attempt > 0 || t.State == TurnWorking && b.Moving) {
+		n--
+	}
+	return n
+}
+
+// lostSince is told when a session goes on with older files.
+const lostSince = "This thread's sandbox was lost. It goes on from its files as they were some turns ago, with the commits that a card shows. Other changes since are lost. " + remembered
+
+const remembered = "The agent is told what was said here."
+
+// lostFiles says what a session goes on with whose files are gone, and what it does not have any more.
+func (m *Machine) lostFiles() string {
+	begin, lost := "a fresh checkout", "Changes after them are lost."
+	if m.s.Repo == (Repo{}) {
+		begin = "an empty directory"
+	}
+	switch {
+	case m.s.Collected != "" && m.fits():
+		begin, lost = begin+", with the commits that a card shows and with the changes after them", "What git ignores is lost."
+	case m.s.Collected != "":
+		begin += ", with the commits that a card shows"
+	case m.fits():
+		begin, lost = begin+", with the changes that were made", "What git ignores is lost."
+	default:
+		lost = "What was changed is lost."
+	}
+	return fmt.Sprintf("The files of this thread's sandbox are gone, so it starts again from %s. %s %s", begin, lost, remembered)
+}
 
 // suspendFailed takes back that a sandbox is put away: its files are where they were, so it goes on, linked anew.
 func (m *Machine) suspendFailed(in SuspendFailed) {
@@ -170,6 +221,7 @@ func (m *Machine) suspendFailed(in SuspendFailed) {
 	if !ok || e.Start != b.Start {
 		return
 	}
+	m.patched(in.Patch)
 	switch b.State {
 	case SandboxFailed:
 		if b.Mode != BootSnapshot { // there is nothing in it that the repository has not

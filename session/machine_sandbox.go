@@ -30,7 +30,7 @@ func (m *Machine) start() {
 	m.tell(Event{Kind: KindSandbox, Sandbox: &SandboxChange{State: SandboxSpawning, Name: b.Name}})
 	m.ask(Effect{Kind: EffectStart, Start: b.Start, Boot: &StartRequest{
 		Session: m.s.ID, Name: b.Name, Start: b.Start, Mode: b.Mode, Image: b.Image, Repo: m.s.Repo, Base: m.s.Base, Model: m.s.Model,
-		At: m.at, Anew: b.Anew, Collected: m.s.Collected,
+		At: m.at, Anew: b.Anew, Collected: m.s.Collected, Patch: b.Image == "" && m.fits(),
 	}})
 }
 
@@ -54,7 +54,7 @@ func (m *Machine) started(in Started) {
 }
 
 func (m *Machine) attachment() Effect {
-	r := &AttachRequest{Session: m.s.ID, Repo: m.s.Repo, Start: m.s.Sandbox.Start, Handle: m.s.Sandbox.Handle, Cursor: m.s.Cursor}
+	r := &AttachRequest{Session: m.s.ID, Repo: m.s.Repo, Start: m.s.Sandbox.Start, Handle: m.s.Sandbox.Handle, Cursor: m.s.Cursor, Patch: m.fits()}
 	if m.s.Collected != "" {
 		r.Collected, r.Base = m.s.Collected, m.s.Base
 	}
@@ -67,8 +67,8 @@ func (m *Machine) startFailed(in StartFailed) {
 	}
 	if b := &m.s.Sandbox; b.Image != "" && in.Err.Code == NotFound {
 		// What it was to begin from does not exist any more, and never will again.
-		b.Image, b.Handle = "", Handle{}
-		m.goBack()
+		b.Handle = Handle{}
+		m.goBare()
 		m.start()
 		return
 	}

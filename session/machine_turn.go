@@ -148,6 +148,7 @@ func (m *Machine) delivery(p *Prompt) *Delivery {
 	if p.Moved {
 		d.Text += movedWords
 	}
+	d.Recall = m.s.Sandbox.Recall
 	if p.Model != "" {
 		d.Model, d.Effort = p.Model, p.Effort
 	}
@@ -211,6 +212,7 @@ func (m *Machine) working(p *Prompt) {
 	p.State = PromptRunning
 	m.dirty.prompts[p.ID] = true
 	m.s.Sandbox.Work++
+	m.s.Sandbox.Recall = false
 	m.s.Contributors = addContributor(m.s.Contributors, p.Author)
 	if a, ok := p.Author.Author(); ok {
 		m.s.Identities = addAuthor(m.s.Identities, a)

@@ -43,6 +43,8 @@ type StartRequest struct {
 	Anew bool `json:"anew,omitempty"`
 	// Collected is the newest commit that the bot holds of the session: where a checkout without the session's files goes on from.
 	Collected string `json:"collected,omitempty"`
+	// Patch: and then gets the patch that is kept of the session.
+	Patch bool `json:"patch,omitempty"`
 	// Bad is an image of the repository's from which the session's sandbox did not become ready: it does not begin from that again.
 	Bad string `json:"bad,omitempty"`
 }
@@ -68,11 +70,21 @@ type KeepRequest struct {
 	Image string `json:"image,omitempty"` // the session's newest
 	From  string `json:"from,omitempty"`  // what the sandbox began from
 	Work  int    `json:"work,omitempty"`  // how many prompts the agent had had by then
+	// Patch asks for a patch, too, of what the checkout has beyond Collected: enough to go on from where there is no image.
+	Patch     bool   `json:"patch,omitempty"`
+	Collected string `json:"collected,omitempty"`
 }
 
 // Kept is what was kept of a sandbox.
 type Kept struct {
 	Image string `json:"image,omitempty"`
+	Patch *Patch `json:"patch,omitempty"` // the newest; nil: none was asked for, or to be had
+}
+
+// Patch is what a checkout had beyond a commit, except for what git ignores. The bot keeps a session's newest.
+type Patch struct {
+	From string `json:"from,omitempty"` // the commit, of those that the bot holds; empty: where the base branch was left
+	Size int    `json:"size,omitempty"` // bytes; 0: there was nothing
 }
 
 // AttachRequest asks for a link to a runner that was started.
@@ -85,12 +97,14 @@ type AttachRequest struct {
 	// Collected is the commit that the runner may ask for, and Base the branch that it has already; both empty: none.
 	Collected string `json:"collected,omitempty"`
 	Base      string `json:"base,omitempty"`
+	Patch     bool   `json:"patch,omitempty"` // the runner may ask for the patch that is kept
 }
 
 // Delivery is a prompt on its way to a runner.
 type Delivery struct {
 	ID         string   `json:"id"`
-	Text       string   `json:"text"` // as the agent reads it: the author's name, the context marked as data
+	Text       string   `json:"text"`             // as the agent reads it: the author's name, the context marked as data
+	Recall     bool     `json:"recall,omitempty"` // the agent knows nothing of the thread: the actor puts before the text what was said in it
 	Files      []File   `json:"files,omitempty"`
 	Model      string   `json:"model"` // provider/model
 	Effort     string   `json:"effort,omitempty"`

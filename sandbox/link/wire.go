@@ -17,6 +17,7 @@ const (
 
 	MaxUploadBody = MaxUpload/3*4 + MaxToolBody // bytes of the body that has it
 	MaxBundle     = 100 << 20
+	MaxPatch      = 16 << 20         // bytes of GET /patch
 	Heartbeat     = 15 * time.Second // between lines of GET /events when nothing happens
 )
 
@@ -36,6 +37,7 @@ type Boot struct {
 	Base         string           `json:"base,omitempty"`      // branch
 	Anew         bool             `json:"anew,omitempty"`      // what the session did is merged: the checkout leaves it for Base
 	Collected    string           `json:"collected,omitempty"` // a fresh clone goes on from there: POST /git/collected
+	Patch        bool             `json:"patch,omitempty"`     // and then gets what POST /git/patch answers: 204 if there is none
 	Setup        string           `json:"setup,omitempty"`     // repo_image: git's id of the setup.sh that ran when the image was built; another one runs anew
 	Bot          session.Author   `json:"bot"`                 // committer
 	Agent        string           `json:"agent"`               // path of the agent's binary; "script" for agenttest's
@@ -123,6 +125,9 @@ type CredentialRequest struct {
 	Host     string `json:"host"`
 	Path     string `json:"path"`
 }
+
+// GET /patch?from=SHA answers with a patch, as git makes one, of what the checkout has beyond a commit: committed or not, but for what git ignores. Without
+// one, beyond where it left the base branch, or of all its files. 204 when that is nothing, 409 when the commit is not there, 413 beyond MaxPatch.
 
 // CollectedRef is the one ref of the bundle with which the bot answers POST /git/collected: the commit that Boot names, and what the base branch
 // lacks of its history. 204 when the base branch has it; 404 when the bot does not hold it any more.

@@ -59,7 +59,7 @@ func (r *runner) bring(ctx context.Context) (there bool, err error) {
 	want := r.cfg.Boot.Collected
 	file := filepath.Join(r.paths.run, "collected.bundle")
 	defer os.Remove(file)
-	if there, err = r.fetchCollected(ctx, file); !there {
+	if there, err = r.fetchKept(ctx, "collected", file, link.MaxBundle); !there {
 		return false, err
 	}
 	fetch := []string{"fetch", "--quiet", file, "+" + link.CollectedRef + ":" + collectedRef}
@@ -78,12 +78,12 @@ func (r *runner) bring(ctx context.Context) (there bool, err error) {
 	return true, nil
 }
 
-// fetchCollected gets the bundle into a file, again while the bot does not answer; false if there is nothing to get.
-func (r *runner) fetchCollected(ctx context.Context, file string) (there bool, err error) {
+// fetchKept gets what the bot keeps of the session, by POST /git/WHAT, into a file, again while the bot does not answer; false if there is nothing to get.
+func (r *runner) fetchKept(ctx context.Context, what, file string, limit int64) (there bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, collectedTimeout)
 	defer cancel()
 	for pause := askAgain; ; pause = min(2*pause, 10*time.Second) {
-		there, err = r.tryCollected(ctx, file)
+		there, err = r.tryKept(ctx, what, file, limit)
 		if err == nil || session.CodeOf(err) != session.Unavailable {
 			return there, err
 		}
@@ -97,16 +97,16 @@ func (r *runner) fetchCollected(ctx context.Context, file string) (there bool, e
 	}
 }
 
-func (r *runner) tryCollected(ctx context.Context, file string) (there bool, err error) {
-	const op = "runner.collected"
+func (r *runner) tryKept(ctx context.Context, what, file string, limit int64) (there bool, err error) {
+	const op = "runner.kept"
 	broken := func(err error) error {
-		return &session.Error{Code: session.Unavailable, Op: op, Message: "The bot did not hand over the commits of this thread.", Err: err}
+		return &session.Error{Code: session.Unavailable, Op: op, Message: "The bot did not hand over what it keeps of this thread.", Err: err}
 	}
 	rt, err := r.bot.Link(ctx)
 	if err != nil {
 		return false, err
 	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://bot/git/collected", nil)
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://bot/git/"+what, nil)
 	if err != nil {
 		return false, err
 	}
@@ -131,12 +131,12 @@ func (r *runner) tryCollected(ctx context.Context, file string) (there bool, err
 	if err != nil {
 		return false, session.Wrap(op, err)
 	}
-	n, err := io.Copy(f, io.LimitReader(resp.Body, link.MaxBundle+1))
+	n, err := io.Copy(f, io.LimitReader(resp.Body, limit+1))
 	if err = errors.Join(err, f.Close()); err != nil {
 		return false, broken(err)
 	}
-	if n > link.MaxBundle {
-		return false, session.Errorf(session.Invalid, "The commits of this thread are larger than %d MiB.", link.MaxBundle>>20)
+	if n > limit {
+		return false, session.Errorf(session.Invalid, "What the bot keeps of this thread is larger than %d MiB.", limit>>20)
 	}
 	return true, nil
 }

@@ -69,6 +69,7 @@ func (r *runner) handler() http.Handler {
 	mux.HandleFunc("GET /events", r.events)
 	mux.HandleFunc("PUT /files", r.putFile)
 	mux.HandleFunc("POST /prompts", r.prompts)
+	mux.HandleFunc("GET /patch", r.patch)
 	mux.HandleFunc("POST /stop", r.stop)
 	mux.HandleFunc("POST /claim", r.claim)
 	mux.HandleFunc("GET /bundle", r.bundle)

@@ -35,6 +35,8 @@ func (r *runner) sync(ctx context.Context) (detail string, fatal bool, err error
 			if _, err := r.git.run(ctx, "init", "--quiet", "-b", base(boot.Base), "."); err != nil {
 				return "", true, gitFailed("The empty checkout could not be made.", err)
 			}
+			detail, err = r.patchUp(ctx, "no repository: an empty checkout")
+			return detail, false, err
 		}
 		return "no repository: an empty checkout", false, nil
 	}
@@ -57,6 +59,9 @@ func (r *runner) sync(ctx context.Context) (detail string, fatal bool, err error
 	if err == nil && boot.Collected != "" {
 		detail, err = r.goOn(ctx, detail)
 		fatal = err != nil
+	}
+	if err == nil {
+		detail, err = r.patchUp(ctx, detail)
 	}
 	return detail, fatal, err
 }

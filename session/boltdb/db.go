@@ -7,7 +7,7 @@
 //
 // Buckets:
 //
-//	sessions     id → record, unfinished, presented, and the buckets prompts, events, effects, cards, approvals, files
+//	sessions     id → record, unfinished, presented, and the buckets prompts, events, effects, cards, approvals, files; patch
 //	drafts       session → what its pull request will say; apart from the record, which every commit writes, and whose page it would share
 //	open         sessions that are not at rest: what a start must read
 //	threads      team, channel, ts → session

@@ -31,12 +31,12 @@ func (db *DB) KeepFile(ctx context.Context, id session.ID, body []byte) (string,
 		if err != nil || files.Get(h[:]) != nil {
 			return err
 		}
-		total := uint64(len(body))
-		if err := files.ForEach(func(_, size []byte) error { total += numberOf(size); return nil }); err != nil {
-			return err
+		total := attached(s) + uint64(len(body))
+		if v := s.Get(kPatch); len(v) >= patchHead {
+			total += numberOf(v[sha256.Size:])
 		}
 		if total > session.MaxSessionFiles {
-			return session.Errorf(session.Invalid, "This thread has no room for more files: it has had %d MiB of them.", session.MaxSessionFiles>>20)
+			return noRoom()
 		}
 		if err := files.Put(h[:], number(uint64(len(body)))); err != nil {
 			return err
@@ -78,9 +78,12 @@ func (db *DB) File(ctx context.Context, id session.ID, name string) ([]byte, err
 
 // forgetFiles takes a session's references to its files away and returns the blobs that nothing refers to any more.
 func forgetFiles(tx *bbolt.Tx, s *bbolt.Bucket) (loose []hash, err error) {
+	if loose, err = forgetPatch(tx, s.Get(kPatch)); err != nil {
+		return nil, err
+	}
 	files := s.Bucket(kFiles)
 	if files == nil {
-		return nil, nil
+		return loose, nil
 	}
 	err = files.ForEach(func(k, _ []byte) error {
 		h := hash(k)

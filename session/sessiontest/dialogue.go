@@ -81,6 +81,7 @@ type speaker struct {
 	allowed session.Terms
 	prompts map[string]session.Prompt // as they are stored
 	draft   session.Draft             // as it was committed
+	patch   *session.Patch            // that is kept of the sandbox from now on
 }
 
 // terms sets what the steps that follow are allowed: "free"; "full 3", there is no room and who comes is third; "waits", somebody has just
@@ -127,6 +128,14 @@ func (d *speaker) say(t *testing.T, line string) string {
 	}
 	if words[0] == "terms" {
 		d.terms(t, words[1:])
+		return ""
+	}
+	if words[0] == "patch" { // patch FROM SIZE: what is kept with an image; FROM is - for the base branch
+		size, err := strconv.Atoi(words[2])
+		if err != nil {
+			t.Fatal(err)
+		}
+		d.patch = &session.Patch{From: strings.Trim(words[1], "-"), Size: size}
 		return ""
 	}
 	if words[0] == "restart" {
@@ -410,17 +419,17 @@ func (d *speaker) input(w []string, line string) (session.Input, error) {
 	case "open-failed":
 		return session.OpenFailed{Effect: effect(session.EffectOpen), Err: session.Failure{Code: session.Forbidden, Message: rest(line, 1)}}, nil
 	case "suspended":
-		in := session.Suspended{Effect: effect(session.EffectSuspend)}
+		in := session.Suspended{Effect: effect(session.EffectSuspend), Kept: session.Kept{Patch: d.patch}}
 		if w[1] != "gone" {
 			in.Kept.Image = w[1]
 		}
 		return in, nil
 	case "snapshotted":
-		return session.Snapshotted{Effect: effect(session.EffectSnapshot), Kept: session.Kept{Image: w[1]}}, nil
+		return session.Snapshotted{Effect: effect(session.EffectSnapshot), Kept: session.Kept{Image: w[1], Patch: d.patch}}, nil
 	case "snapshot-failed":
-		return session.SnapshotFailed{Effect: effect(session.EffectSnapshot), Err: session.Failure{Code: session.Unavailable, Message: rest(line, 1)}}, nil
+		return session.SnapshotFailed{Effect: effect(session.EffectSnapshot), Patch: d.patch, Err: session.Failure{Code: session.Unavailable, Message: rest(line, 1)}}, nil
 	case "suspend-failed":
-		return session.SuspendFailed{Effect: effect(session.EffectSuspend), Err: session.Failure{Code: session.Internal, Message: rest(line, 1)}}, nil
+		return session.SuspendFailed{Effect: effect(session.EffectSuspend), Patch: d.patch, Err: session.Failure{Code: session.Internal, Message: rest(line, 1)}}, nil
 	case "call": // call ID: may it be made?
 		return session.CallBegun{Call: session.OpenCall{ID: w[1], Call: session.ModelCall{
 			Model: "anthropic/claude-sonnet-4-6", Usage: session.Usage{Input: 500}, Cost: 0.25, Estimate: true}}}, nil

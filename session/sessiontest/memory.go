@@ -56,6 +56,8 @@ type kept struct {
 	effects   []session.Effect
 	events    []session.Event
 	files     map[string][]byte // by hash
+	patch     []byte
+	from      string // the commit that it is against
 	presented int64
 }
 

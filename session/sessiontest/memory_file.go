@@ -25,12 +25,8 @@ func (m *Memory) KeepFile(ctx context.Context, id session.ID, body []byte) (stri
 	if k.files[hash] != nil {
 		return hash, nil
 	}
-	total := len(body)
-	for _, f := range k.files {
-		total += len(f)
-	}
-	if total > session.MaxSessionFiles {
-		return "", session.Errorf(session.Invalid, "This thread has no room for more files: it has had %d MiB of them.", session.MaxSessionFiles>>20)
+	if k.attached()+len(k.patch)+len(body) > session.MaxSessionFiles {
+		return "", noRoom()
 	}
 	if k.files == nil {
 		k.files = map[string][]byte{}

@@ -114,6 +114,10 @@ type Files interface {
 	KeepFile(ctx context.Context, id session.ID, body []byte) (string, error)
 	// File returns one; NotFound if that session has no such file.
 	File(ctx context.Context, id session.ID, hash string) ([]byte, error)
+	// KeepPatch keeps what a session's checkout has beyond a commit, in the place of what was kept before; an empty patch is none.
+	KeepPatch(ctx context.Context, id session.ID, from string, patch []byte) error
+	// Patch returns it, and the commit; NotFound if there is none.
+	Patch(ctx context.Context, id session.ID) (from string, patch []byte, err error)
 }
 
 // Spares is what is remembered of sandboxes that are no session's.

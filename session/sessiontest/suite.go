@@ -47,6 +47,7 @@ func TestStore(t *testing.T, open func(t *testing.T, clock session.Clock) Store)
 		{"preferences", testPreferences},
 		{"followed", testFollowed},
 		{"files", testFiles},
+		{"patches", testPatch},
 		{"routes", testRoutes},
 		{"rules for merging", testMergeRules},
 		{"secrets", testSecrets},
