@@ -197,5 +197,5 @@ func (p *pool) note(r session.StartRequest) {
 
 // usable reports whether a session could use a warm sandbox: it has no files of its own, and has not found the image bad from which one may have begun.
 func usable(r session.StartRequest) bool {
-	return r.Mode == session.BootFresh && r.Repo != (session.Repo{}) && !r.Anew && r.Collected == "" && r.Bad == ""
+	return r.Mode == session.BootFresh && r.Repo != (session.Repo{}) && !r.Anew && r.Collected == "" && !r.Patch && r.Bad == ""
 }

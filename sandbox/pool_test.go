@@ -182,6 +182,7 @@ func TestSessionsWithFilesTakeNoWarmSandbox(t *testing.T) {
 	for _, change := range []func(*session.StartRequest){
 		func(r *session.StartRequest) { r.Mode = session.BootSnapshot },
 		func(r *session.StartRequest) { r.Collected = "0123456" },
+		func(r *session.StartRequest) { r.Patch = true },
 		func(r *session.StartRequest) { r.Anew = true },
 		func(r *session.StartRequest) { r.Repo = session.Repo{} },
 	} {
