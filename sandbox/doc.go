@@ -18,6 +18,11 @@
 // answer; only without an answer it is dialled anew, and only when that fails too, while its provider says that it is there, it is lost.
 // The deadlines run on the session's clock, so a computer that slept does not lose its sandboxes.
 //
+// # What is kept
+//
+// Keep makes an image of a sandbox, and with it a patch of what the bot does not hold yet, while it goes on or before it is ended. The session says
+// which images may still be begun from; the others of its are deleted, and Sweep deletes those whose session is gone. docs/adr/0033 says why.
+//
 // # The end of the bot
 //
 // Close ends links in good order: no new calls are taken, running model streams are answered (the caller bounds that), and then

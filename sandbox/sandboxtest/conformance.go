@@ -27,6 +27,7 @@ func Conformance(t *testing.T, newProvider func(t *testing.T) sandbox.Provider) 
 		{"the same start is adopted", testAdopted},
 		{"another start replaces the runner and keeps the files", testReplaced},
 		{"a snapshot brings the files back", testRestored},
+		{"the newest of some snapshots needs no other", testSnapshots},
 		{"a handle does not mean a successor", testSuccessor},
 		{"what is gone is not found", testGone},
 		{"a runner that ended is not found", testEnded},
@@ -233,6 +234,40 @@ func testRestored(t *testing.T, p *place) {
 	}
 	_, err = p.Create(p.ctx, spec("three", "s3", "no-such-image", session.BootSnapshot))
 	p.notFound("a snapshot that does not exist", err)
+}
+
+func testSnapshots(t *testing.T, p *place) {
+	h := p.create("one", "s1", "", session.BootFresh)
+	l := p.reach(h)
+	var images []string
+	for _, note := range []string{"first", "second", "third"} {
+		p.prompt(l, note)
+		image, err := p.Snapshot(p.ctx, h)
+		if err != nil {
+			t.Fatal(err)
+		}
+		images = append(images, image)
+	}
+	if st := p.status(l); st.Head != "third" {
+		t.Errorf("after the snapshots the runner says %+v", st)
+	}
+	newest := images[2]
+	if d, ok := p.Provider.(sandbox.ImageDeleter); ok {
+		for _, image := range images {
+			if image == newest { // where it is the sandbox's own files, all are
+				continue
+			}
+			if err := d.DeleteImage(p.ctx, image); err != nil {
+				t.Errorf("DeleteImage: %v", err)
+			}
+		}
+	}
+	if err := p.Destroy(p.ctx, h); err != nil {
+		t.Fatal(err)
+	}
+	if st := p.status(p.reach(p.create("two", "s2", newest, session.BootSnapshot))); st.Head != "third" {
+		t.Errorf("the restored runner says %+v", st)
+	}
 }
 
 func testSuccessor(t *testing.T, p *place) {
