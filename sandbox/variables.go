@@ -6,6 +6,7 @@ import (
 	"errors"
 	"slices"
 	"strings"
+	"time"
 
 	"openinspect/sandbox/link"
 	"openinspect/session"
@@ -17,17 +18,27 @@ type Secrets interface {
 	Environment(ctx context.Context, r session.Repo) (map[string]string, error)
 }
 
+// secretsLimit is how long the secrets may take to be read, on the session's clock.
+const secretsLimit = 20 * time.Second
+
 // variables is the answer to POST /environment. What is handed out is known to the redactor before it is, and to a bot that is started anew.
 func (a *attachment) variables(ctx context.Context, _ struct{}) (link.Environment, error) {
 	var env link.Environment
 	if a.m.c.Secrets == nil || a.req.Repo == (session.Repo{}) {
 		return env, nil
 	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer a.m.c.Clock.AfterFunc(secretsLimit, cancel)()
 	var err error
 	if env.Variables, err = a.m.c.Secrets.Environment(ctx, a.req.Repo); err == nil {
 		err = env.Check()
 	} else {
-		err = &session.Error{Code: session.CodeOf(err), Message: "The bot cannot read them; the operator's log says why.", Err: err} // their own words could have a value
+		code := session.CodeOf(err)
+		if ctx.Err() != nil {
+			code = session.Unavailable
+		}
+		err = &session.Error{Code: code, Message: "The bot cannot read them; the operator's log says why.", Err: err} // their own words could have a value
 	}
 	if err == nil {
 		err = a.m.handOut(ctx, a.req.Repo, env.Variables)

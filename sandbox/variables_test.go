@@ -10,6 +10,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"openinspect/sandbox"
 	"openinspect/sandbox/link"
@@ -164,6 +165,32 @@ func TestNothingIsReadWithoutKnowingTheSecrets(t *testing.T) {
 	store.broken.Store(false)
 	if err := <-done; err != nil {
 		t.Fatal(err)
+	}
+}
+
+// stuck is a store of secrets that never answers.
+type stuck struct{ asked chan struct{} }
+
+func (s stuck) Environment(ctx context.Context, _ session.Repo) (map[string]string, error) {
+	close(s.asked)
+	<-ctx.Done()
+	return nil, ctx.Err()
+}
+
+// Secrets that take too long are asked for again, and not waited for without end.
+func TestSecretsThatTakeTooLong(t *testing.T) {
+	s := stuck{make(chan struct{})}
+	b := newBench(t, func(c *sandbox.Config) { c.Secrets = s })
+	b.start("s1")
+	if err := b.Attach(b.ctx, b.request("s1", session.Cursor{}), b.send); err != nil {
+		t.Fatal(err)
+	}
+	go func() {
+		<-s.asked
+		b.clock.advance(20 * time.Second)
+	}()
+	if status, answer, err := b.runner.Call(b.ctx, "/environment", struct{}{}); err != nil || status != http.StatusServiceUnavailable || !strings.Contains(answer, "The bot cannot read them") {
+		t.Errorf("%d %s %v", status, answer, err)
 	}
 }
 
