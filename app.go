@@ -75,6 +75,7 @@ type App struct {
 	github  *github.GitHub
 	gateway *gateway.Gateway
 	manager *sandbox.Manager
+	builder *sandbox.Builder
 	local   *local.Provider
 	modal   *modal.Provider
 	hub     *session.Hub
@@ -151,6 +152,7 @@ func (a *App) Run(ctx context.Context) (err error) {
 	}
 	a.tidy(work)
 	a.prepare(work)
+	a.builder.Start(work)
 	front, stopFront := context.WithCancel(ctx)
 	defer stopFront()
 	ended := make(chan error, 3)
@@ -186,6 +188,7 @@ func (a *App) Run(ctx context.Context) (err error) {
 	stopWork()
 	a.hub.Wait()
 	a.tidying.Wait()
+	a.builder.Wait()
 	_ = server.Close() // pages resume by themselves
 	for range waiting {
 		if err := <-ended; cause == nil {
@@ -249,6 +252,10 @@ func (a *App) build(ctx context.Context) (err error) {
 	}); err != nil {
 		return err
 	}
+	a.builder = sandbox.NewBuilder(sandbox.BuilderConfig{
+		Manager: a.manager, Tips: a.github, Basis: a.basis(),
+		Told: func(ctx context.Context, p session.Prebuilt) error { return a.bot.ImageBuilt(ctx, p) },
+	})
 	forge := session.Forge(a.github)
 	if a.o.Forge != nil {
 		forge = a.o.Forge(forge)
@@ -275,7 +282,7 @@ func (a *App) build(ctx context.Context) (err error) {
 		Classifier: classifier, Warmer: a.manager,
 		Restored: a.o.Clock.Now().Sub(restored) < lookFor,
 		BotToken: a.c.Secrets.SlackBotToken, AppToken: a.c.Secrets.SlackAppToken, APIURL: a.c.SlackAPIURL,
-		Store: a.db, Sessions: a.hub, Repositories: a.github, Linking: a.github, Redactor: a.redactor, Clock: a.o.Clock, Logger: a.log,
+		Store: a.db, Sessions: a.hub, Repositories: a.github, Linking: a.github, Images: a.builder, Redactor: a.redactor, Clock: a.o.Clock, Logger: a.log,
 		DefaultModel: a.c.Model, ModelAvailable: a.available, Log: a.web.Link,
 		ApproveEmoji: a.c.EmojiApprove, StopEmoji: a.c.EmojiStop, MergeEmoji: a.c.EmojiMerge, Merge: a.c.Merge, Approvals: a.c.Approvals,
 		AllowedChannels: a.c.AllowedChannels, AllowGuests: a.c.AllowGuests,

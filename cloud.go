@@ -46,6 +46,14 @@ func (a *App) onModal(ctx context.Context) (sandbox.Provider, error) {
 	return a.modal, nil
 }
 
+// basis names what repositories' images are made with, and upon: with another one they are made anew.
+func (a *App) basis() string {
+	if a.modal != nil {
+		return version() + " " + a.modal.Basis()
+	}
+	return version()
+}
+
 // prepare has Modal build the image that sandboxes start from, which takes some minutes the first time.
 func (a *App) prepare(ctx context.Context) {
 	if a.modal == nil {

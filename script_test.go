@@ -98,7 +98,7 @@ func TestScripts(t *testing.T) {
 			"slack": verb((*play).cmdSlack), "view": verb((*play).cmdView), "thread": verb((*play).cmdThread), "private": verb((*play).cmdPrivate), "link": verb((*play).cmdLink),
 			"github": verb((*play).cmdGitHub), "crowd": verb((*play).cmdCrowd), "model": verb((*play).cmdModel), "release": verb((*play).cmdRelease), "page": verb((*play).cmdPage), "disk": verb((*play).cmdDisk),
 			"sandbox": verb((*play).cmdSandbox), "operator": verb((*play).cmdOperator), "ended": verb((*play).cmdEnded),
-			"world": verb((*play).cmdWorld), "probe": verb((*play).cmdProbe), "missing": verb((*play).cmdMissing), "modal": verb((*play).cmdModal),
+			"world": verb((*play).cmdWorld), "probe": verb((*play).cmdProbe), "missing": verb((*play).cmdMissing), "modal": verb((*play).cmdModal), "image": verb((*play).cmdImage),
 			"secret": verb((*play).cmdSecret), "forgotten": verb((*play).cmdForgotten),
 		},
 	})

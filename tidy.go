@@ -7,6 +7,7 @@ import (
 	"errors"
 	"io/fs"
 	"log/slog"
+	"slices"
 	"syscall"
 	"time"
 
@@ -95,6 +96,9 @@ func (a *App) sweep(ctx context.Context) error {
 		return st, err == nil
 	}
 	sandboxes := a.manager.Sweep(ctx, func(owner session.ID, name string) bool {
+		if owner == "" {
+			return a.begunFrom(ctx, of, name) || failed != nil
+		}
 		st, ok := of(owner)
 		return failed != nil || ok && (st.Session.ID == "" || st.Holds(name))
 	})
@@ -103,6 +107,15 @@ func (a *App) sweep(ctx context.Context) error {
 		return failed != nil || ok
 	})
 	return errors.Join(failed, sandboxes, commits, a.db.Sweep(ctx))
+}
+
+// begunFrom reports whether the sandbox of any session that is not at rest began from an image. One of which that cannot be told counts.
+func (a *App) begunFrom(ctx context.Context, of func(session.ID) (session.State, bool), image string) bool {
+	open, err := a.db.Open(ctx)
+	return err != nil || slices.ContainsFunc(open, func(id session.ID) bool {
+		st, ok := of(id)
+		return ok && (st.Session.ID == "" || st.Session.Sandbox.From == image)
+	})
 }
 
 // storage takes the store's word that the disk refuses, and that it stores again: once each, whatever else fails meanwhile because of it.

@@ -15,7 +15,7 @@ import (
 	"openinspect/session"
 )
 
-// Config is what a Bot works with. Tokens, Store, Sessions, Repositories, Linking and DefaultModel are required.
+// Config is what a Bot works with. Tokens, Store, Sessions, Repositories, Linking, Images and DefaultModel are required.
 type Config struct {
 	BotToken string // xoxb-…
 	AppToken string // xapp-…
@@ -25,6 +25,7 @@ type Config struct {
 	Sessions     Sessions
 	Repositories Repositories
 	Linking      Linking
+	Images       Images
 
 	DefaultModel   string               // provider/model, for sessions that name none
 	ModelAvailable func(id string) bool // whether there is a key for a model of the catalogue; nil: all of them
@@ -229,8 +230,8 @@ func New(cfg Config) (*Bot, error) {
 		return nil, session.Errorf(session.Invalid, "SLACK_BOT_TOKEN is missing: it is the Bot User OAuth Token (xoxb-…) of the Slack app.")
 	case cfg.AppToken == "":
 		return nil, session.Errorf(session.Invalid, "SLACK_APP_TOKEN is missing: it is an app-level token (xapp-…) with the scope connections:write.")
-	case cfg.Store == nil, cfg.Sessions == nil, cfg.Repositories == nil, cfg.Linking == nil:
-		return nil, session.Errorf(session.Internal, "the bot needs a store, sessions, repositories and linking")
+	case cfg.Store == nil, cfg.Sessions == nil, cfg.Repositories == nil, cfg.Linking == nil, cfg.Images == nil:
+		return nil, session.Errorf(session.Internal, "the bot needs a store, sessions, repositories, linking and images")
 	case cfg.DefaultModel == "":
 		return nil, session.Errorf(session.Internal, "the bot needs a default model")
 	}

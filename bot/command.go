@@ -20,12 +20,13 @@ type command struct {
 }
 
 // commands are the first words that are no task.
-var commands = []string{"link", "unlink", "channel", "route", "merge", "sessions", "help"}
+var commands = []string{"link", "unlink", "channel", "route", "merge", "image", "sessions", "help"}
 
 const commandHelp = "`/inspect fix the flaky checkout test`: start a session with this task here\n" +
 	"`/inspect channel repo owner/name`: the repository of this channel's requests that name none; `none` forgets it\n" +
 	"`/inspect route \"checkout\" owner/name`: the repository of requests with that word in them; `none` forgets it, `/inspect route` lists all\n" +
 	"`/inspect merge on owner/name`: pull requests of a repository can be merged from Slack; `off` ends it; for its admins; `/inspect merge` lists all\n" +
+	"`/inspect image owner/name on`: sessions of a repository begin with it cloned and set up; `off` ends it, `build` builds it now; `/inspect image` lists all\n" +
 	"`/inspect sessions`: where the sessions stand that you prompted in\n" +
 	"`/inspect link`: link your GitHub account, so that pull requests and commits carry your name\n" +
 	"`/inspect unlink`: forget it\n" +
@@ -50,6 +51,7 @@ func (b *Bot) command(ctx context.Context, c command) error {
 	}
 	keyword, to, route := readRoute(c.said())
 	rule, merge := readMerge(c.said())
+	images, image := readImage(c.said())
 	switch {
 	case word(0) == "link" && len(words) == 1:
 		return b.commandLink(ctx, by, at, key)
@@ -67,6 +69,8 @@ func (b *Bot) command(ctx context.Context, c command) error {
 		return b.commandRoute(ctx, by, at, key, keyword, to)
 	case merge:
 		return b.commandMerge(ctx, by, at, key, rule)
+	case image:
+		return b.commandImage(ctx, by, at, key, images)
 	case word(0) == "" || word(0) == "help":
 		return b.whisper(ctx, key, at, c.User, commandHelp+b.help())
 	}
@@ -103,7 +107,8 @@ func (c command) task() bool {
 	words := strings.Fields(c.said())
 	_, _, route := readRoute(c.said())
 	_, merge := readMerge(c.said())
-	return len(words) > 1 && !route && !merge && c.slip() == "" && !(strings.EqualFold(words[0], "channel") && strings.EqualFold(words[1], "repo") && len(words) <= 3)
+	_, image := readImage(c.said())
+	return len(words) > 1 && !route && !merge && !image && c.slip() == "" && !(strings.EqualFold(words[0], "channel") && strings.EqualFold(words[1], "repo") && len(words) <= 3)
 }
 
 // slip says how a command should have been, if its text reads like one and is none: it would be everybody's to see, as a task.
@@ -121,6 +126,10 @@ func (c command) slip() string {
 		return "/inspect " + first
 	case first == "merge" && n == 3 && (last == "on" || last == "off") && strings.Contains(words[1], "/"):
 		return "/inspect merge " + last + " " + words[1]
+	case (first == "image" || first == "images") && n == 3 && strings.Contains(words[1], "/"):
+		if near := session.Nearest(last, []string{"on", "off", "build"}, 1); len(near) > 0 {
+			return "/inspect image " + words[1] + " " + near[0]
+		}
 	case first != "channel" && words[1] == "repo" && slices.Equal(session.Nearest(first, commands, 1), []string{"channel"}):
 		return strings.Join(append([]string{"/inspect channel"}, words[1:]...), " ")
 	}

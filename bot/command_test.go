@@ -149,7 +149,7 @@ func TestPreflight(t *testing.T) {
 		{"xoxb-1", "", "", "SLACK_APP_TOKEN is missing"},
 	} {
 		b, err := New(Config{BotToken: c.bot, AppToken: c.app, APIURL: c.url, Store: &watched{}, Sessions: &session.Hub{}, Repositories: &forge{},
-			Linking: accounts{}, DefaultModel: "anthropic/claude-sonnet-5", Clock: newLeap()})
+			Linking: accounts{}, Images: &albums{}, DefaultModel: "anthropic/claude-sonnet-5", Clock: newLeap()})
 		if err == nil {
 			err = b.Run(context.Background())
 		}

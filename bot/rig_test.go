@@ -204,6 +204,7 @@ type rig struct {
 	db       *watched
 	world    *sessiontest.World
 	forge    *forge
+	albums   albums
 	hub      *session.Hub
 	bot      *Bot
 	cfg      Config
@@ -274,7 +275,7 @@ func newRig(t testing.TB, change ...func(*rig)) *rig {
 	r.db = &watched{DB: db, next: make(chan struct{})}
 	r.log = &logged{}
 	r.cfg = Config{
-		BotToken: r.slack.BotToken(), AppToken: r.slack.AppToken(), Store: r.db, Repositories: r.forge, Linking: accounts{r.forge, db},
+		BotToken: r.slack.BotToken(), AppToken: r.slack.AppToken(), Store: r.db, Repositories: r.forge, Linking: accounts{r.forge, db}, Images: &r.albums,
 		DefaultModel: "anthropic/claude-sonnet-5", Clock: newLeap(), Logger: slog.New(slog.NewTextHandler(r.log, nil)),
 	}
 	if testing.Verbose() {

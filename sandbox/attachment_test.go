@@ -61,6 +61,11 @@ func TestJournal(t *testing.T) {
 	if err := b.Attach(b.ctx, b.request("s2", at), b.send); err != nil {
 		t.Fatal(err)
 	}
+	for len(b.inputs) > 0 { // the link to the first one may have been quick to see that it is gone
+		if lost := next[session.Lost](b); lost.Start != "s1" {
+			t.Errorf("got %+v", lost)
+		}
+	}
 	tell(2)
 	before := at
 	read(2)

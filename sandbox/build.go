@@ -82,7 +82,7 @@ func (b *Builder) build(ctx context.Context, r session.Repo) {
 			made, err = b.make(ctx, sp)
 		}
 	}
-	if cause := context.Cause(ctx); cause != nil && !errors.Is(cause, errOff) {
+	if cause := context.Cause(ctx); cause != nil && !errors.Is(cause, errOff) || errors.Is(err, session.ErrStopped) {
 		return
 	}
 	now := m.c.Clock.Now()

@@ -220,7 +220,7 @@ func TestBuildFails(t *testing.T) {
 	}
 	y.runner.Tell(phase(session.PhaseSetup, session.StepFailed))
 	failed := y.until(session.BuildFailed)
-	if failed.Reason != "setup failed: exit code 3" || failed.Output != "oh no" || failed.Image != p.Image || !failed.Good() {
+	if failed.Reason != "exit code 3" || failed.Output != "oh no" || failed.Image != p.Image || !failed.Good() {
 		t.Errorf("got %+v", failed)
 	}
 	if told := <-y.told; told.Output != "oh no" || len(told.Asked) != 1 {

@@ -281,44 +281,6 @@ func (m *Manager) attached(id session.ID) *attachment {
 	return m.links[id]
 }
 
-// Sweep destroys this installation's sandboxes whose names are not known, and deletes such images; ofSession is asked for both, with the session that
-// they were made for or that took them, and must know every session's. It goes on after a failure and returns all of them.
-func (m *Manager) Sweep(ctx context.Context, ofSession func(owner session.ID, name string) bool) error {
-	list, err := m.c.Provider.List(ctx)
-	if err != nil {
-		return session.Wrap("sandbox.Sweep", err)
-	}
-	known, spares, err := m.spared(ctx, ofSession)
-	if err != nil {
-		return session.Wrap("sandbox.Sweep", err)
-	}
-	var all []error
-	there := map[string]bool{}
-	for _, h := range list {
-		if there[h.Name] = true; !known(h.Name) {
-			all = append(all, m.c.Provider.Destroy(ctx, h))
-		}
-	}
-	if p, ok := m.c.Provider.(ImageLister); ok {
-		images, err := p.Images(ctx)
-		all = append(all, err)
-		for _, image := range images {
-			if there[image] = true; !known(image) {
-				all = append(all, m.delete(ctx, image))
-			}
-		}
-	}
-	snapshots, err := m.c.Archive.Images(ctx)
-	all = append(all, err)
-	for _, i := range snapshots {
-		if i.Kind == session.ImageSnapshot && !ofSession(i.Session, i.ID) {
-			all = append(all, m.delete(ctx, i.ID))
-		}
-	}
-	all = append(all, m.forgetSpares(ctx, spares, known, func(name string) bool { return there[name] })...)
-	return session.Wrap("sandbox.Sweep", errors.Join(all...))
-}
-
 // Close ends every link in good order and returns when none is left or ctx has ended. Call it before the hub stops, which takes the
 // last inputs, and after the gateway was told to drain. Sandboxes live on.
 func (m *Manager) Close(ctx context.Context) error {

@@ -1,8 +1,8 @@
 package sandbox
 
 import (
+	"cmp"
 	"context"
-	"fmt"
 	"slices"
 	"sync"
 
@@ -152,7 +152,7 @@ func (t *tended) ready(ctx context.Context) error {
 type BootError struct{ Boot session.Boot }
 
 func (e *BootError) Error() string {
-	return fmt.Sprintf("%s failed: %s", e.Boot.Phase, session.OneLine(e.Boot.Detail, 300))
+	return cmp.Or(session.OneLine(e.Boot.Detail, 300), string(e.Boot.Phase)+" failed")
 }
 
 // discard ends a spare's sandbox and forgets it, with its token. What cannot be ended now stays written down.

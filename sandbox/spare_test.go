@@ -5,11 +5,13 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
+	"slices"
 	"testing"
 	"time"
 
 	"openinspect/sandbox"
 	"openinspect/sandbox/link"
+	"openinspect/sandbox/sandboxtest"
 	"openinspect/session"
 )
 
@@ -132,4 +134,50 @@ func TestSpareThatFails(t *testing.T) {
 			t.Error(err)
 		}
 	})
+}
+
+// A build's sandbox is its record's, and an image the repository's whose newest it is; one before it goes.
+func TestSweepOfImages(t *testing.T) {
+	b := newBench(t)
+	b.provider.Runner = func(ctx context.Context, boot link.Boot) error { return new(sandboxtest.Script).Run(ctx, boot) }
+	raise := func() session.Spare {
+		t.Helper()
+		s, err := b.Raise(b.ctx, session.NewSpare(session.SpareBuild, session.BootBuild, repo, "main", b.clock.Now()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return s.Spare()
+	}
+	image := func() string {
+		t.Helper()
+		sp := raise()
+		image, err := b.provider.Snapshot(b.ctx, sp.Handle)
+		if err == nil {
+			err = b.store.PutImage(b.ctx, session.Image{ID: image, Kind: session.ImagePrebuilt, Repo: repo})
+		}
+		if err == nil {
+			err = b.store.PutPrebuilt(b.ctx, session.Prebuilt{Repo: repo, Image: image})
+		}
+		if err == nil {
+			err = b.Discard(b.ctx, sp)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		return image
+	}
+	build := raise()
+	superseded, newest := image(), image()
+	if err := b.Sweep(b.ctx, func(session.ID, string) bool { return false }); err != nil {
+		t.Fatal(err)
+	}
+	if list := must(b.provider.List(b.ctx)); len(list) != 1 || list[0] != build.Handle || len(b.spares()) != 1 {
+		t.Errorf("left: %v, %v", list, b.spares())
+	}
+	if images := must(b.provider.Images(b.ctx)); !slices.Equal(images, []string{newest}) {
+		t.Errorf("images %v, want %s without %s", images, newest, superseded)
+	}
+	if all := must(b.store.Images(b.ctx)); len(all) != 1 || all[0].ID != newest {
+		t.Errorf("remembered images %v", all)
+	}
 }

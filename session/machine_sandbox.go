@@ -30,7 +30,7 @@ func (m *Machine) start() {
 	m.tell(Event{Kind: KindSandbox, Sandbox: &SandboxChange{State: SandboxSpawning, Name: b.Name}})
 	m.ask(Effect{Kind: EffectStart, Start: b.Start, Boot: &StartRequest{
 		Session: m.s.ID, Name: b.Name, Start: b.Start, Mode: b.Mode, Image: b.Image, Repo: m.s.Repo, Base: m.s.Base, Model: m.s.Model,
-		At: m.at, Anew: b.Anew, Collected: m.s.Collected, Patch: b.Image == "" && m.fits(),
+		At: m.at, Anew: b.Anew, Collected: m.s.Collected, Patch: b.Image == "" && m.fits(), Bad: b.Bad,
 	}})
 }
 
@@ -75,8 +75,29 @@ func (m *Machine) startFailed(in StartFailed) {
 	m.bootFailed(in.Err.Message)
 }
 
+// withoutImage has a sandbox that did not become ready from its repository's image ended, and what waits for it begin again, from the base: what failed
+// says nothing yet of the repository, and the thread is not told.
+func (m *Machine) withoutImage() bool {
+	b := &m.s.Sandbox
+	if b.Mode != BootImage || b.From == "" {
+		return false
+	}
+	b.Bad = b.From
+	m.giveUp("It did not become ready from the repository's image, and begins again without.")
+	return true
+}
+
 // bootFailed ends what waited for the sandbox. One that exists is ended too, before the next one starts: that may begin from the same files.
 func (m *Machine) bootFailed(reason string) {
+	m.giveUp(reason)
+	if m.s.Turn != nil && m.s.Turn.State == TurnAnswered {
+		reason = "The agent was done, but its sandbox was lost before what it did could be collected, and did not start again. " + reason
+	}
+	m.failAll(reason)
+}
+
+// giveUp notes that a sandbox did not start, and has it ended if there is one.
+func (m *Machine) giveUp(reason string) {
 	b := &m.s.Sandbox
 	b.State = SandboxFailed
 	m.tell(Event{Kind: KindSandbox, Sandbox: &SandboxChange{State: SandboxFailed, Name: b.Name, Reason: reason}})
@@ -87,10 +108,6 @@ func (m *Machine) bootFailed(reason string) {
 		r.Bare, r.Same = b.Mode != BootSnapshot, m.same()
 		m.ask(Effect{Kind: EffectSuspend, Start: b.Start, Suspend: r})
 	}
-	if m.s.Turn != nil && m.s.Turn.State == TurnAnswered {
-		reason = "The agent was done, but its sandbox was lost before what it did could be collected, and did not start again. " + reason
-	}
-	m.failAll(reason)
 }
 
 // journaled takes a batch of the runner's events. Only kinds that are the runner's to tell, and only of the turn that goes on, are
@@ -183,9 +200,11 @@ func (m *Machine) boot(e Event, earlier bool) {
 		if reason == "" {
 			reason = "exit unknown"
 		}
-		m.bootFailed(bootSentence(e.Boot.Phase, reason))
+		if !m.withoutImage() {
+			m.bootFailed(bootSentence(e.Boot.Phase, reason))
+		}
 	case e.Boot.Phase == PhaseReady && e.Boot.State == StepDone:
-		m.s.Sandbox.State = SandboxReady
+		m.s.Sandbox.State, m.s.Sandbox.Bad = SandboxReady, ""
 		if m.s.Sandbox.Anew {
 			m.s.Anew = false
 		}

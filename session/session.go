@@ -124,6 +124,7 @@ type Sandbox struct {
 	Leave  time.Time    `json:"leave,omitzero"`   // from when on it is left for another, as soon as nothing runs in it
 	Moving bool         `json:"moving,omitempty"` // it is being left, and whatever goes on goes on in another
 	From   string       `json:"from,omitempty"`   // the image that it began from
+	Bad    string       `json:"bad,omitempty"`    // an image of the repository's from which one did not become ready
 
 	// How much work is in its files, and how much of that the image has.
 	Work  int `json:"work,omitempty"`  // prompts that the agent has had

@@ -52,7 +52,9 @@ const DamagedWords = "What I have stored of this thread cannot be read any more,
 func (s State) Holds(name string) bool {
 	b := s.Session.Sandbox
 	return name == b.Name || name == b.Image || name == b.From ||
-		slices.ContainsFunc(s.Effects, func(e Effect) bool { return e.Kind == EffectSnapshot || e.Kind == EffectSuspend })
+		slices.ContainsFunc(s.Effects, func(e Effect) bool {
+			return e.Kind == EffectSnapshot || e.Kind == EffectSuspend || e.Kind == EffectStart // which may come to one of another name
+		})
 }
 
 // AtRest reports whether nothing of the session needs an actor: no turn, queue, live sandbox, waiting approval, effect or model call.

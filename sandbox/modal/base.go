@@ -2,6 +2,7 @@ package modal
 
 import (
 	"context"
+	"crypto/sha256"
 	_ "embed"
 	"encoding/base64"
 	"encoding/hex"
@@ -49,6 +50,18 @@ func layers(agent Package) (from string, all [][]string, err error) {
 		}
 	}
 	return from, all, nil
+}
+
+// Basis names what the base image is made of: another name is another image.
+func (p *Provider) Basis() string {
+	if p.c.BaseImage != "" {
+		return p.c.BaseImage
+	}
+	from, all, err := layers(p.c.Agent)
+	if err != nil {
+		return from // New has looked at them
+	}
+	return fmt.Sprintf("%x", sha256.Sum256([]byte(fmt.Sprint(from, all))))[:16]
 }
 
 // base returns the image that sandboxes without one of their own start from. The first call has it built; others wait for that one.

@@ -40,9 +40,12 @@ func (r *runner) sync(ctx context.Context) (detail string, fatal bool, err error
 		}
 		return "no repository: an empty checkout", false, nil
 	}
+	var old error // the checkout is not at the newest commit; what the session had goes on from where it is
 	switch {
 	case boot.Mode == session.BootImage:
-		detail, fatal, err = r.fromImage(ctx)
+		if detail, fatal, err = r.fromImage(ctx); err != nil && !fatal {
+			old, err = err, nil
+		}
 	case r.cloned(ctx):
 		detail, err = r.refresh(ctx)
 		if boot.Mode == session.BootSnapshot && boot.Collected != "" && !boot.Anew && r.git.resolve(ctx, boot.Collected) == "" {
@@ -62,6 +65,9 @@ func (r *runner) sync(ctx context.Context) (detail string, fatal bool, err error
 	}
 	if err == nil {
 		detail, err = r.patchUp(ctx, detail)
+	}
+	if err == nil {
+		err = old
 	}
 	return detail, fatal, err
 }

@@ -311,6 +311,9 @@ func (d *speaker) input(w []string, line string) (session.Input, error) {
 			b.Handle.ID, b.Ends = w[1], d.now.Add(lifetime)
 		}
 		return session.Started{Effect: effect(session.EffectStart), Start: s.Sandbox.Start, Begun: b}, nil
+	case "started-from": // started-from IMAGE: the repository's
+		b := session.Begun{Handle: session.Handle{Provider: "local", Name: s.Sandbox.Name, ID: "h1"}, Start: s.Sandbox.Start, Mode: session.BootImage, Image: w[1]}
+		return session.Started{Effect: effect(session.EffectStart), Start: s.Sandbox.Start, Begun: b}, nil
 	case "start-failed":
 		return session.StartFailed{Effect: effect(session.EffectStart), Start: s.Sandbox.Start, Err: session.Failure{Code: session.Unavailable, Message: rest(line, 1)}}, nil
 	case "image-gone":

@@ -1,0 +1,72 @@
+package sandbox
+
+import (
+	"context"
+	"errors"
+	"slices"
+
+	"openinspect/session"
+)
+
+// Sweep ends what nobody has: sandboxes, images, and records of spare sandboxes that are gone. ofSession is asked whether a session has a sandbox or an image
+// of a name, or one may come to be its own: with the session that it was made for, or that took it. With no session's id it is asked whether any session's
+// sandbox began from an image. It must know every session's. Everything is listed before anybody is asked, so that what is begun meanwhile is known. Sweep
+// goes on after a failure and returns all of them.
+func (m *Manager) Sweep(ctx context.Context, ofSession func(owner session.ID, name string) bool) error {
+	const op = "sandbox.Sweep"
+	list, err := m.c.Provider.List(ctx)
+	if err != nil {
+		return session.Wrap(op, err)
+	}
+	var all []error
+	var kept []string
+	if p, ok := m.c.Provider.(ImageLister); ok {
+		kept, err = p.Images(ctx)
+		all = append(all, err)
+	}
+	remembered, err := m.c.Archive.Images(ctx)
+	all = append(all, err)
+	known, spares, err := m.spared(ctx, ofSession)
+	if err != nil {
+		return session.Wrap(op, errors.Join(append(all, err)...)) // whose anything is cannot be told
+	}
+	current, err := m.currentImages(ctx)
+	if err != nil {
+		return session.Wrap(op, errors.Join(append(all, err)...))
+	}
+	there := map[string]bool{}
+	for _, h := range list {
+		if there[h.Name] = true; !known(h.Name) {
+			all = append(all, m.c.Provider.Destroy(ctx, h))
+		}
+	}
+	for _, image := range kept {
+		if there[image] = true; !current[image] && !known(image) {
+			all = append(all, m.delete(ctx, image))
+		}
+	}
+	for _, i := range remembered {
+		switch {
+		case i.Kind == session.ImageSnapshot && ofSession(i.Session, i.ID):
+		case i.Kind == session.ImagePrebuilt && (current[i.ID] || ofSession("", i.ID)):
+		case slices.ContainsFunc(spares, func(sp session.Spare) bool { return sp.Image == i.ID }):
+		default:
+			all = append(all, m.delete(ctx, i.ID))
+		}
+	}
+	all = append(all, m.forgetSpares(ctx, spares, known, func(name string) bool { return there[name] })...)
+	return session.Wrap(op, errors.Join(all...))
+}
+
+// currentImages are those that repositories have now.
+func (m *Manager) currentImages(ctx context.Context) (map[string]bool, error) {
+	images := map[string]bool{}
+	if m.c.Prebuilt == nil {
+		return images, nil
+	}
+	all, err := m.c.Prebuilt.Prebuilts(ctx)
+	for _, p := range all {
+		images[p.Image] = true
+	}
+	return images, err
+}
