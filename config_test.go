@@ -212,6 +212,15 @@ func TestSizeOnModal(t *testing.T) {
 	if err != nil || !reflect.DeepEqual(c.size, want) || c.hours() != 36*time.Hour {
 		t.Errorf("%+v %v", c.size, err)
 	}
+	env["SETUP_TIMEOUT_SECONDS"] = "3930" // 67 min 30 s with start.sh: three quarters of 90 minutes
+	if _, err := load(t, env); err != nil {
+		t.Error(err)
+	}
+	env["SETUP_TIMEOUT_SECONDS"] = "3931"
+	if _, err := load(t, env); err == nil || !strings.Contains(err.Error(), "INSPECT_SANDBOX_LIFETIME is 90m, of which the scripts alone may take 1h7m31s") {
+		t.Error(err)
+	}
+	env["SETUP_TIMEOUT_SECONDS"] = "300"
 	for _, c := range []struct{ name, value, want string }{
 		{"INSPECT_SANDBOX_CPU", "two", `is "two". Write a number of physical cores from 0.125 to 64`},
 		{"INSPECT_SANDBOX_CPU", "NaN", `is "NaN"`}, {"INSPECT_SANDBOX_CPU", "0.1", `is "0.1"`}, {"INSPECT_SANDBOX_CPU", "65", `is "65"`},

@@ -121,6 +121,9 @@ func (c *Config) checkSize() error {
 		if err != nil || d < minLifetime || d > maxLifetime || d%time.Second != 0 {
 			return &ConfigError{"INSPECT_SANDBOX_LIFETIME", fmt.Sprintf("is %q. Write a time from 10m to 24h, such as 8h or 90m", c.SandboxLifetime)}
 		}
+		if setup, start := c.timeouts(); setup+start > d*3/4 { // the last quarter is for moving to a new one
+			return &ConfigError{"INSPECT_SANDBOX_LIFETIME", fmt.Sprintf("is %s, of which the scripts alone may take %s (SETUP_TIMEOUT_SECONDS and START_TIMEOUT_SECONDS). Make it longer, or them shorter.", c.SandboxLifetime, setup+start)}
+		}
 		c.size.lifetime = d
 	}
 	for _, s := range c.SandboxNetworks {
