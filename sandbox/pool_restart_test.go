@@ -120,12 +120,13 @@ func TestSweepOfSpares(t *testing.T) {
 	sessions[r.Name] = true // it does not know yet what it has got
 	sweep()
 	sessions = map[string]bool{got.Handle.Name: true}
+	h.clock.advance(2 * time.Hour)
 	sweep()
 	if n := h.provider.Live(); n != 1 || len(h.spares()) != 1 {
 		t.Fatalf("%d live: what was taken was ended", n)
 	}
-	sessions = nil
-	sweep() // it is gone for good
+	sessions = map[string]bool{r.Name: true} // it gave its start up before it heard of it
+	sweep()                                  // it is gone for good
 	sweep()
 	if n := h.provider.Live(); n != 0 || len(h.spares()) != 0 {
 		t.Errorf("%d live, %v", n, h.spares())

@@ -2,9 +2,13 @@ package sandbox
 
 import (
 	"context"
+	"time"
 
 	"openinspect/session"
 )
+
+// toldWithin is how long a session may not know yet what it has taken, as while the disk refuses to store. One that has given its start up never will.
+const toldWithin = time.Hour
 
 // spared looks through what is written down of sandboxes that are no session's, and returns who knows a sandbox or an image by its name: a spare, or
 // known, which is asked for what sessions have. What a session took is named for the spare that it was.
@@ -20,7 +24,7 @@ func (m *Manager) spared(ctx context.Context, known func(owner session.ID, name 
 		case !spare:
 			return known(owner, name)
 		case sp.Taken():
-			return known(sp.Session, name) || known(sp.Session, sp.Asked()) // whose start has not been told of it yet
+			return known(sp.Session, name) || known(sp.Session, sp.Asked()) && m.c.Clock.Now().Sub(sp.TakenAt) < toldWithin
 		}
 		return true
 	}, all, err
