@@ -30,7 +30,6 @@ func canMount(t *testing.T) bool {
 // disk free: gives it back.
 func (p *play) cmdDisk(_ context.Context, _ *testscript.TestScript, args []string) error {
 	data := filepath.Join(p.dir, "data")
-	filler := filepath.Join(data, "filler")
 	switch {
 	case len(args) == 2 && args[0] == "small":
 		if err := os.Mkdir(data, 0o700); err != nil {
@@ -40,29 +39,39 @@ func (p *play) cmdDisk(_ context.Context, _ *testscript.TestScript, args []strin
 		p.mounted = err == nil
 		return err
 	case len(args) == 1 && args[0] == "fill":
-		f, err := os.Create(filler)
-		if err != nil {
-			return err
-		}
-		defer f.Close()
-		for page := make([]byte, 4096); err == nil; {
-			_, err = f.Write(page)
-		}
-		if !errors.Is(err, syscall.ENOSPC) {
-			return err
-		}
-		return nil
+		return fill(data)
 	case len(args) == 1 && args[0] == "free":
-		return os.Remove(filler)
+		return os.Remove(filepath.Join(data, filler))
 	}
 	return usage("disk small SIZE|fill|free")
 }
 
-func (p *play) unmount() error {
-	if !p.mounted {
-		return nil
+const filler = "filler"
+
+// fill takes all that is left of the small disk that a directory is on.
+func fill(dir string) error {
+	f, err := os.Create(filepath.Join(dir, filler))
+	if err != nil {
+		return err
 	}
-	return syscall.Unmount(filepath.Join(p.dir, "data"), syscall.MNT_DETACH)
+	defer f.Close()
+	for page := make([]byte, 4096); err == nil; {
+		_, err = f.Write(page)
+	}
+	if !errors.Is(err, syscall.ENOSPC) {
+		return err
+	}
+	return nil
+}
+
+func (p *play) unmount() (err error) {
+	if p.disk != "" {
+		err = syscall.Unmount(p.disk, syscall.MNT_DETACH)
+	}
+	if p.mounted {
+		err = errors.Join(err, syscall.Unmount(filepath.Join(p.dir, "data"), syscall.MNT_DETACH))
+	}
+	return err
 }
 
 // A data directory that cannot be one is a setting to mend, not a disk that may answer later.

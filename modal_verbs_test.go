@@ -107,6 +107,9 @@ func (p *play) owned() (names []string, err error) {
 // modal cut: ends every connection to one. modal forget: loses every image, snapshots too. modal snapshots N: waits until there are N. modal asked METHOD N:
 // waits until a method has been called N times. modal written PATH: waits until the checkout of a sandbox that runs has it.
 func (p *play) cmdModal(ctx context.Context, _ *testscript.TestScript, args []string) error {
+	if done, err := p.modalTrouble(ctx, args); done {
+		return err
+	}
 	switch {
 	case p.modal == nil:
 		return errors.New("there is no Modal: bot modal")

@@ -134,6 +134,7 @@ type play struct {
 	modal     *modaltest.Server // where sandboxes are; nil: on this computer
 	wire      wire              // what went to Modal and back
 	vault     string            // file with the repositories' secrets; empty: there are none
+	disk      string            // a small one, for that
 
 	channel, thread string // the newest conversation
 	threads         map[string][2]string
@@ -302,9 +303,7 @@ func (p *play) cmdClock(ctx context.Context, _ *testscript.TestScript, args []st
 func (p *play) cmdRelease(_ context.Context, _ *testscript.TestScript, args []string) error {
 	homes, err := filepath.Glob(filepath.Join(p.dir, "data", "sandboxes", "*", "home"))
 	if p.modal != nil {
-		for _, name := range p.modal.Live() {
-			homes = append(homes, filepath.Join(p.modal.Root(name), "sandbox", "home"))
-		}
+		homes = p.modalHomes()
 	}
 	if err != nil || len(homes) == 0 || len(args) != 1 {
 		return fmt.Errorf("no sandbox to release %v in: %v", args, err)

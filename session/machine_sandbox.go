@@ -265,7 +265,7 @@ func (m *Machine) lost(in Lost) {
 	case t.Stopping:
 		m.endTurn(t.stopOutcome(), t.stopReason(), "")
 	case p == nil || p.Attempt+1 >= maxAttempts:
-		m.endTurn(PromptFailed, "The sandbox was lost twice while the agent worked. Please send your message again: it goes on with the files that could be kept.", "")
+		m.endTurn(PromptFailed, "The sandbox was lost twice in this turn. Please send your message again: it goes on with the files that could be kept.", "")
 	default:
 		m.endPause("The sandbox was lost, and the agent begins again.")
 		p.Attempt++

@@ -141,5 +141,5 @@ func notBuilt(err error) error {
 	}
 	lines := strings.Split(strings.TrimSpace(remote.Exception), "\n")
 	return &session.Error{Code: session.Internal, Err: fmt.Errorf("modal: %s", strings.Join(lines[max(0, len(lines)-shownLog):], "\n")),
-		Message: "Modal could not build the image that sandboxes start from; the operator's log has the build's last lines."}
+		Message: "Modal could not build the image that sandboxes start from; the operator's log has the build's last lines. Please send your message again once that is mended."}
 }

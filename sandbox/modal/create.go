@@ -41,6 +41,11 @@ func (p *Provider) Create(ctx context.Context, s sandbox.Spec) (session.Handle, 
 	}
 	defer detach(sb)
 	h, err := p.start(ctx, sb, s, listen, made)
+	if err != nil && ctx.Err() == nil && (made || s.Boot.Mode != session.BootSnapshot) {
+		// Nobody would know of it, and it costs. One that was there before may have files that nothing else has. If it cannot be ended, the next Create finds it
+		// by its name, or a sweep does.
+		err = errors.Join(err, p.Destroy(ctx, session.Handle{Provider: ProviderName, Name: s.Name, ID: sb.SandboxID}))
+	}
 	return h, session.Wrap(op, err)
 }
 
@@ -204,7 +209,7 @@ func (p *Provider) launch(ctx context.Context, sb *sdk.Sandbox, boot link.Boot, 
 			}
 			continue
 		}
-		return &session.Error{Code: session.Internal, Op: "modal.launch", Message: "The sandbox's runner did not start; the operator's log says why.",
+		return &session.Error{Code: session.Internal, Op: "modal.launch", Message: "The sandbox's runner did not start; the operator's log says why. Please send your message again.",
 			Err: fmt.Errorf("exit status %d: %s", code, session.OneLine(out, 600))}
 	}
 }

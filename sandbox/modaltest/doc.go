@@ -16,6 +16,6 @@
 //
 // # What goes wrong
 //
-// Break makes calls of one method fail in a way that has a name, as often as told; Vanish takes a sandbox away as when its worker dies. Live lists the
+// Break makes calls of one method fail in a way that has a name, as often as told; Vanish takes a sandbox away as when its worker dies; BlockTunnels lets nobody in. Live lists the
 // sandboxes that run, and Close tells of those that nobody owned, so that no test forgets to look.
 package modaltest

@@ -184,7 +184,7 @@ func (s *Server) open(b *sandbox) error {
 	if err != nil {
 		return err
 	}
-	tunnels, err := openTunnels(b)
+	tunnels, err := s.openTunnels(b)
 	command := b.def.GetEntrypointArgs()
 	if len(command) == 0 {
 		command = []string{"sleep", "172800"}

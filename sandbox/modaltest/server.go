@@ -69,6 +69,7 @@ type Server struct {
 	tasks   map[string]*sandbox          // by the task's id
 	issued  map[string]string            // what a JWT is for: a task's id, or planeToken
 	last    time.Time                    // when the newest sandbox was made
+	block   bool                         // no connection gets through a tunnel
 }
 
 // New makes a server. It does no I/O.

@@ -32,7 +32,7 @@ type tunnel struct {
 }
 
 // openTunnels opens one for each port that a sandbox wants open.
-func openTunnels(b *sandbox) (all []*tunnel, err error) {
+func (s *Server) openTunnels(b *sandbox) (all []*tunnel, err error) {
 	for _, spec := range b.def.GetOpenPorts().GetPorts() {
 		cert, err := certificate()
 		if err != nil {
@@ -48,16 +48,20 @@ func openTunnels(b *sandbox) (all []*tunnel, err error) {
 		}
 		t := &tunnel{ln: ln, port: spec.GetPort(), conns: map[net.Conn]bool{}}
 		all = append(all, t)
-		go t.accept(b)
+		go t.accept(s, b)
 	}
 	return all, nil
 }
 
-func (t *tunnel) accept(b *sandbox) {
+func (t *tunnel) accept(s *Server, b *sandbox) {
 	for {
 		c, err := t.ln.Accept()
 		if err != nil {
 			return // it was closed
+		}
+		if s.blocked() {
+			c.Close()
+			continue
 		}
 		b.mu.Lock()
 		release := b.use()
@@ -125,6 +129,24 @@ func (s *Server) CutTunnels(name string) {
 			t.cut()
 		}
 	}
+}
+
+// BlockTunnels ends every connection through every tunnel, and closes new ones at once, or lets them through again.
+func (s *Server) BlockTunnels(block bool) {
+	s.mu.Lock()
+	s.block = block
+	s.mu.Unlock()
+	if block {
+		for _, name := range s.Live() {
+			s.CutTunnels(name)
+		}
+	}
+}
+
+func (s *Server) blocked() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.block
 }
 
 // SandboxGetTunnels tells where a sandbox's ports can be reached.
