@@ -51,6 +51,8 @@ type attachment struct {
 	overdue atomic.Bool // it never became ready
 
 	uploading atomic.Bool     // an image is being taken: one at a time, because they are large
+	handing   atomic.Bool     // what is kept of the session is being handed out; whoever set it may use asked
+	asked     int             // how often it was
 	credit    link.Credential // newest that was made for the runner
 
 	mu       sync.Mutex

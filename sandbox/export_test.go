@@ -21,6 +21,12 @@ func (m *Manager) Discard(ctx context.Context, sp session.Spare) error { return 
 
 func (t *Tended) Ready(ctx context.Context) error { return t.ready(ctx) }
 
+// Phases returns what is kept of its boot.
+func (t *Tended) Phases() []session.Boot {
+	phases, _, _ := t.boot()
+	return phases
+}
+
 func (t *Tended) Spare() session.Spare { return t.spare }
 
 // Look has the pool looked after, and is over when that is decided.
@@ -60,4 +66,11 @@ func (m *Manager) InHand() bool {
 	m.pool.mu.Lock()
 	defer m.pool.mu.Unlock()
 	return len(m.pool.hand) > 0
+}
+
+const MaxPatches = maxPatches
+
+// TakePatch takes the patch of a session's checkout.
+func (m *Manager) TakePatch(ctx context.Context, id session.ID) {
+	m.takePatch(ctx, m.attached(id), "")
 }

@@ -81,8 +81,11 @@ func (m *Manager) drain(ctx context.Context, a *attachment) {
 	}
 }
 
-// patchLimit is how long a runner may take to make a patch and send it.
-const patchLimit = time.Minute
+// patchLimit is how long a runner may take to make a patch and send it, and maxPatches how many of them are taken at a time: each is in memory meanwhile.
+const (
+	patchLimit = time.Minute
+	maxPatches = 4
+)
 
 // takePatch keeps what a checkout has beyond a commit. It is best effort: there may be none the next time it is needed.
 func (m *Manager) takePatch(ctx context.Context, a *attachment, from string) {
@@ -91,6 +94,11 @@ func (m *Manager) takePatch(ctx context.Context, a *attachment, from string) {
 	l := a.link()
 	if l == nil {
 		return
+	}
+	select {
+	case m.patching <- struct{}{}:
+		defer func() { <-m.patching }()
+	case <-ctx.Done():
 	}
 	body, err := a.askPatch(ctx, l, from)
 	if err == nil {

@@ -6,8 +6,11 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 
+	"openinspect/sandbox"
 	"openinspect/sandbox/link"
 	"openinspect/session"
 )
@@ -202,5 +205,47 @@ func TestPatch(t *testing.T) {
 		if _, err := b.Keep(b.ctx, id, session.KeepRequest{Handle: b.handle, End: true, Bare: true}); err != nil {
 			t.Fatal(err)
 		}
+	}
+}
+
+// A patch is in the bot's memory while it is taken: of many at once some wait.
+func TestPatchesTakeTurns(t *testing.T) {
+	b := attached(t)
+	b.opened()
+	var inside, most atomic.Int32
+	asked, give := make(chan struct{}), make(chan struct{})
+	b.runner.Answer("GET /patch", func(w http.ResponseWriter, r *http.Request) {
+		for n := inside.Add(1); ; {
+			if m := most.Load(); n <= m || most.CompareAndSwap(m, n) {
+				break
+			}
+		}
+		asked <- struct{}{}
+		<-give
+		inside.Add(-1)
+		w.WriteHeader(http.StatusNoContent)
+	})
+	const all = 20
+	var done sync.WaitGroup
+	for range all {
+		done.Go(func() { b.TakePatch(b.ctx, id) })
+	}
+	for range sandbox.MaxPatches {
+		<-asked
+	}
+	for range all { // meanwhile the others would have come, too
+		if _, _, err := b.runner.Call(b.ctx, "/nothing", nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for n := range all {
+		give <- struct{}{}
+		if n < all-sandbox.MaxPatches {
+			<-asked
+		}
+	}
+	done.Wait()
+	if n := most.Load(); n > sandbox.MaxPatches {
+		t.Errorf("%d at once", n)
 	}
 }

@@ -1,6 +1,7 @@
 package sandbox_test
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"net/http"
@@ -10,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"openinspect/sandbox"
 	"openinspect/sandbox/link"
 	"openinspect/session"
 )
@@ -308,5 +310,87 @@ func standing(n *atomic.Int64) func() bool {
 			same++
 		}
 		return now > 0 && same > 20
+	}
+}
+
+// held is sandbox.Commits; it answers when it may, with an error.
+type held struct{ asked, may chan error }
+
+func (h held) Held(ctx context.Context, _ session.ID, _ session.Repo, _, _ string) (io.ReadCloser, error) {
+	select {
+	case h.asked <- nil:
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+	return nil, <-h.may
+}
+
+// What is kept of a session is large, and costs questions at GitHub: a sandbox that asks for it many times, at once or over and over, does not get it as often.
+func TestAskingForWhatIsKept(t *testing.T) {
+	h := held{make(chan error), make(chan error)}
+	b := newBench(t, func(c *sandbox.Config) { c.Commits = h })
+	b.start("s1")
+	r := b.request("s1", session.Cursor{})
+	r.Collected, r.Patch = "aaaa", true
+	if err := b.Attach(b.ctx, r, b.send); err != nil {
+		t.Fatal(err)
+	}
+	call := func(what string) int {
+		status, _, err := b.runner.Call(b.ctx, "/git/"+what, nil)
+		if err != nil {
+			t.Error(err)
+		}
+		return status
+	}
+	first := make(chan int)
+	for _, c := range []struct {
+		err    error
+		status int
+	}{
+		{nil, http.StatusNoContent}, {session.Errorf(session.Unavailable, "GitHub does not answer."), http.StatusServiceUnavailable},
+	} {
+		go func() { first <- call("collected") }()
+		<-h.asked
+		for _, what := range []string{"collected", "patch"} {
+			if status := call(what); status != http.StatusServiceUnavailable {
+				t.Errorf("%s beside another: %d", what, status)
+			}
+		}
+		h.may <- c.err
+		if status := <-first; status != c.status {
+			t.Errorf("the first: %d, not %d", status, c.status)
+		}
+	}
+	ctx, stop := context.WithCancel(b.ctx)
+	defer stop()
+	var err atomic.Pointer[session.Error]
+	err.Store(&session.Error{Code: session.Unavailable})
+	go func() {
+		for ctx.Err() == nil {
+			select {
+			case <-h.asked:
+				if e := err.Load(); e != nil {
+					h.may <- e
+				} else {
+					h.may <- nil
+				}
+			case <-ctx.Done():
+			}
+		}
+	}()
+	for range 100 { // GitHub is away for long
+		if status := call("collected"); status != http.StatusServiceUnavailable {
+			t.Fatal(status)
+		}
+	}
+	err.Store(nil)
+	got := 0
+	for ; got < 100 && call("collected") == http.StatusNoContent; got++ {
+	}
+	if got < 3 || got == 100 {
+		t.Errorf("it was handed out %d times", got)
+	}
+	if status := call("patch"); status != http.StatusConflict {
+		t.Errorf("then a patch: %d", status)
 	}
 }

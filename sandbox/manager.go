@@ -90,9 +90,10 @@ type Manager struct {
 	cancel  context.CancelFunc
 	breaker breaker
 
-	library library
-	pool    *pool
-	dialing chan struct{} // held while a runner is dialled: a start with a thousand sandboxes must not do all of it at once
+	library  library
+	pool     *pool
+	patching chan struct{} // held while a runner's patch is taken
+	dialing  chan struct{} // held while a runner is dialled: a start with a thousand sandboxes must not do all of it at once
 
 	handing sync.Mutex          // held while values are noted that sandboxes get
 	handed  map[string][]string // by secretsKey, oldest first
@@ -134,7 +135,7 @@ func New(c Config) (*Manager, error) {
 	if c.StartScript == 0 {
 		c.StartScript = 120 * time.Second
 	}
-	m := &Manager{c: c, library: library{store: c.Prebuilt}, dialing: make(chan struct{}, maxDialing), links: map[session.ID]*attachment{}, at: map[string]chan struct{}{}, handed: map[string][]string{}, breaker: breaker{clock: c.Clock, report: func(err error) { c.Report("", "breaker", err) }}}
+	m := &Manager{c: c, library: library{store: c.Prebuilt}, dialing: make(chan struct{}, maxDialing), patching: make(chan struct{}, maxPatches), links: map[session.ID]*attachment{}, at: map[string]chan struct{}{}, handed: map[string][]string{}, breaker: breaker{clock: c.Clock, report: func(err error) { c.Report("", "breaker", err) }}}
 	m.ctx, m.cancel = context.WithCancel(context.Background())
 	m.pool = newPool(m)
 	return m, nil

@@ -27,10 +27,8 @@ func (a *attachment) serve() http.Handler {
 			answer(a.credential)(w, r)
 		case call == "POST /environment":
 			answer(a.variables)(w, r)
-		case call == "POST /git/collected":
-			a.collected(w, r)
-		case call == "POST /git/patch":
-			a.patch(w, r)
+		case call == "POST /git/collected", call == "POST /git/patch":
+			a.kept(w, r)
 		case call == "POST /tools/propose_pull_request":
 			answerCall(a.propose)(w, r)
 		case call == "POST /tools/post_update":
@@ -138,17 +136,43 @@ func (a *attachment) named(q link.CredentialRequest) bool {
 	return err == nil && (sameRepo(q.Path, u.Path) || sameRepo(q.Path, a.req.Repo.String()))
 }
 
-// collected hands out the commit that the session's checkout goes on from, and no other.
-func (a *attachment) collected(w http.ResponseWriter, r *http.Request) {
-	if a.req.Collected == "" || a.m.c.Commits == nil {
-		refuse(w, session.Errorf(session.NotFound, "The bot holds no commit of this session."))
+// maxAsked is how often a runner gets what is kept of its session: it needs each once, and asks again when an answer breaks off.
+const maxAsked = 20
+
+// kept hands out what is kept of the session, one thing at a time: a patch is in memory until it is read, and a commit costs questions at GitHub.
+func (a *attachment) kept(w http.ResponseWriter, r *http.Request) {
+	if !a.handing.CompareAndSwap(false, true) {
+		refuse(w, session.Errorf(session.Unavailable, "The bot hands something out already."))
 		return
+	}
+	defer a.handing.Store(false)
+	if a.asked >= maxAsked {
+		refuse(w, session.Errorf(session.Conflict, "This sandbox has asked too often for what is kept of this thread."))
+		return
+	}
+	a.asked++
+	give := a.collected
+	if r.URL.Path == "/git/patch" {
+		give = a.patch
+	}
+	if err := give(w, r); err != nil {
+		if session.CodeOf(err) == session.Unavailable {
+			a.asked-- // it will have to ask again
+		}
+		refuse(w, err)
+	}
+}
+
+// collected hands out the commit that the session's checkout goes on from, and no other.
+func (a *attachment) collected(w http.ResponseWriter, r *http.Request) error {
+	if a.req.Collected == "" || a.m.c.Commits == nil {
+		return session.Errorf(session.NotFound, "The bot holds no commit of this session.")
 	}
 	body, err := a.m.c.Commits.Held(r.Context(), a.req.Session, a.req.Repo, a.req.Base, a.req.Collected)
 	switch {
 	case err != nil:
 		a.m.c.Report(a.req.Session, "hand out commits", err)
-		refuse(w, err)
+		return err
 	case body == nil:
 		w.WriteHeader(http.StatusNoContent)
 	default:
@@ -157,24 +181,25 @@ func (a *attachment) collected(w http.ResponseWriter, r *http.Request) {
 			panic(http.ErrAbortHandler) // half a bundle must not look like one
 		}
 	}
+	return nil
 }
 
 // patch hands out the patch that is kept of the session, if it goes with the commit that its checkout goes on from.
-func (a *attachment) patch(w http.ResponseWriter, r *http.Request) {
+func (a *attachment) patch(w http.ResponseWriter, r *http.Request) error {
 	if !a.req.Patch {
-		refuse(w, session.Errorf(session.NotFound, "The bot holds no patch of this session."))
-		return
+		return session.Errorf(session.NotFound, "The bot holds no patch of this session.")
 	}
 	from, body, err := a.m.c.Archive.Patch(r.Context(), a.req.Session)
 	switch {
 	case err != nil:
 		a.m.c.Report(a.req.Session, "hand out a patch", err)
-		refuse(w, err)
+		return err
 	case from != a.req.Collected:
 		w.WriteHeader(http.StatusNoContent)
 	default:
 		_, _ = w.Write(body) // the runner may be gone
 	}
+	return nil
 }
 
 // credentialLeft is how long a credential that is handed out again is good at least.

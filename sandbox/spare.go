@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"slices"
+	"strings"
 	"sync"
 
 	"openinspect/sandbox/link"
@@ -29,7 +30,7 @@ type tended struct {
 	link  *attachment
 
 	mu     sync.Mutex
-	phases []session.Boot // what was last told of each, in order
+	phases []session.Boot // what was last told of each that there is, in order
 	err    error          // why it is of no use
 	moved  chan struct{}
 }
@@ -84,8 +85,19 @@ func (t *tended) send(_ context.Context, in session.Input) error {
 	return session.Errorf(session.Conflict, "This sandbox is no session's.")
 }
 
-// told takes one word of its boot.
+// How much is kept of what a spare's runner tells of a phase, in characters and bytes: it is stored with a build, and no session's log bounds it.
+const (
+	maxDetail = 300
+	maxTail   = 16 << 10
+)
+
+// told takes one word of its boot, if it is one.
 func (t *tended) told(b session.Boot) {
+	if !b.Phase.Known() {
+		return
+	}
+	b.Detail = session.OneLine(b.Detail, maxDetail)
+	b.Output = strings.Clone(strings.ToValidUTF8(b.Output[max(0, len(b.Output)-maxTail):], "")) // which would keep the whole event
 	if b.State == session.StepFailed {
 		defer t.fail(&BootError{Boot: b})
 	}
@@ -152,7 +164,7 @@ func (t *tended) ready(ctx context.Context) error {
 type BootError struct{ Boot session.Boot }
 
 func (e *BootError) Error() string {
-	return cmp.Or(session.OneLine(e.Boot.Detail, 300), string(e.Boot.Phase)+" failed")
+	return cmp.Or(session.OneLine(e.Boot.Detail, maxDetail), string(e.Boot.Phase)+" failed")
 }
 
 // discard ends a spare's sandbox and forgets it, with its token. What cannot be ended now stays written down.

@@ -4,10 +4,13 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net/http"
 	"slices"
+	"strings"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"openinspect/sandbox"
 	"openinspect/sandbox/link"
@@ -95,6 +98,27 @@ func TestSpareThatFails(t *testing.T) {
 		failed, ok := errors.AsType[*sandbox.BootError](s.Ready(b.ctx))
 		if !ok || failed.Boot.Phase != session.PhaseSetup || failed.Boot.Output != "oh no" {
 			t.Errorf("got %+v", failed)
+		}
+	})
+	t.Run("a runner that tells too much", func(t *testing.T) {
+		b := newBench(t)
+		s := b.raise(session.SpareBuild)
+		for n := range 100 {
+			b.runner.Tell(phase(session.Phase(fmt.Sprint("phase ", n)), session.StepFailed))
+		}
+		long := phase(session.PhaseSetup, session.StepFailed)
+		long.Boot.Detail, long.Boot.Output = strings.Repeat("detail ", 10_000), strings.Repeat("ö", 200_000)+"the end"
+		b.runner.Tell(long)
+		failed, ok := errors.AsType[*sandbox.BootError](s.Ready(b.ctx))
+		if !ok || failed.Boot.Phase != session.PhaseSetup {
+			t.Fatalf("got %+v", failed)
+		}
+		out := failed.Boot.Output
+		if len(failed.Boot.Detail) > 1000 || len(out) > 32<<10 || !strings.HasSuffix(out, "the end") || !utf8.ValidString(out) {
+			t.Errorf("kept %d bytes and %d", len(failed.Boot.Detail), len(out))
+		}
+		if n := len(s.Phases()); n != 1 {
+			t.Errorf("%d phases are kept", n)
 		}
 	})
 	t.Run("the sandbox is gone", func(t *testing.T) {

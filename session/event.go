@@ -84,7 +84,8 @@ const (
 	PhaseReady   Phase = "ready"   // prompts are accepted
 )
 
-func (p Phase) known() bool {
+// Known reports whether there is such a phase.
+func (p Phase) Known() bool {
 	switch p {
 	case PhaseSync, PhaseSecrets, PhaseSetup, PhaseStart, PhaseAgent, PhaseReady:
 		return true

@@ -189,7 +189,7 @@ func (e *Event) valid() bool {
 
 // boot takes a phase of a boot. That of an earlier runner is a line of the log and nothing else.
 func (m *Machine) boot(e Event, earlier bool) {
-	if m.s.Sandbox.State != SandboxBooting || !e.Boot.Phase.known() {
+	if m.s.Sandbox.State != SandboxBooting || !e.Boot.Phase.Known() {
 		return
 	}
 	m.record(Event{At: e.At, Kind: KindBoot, Boot: e.Boot})
