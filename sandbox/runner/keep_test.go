@@ -165,9 +165,39 @@ func TestLargePatch(t *testing.T) {
 	large := make([]byte, 20<<20)
 	_, _ = rand.Read(large) // never fails: crypto/rand
 	check(t, os.WriteFile(filepath.Join(b.checkout(), "large"), large, 0o644))
+	before := b.git("count-objects")
 	resp := b.get("/patch?from=")
 	resp.Body.Close()
 	equal(t, "status", resp.StatusCode, http.StatusRequestEntityTooLarge)
+	equal(t, "objects left in the checkout", b.git("count-objects"), before)
+	if left, err := filepath.Glob(filepath.Join(b.boot.Dir, "run", "patch-*")); err != nil || len(left) > 0 {
+		t.Errorf("left: %v, %v", left, err)
+	}
+}
+
+// What an agent makes of a patch leads nowhere but into the checkout: not beside it, not through a link, and not into git's own directory.
+func TestPatchThatLeadsOut(t *testing.T) {
+	remote := newRemote(t, "a.txt", "a\n")
+	const link = "diff --git a/out b/out\nnew file mode 120000\n--- /dev/null\n+++ b/out\n@@ -0,0 +1 @@\n+..\n\\ No newline at end of file\n"
+	for name, patch := range map[string]string{"beside": made("../forged"), "a hook": made(".git/forged"), "in capitals": made(".GIT/forged"), "a link": link + made("out/forged"), "absolute": made("/tmp/eyes/forged")} {
+		t.Run(name, func(t *testing.T) {
+			n := newBox(t, session.BootFresh, remote)
+			n.boot.Patch = true
+			n.serve = func(w http.ResponseWriter, r *http.Request) { _, _ = io.WriteString(w, patch+made("good.txt")) } // the runner may be gone
+			n.start().ready()
+			equal(t, "phase", n.events[1].Boot.State, session.StepWarning)
+			for _, forged := range []string{"forged", "checkout/.git/forged", "../forged", "checkout/out/forged"} {
+				if _, err := os.Lstat(filepath.Join(n.boot.Dir, forged)); err == nil {
+					t.Errorf("%s is there", forged)
+				}
+			}
+		})
+	}
+}
+
+// made is the patch that makes a file.
+func made(name string) string {
+	return "diff --git a/" + name + " b/" + name + "\nnew file mode 100644\n--- /dev/null\n+++ b/" + name + "\n@@ -0,0 +1 @@\n+forged\n"
 }
 
 // waitFor waits until there is a file.

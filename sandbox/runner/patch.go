@@ -20,7 +20,7 @@ const patchTimeout = 50 * time.Second
 // errPatchSize tells that a patch is larger than the bot takes.
 var errPatchSize = session.Errorf(session.Invalid, "What is not committed is larger than %d MiB.", link.MaxPatch>>20)
 
-// patch answers GET /patch?from=: what the checkout has beyond a commit, also in mid-turn. It changes nothing in the checkout: the index is one of its own.
+// patch answers GET /patch?from=: what the checkout has beyond a commit, also in mid-turn. It changes nothing in the checkout: the index is one of its own, and so are the objects.
 func (r *runner) patch(w http.ResponseWriter, q *http.Request) {
 	r.mu.Lock()
 	early := r.phaseNow == session.PhaseSync
@@ -73,14 +73,19 @@ func (r *runner) makePatch(ctx context.Context, from string, out io.Writer) erro
 		return err
 	}
 	defer os.RemoveAll(dir)
-	index := filepath.Join(dir, "index")
+	index, own := filepath.Join(dir, "index"), r.git.gitDir(ctx)
 	// With the checkout's own to begin from, git need not read what it has read before. There may be none.
-	if b, err := os.ReadFile(filepath.Join(r.git.gitDir(ctx), "index")); err == nil {
+	if b, err := os.ReadFile(filepath.Join(own, "index")); err == nil {
 		if err := os.WriteFile(index, b, 0o600); err != nil {
 			return err
 		}
 	}
-	env := []string{"GIT_INDEX_FILE=" + index}
+	// A large file would else be in the repository, and in every image, once for each time that it was looked at.
+	objects := filepath.Join(dir, "objects")
+	if err := os.Mkdir(objects, 0o700); err != nil {
+		return err
+	}
+	env := []string{"GIT_INDEX_FILE=" + index, "GIT_OBJECT_DIRECTORY=" + objects, "GIT_ALTERNATE_OBJECT_DIRECTORIES=" + filepath.Join(own, "objects")}
 	// What changes in this very moment is left out: the agent may be at work.
 	if _, err := r.git.call(ctx, gitCall{args: []string{"add", "--all", "--ignore-errors", "--", "."}, env: env}); err != nil && exitOf(err) != 1 {
 		return err
