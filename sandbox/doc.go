@@ -6,6 +6,9 @@
 // token, keeps a link to it, hands on what comes over it and puts the sandbox away. What an agent does inside is package runner's
 // business, how both ends talk is package link's.
 //
+// A Builder makes repositories' images, each in a sandbox that is no session's (a session.Spare) and is followed as a session's is. Where a session's own
+// sandbox begins, best decides.
+//
 // # A link's life
 //
 // Attach dials, and dials again with growing pauses, until the sandbox is gone or put away. On each connection one goroutine reads the

@@ -139,3 +139,27 @@ func fastImport(t *testing.T, remote, stream string) {
 		t.Fatalf("git fast-import: %v\n%s", err, out)
 	}
 }
+
+// A session whose files are gone goes on from what the bot holds of it in a sandbox from an image, too, whether or not the newest commits can be had.
+func TestImageGoesOn(t *testing.T) {
+	for _, away := range []bool{false, true} {
+		t.Run(map[bool]string{false: "at the newest commit", true: "with the repository away"}[away], func(t *testing.T) {
+			t.Parallel()
+			image, remote := built(t, setup, "exit 0")
+			b := newBox(t, session.BootFresh, remote).start().ready()
+			b.turn(session.Delivery{ID: "1", Text: "!write a.txt one", Author: ana})
+			held := b.git("rev-parse", "HEAD")
+			b.stop()
+			image.hand(b.checkout(), held)
+			phases := "sync:done setup:skipped start:skipped agent:done ready:done"
+			if away {
+				check(t, os.Rename(remote, remote+".away"))
+				phases = "sync:warning setup:skipped start:skipped agent:done ready:done"
+			}
+			image.start().ready()
+			equal(t, "phases", image.phases(), phases)
+			equal(t, "HEAD", image.git("rev-parse", "HEAD"), held)
+			equal(t, "status", image.git("status", "--short"), "")
+		})
+	}
+}
