@@ -253,7 +253,7 @@ func (a *App) build(ctx context.Context) (err error) {
 		return err
 	}
 	a.builder = sandbox.NewBuilder(sandbox.BuilderConfig{
-		Manager: a.manager, Tips: a.github, Basis: a.basis(),
+		Manager: a.manager, Tips: a.github, Basis: a.basis(), Spent: func(ctx context.Context) (bool, error) { return a.hub.Spent(ctx) },
 		Told: func(ctx context.Context, p session.Prebuilt) error { return a.bot.ImageBuilt(ctx, p) },
 	})
 	forge := session.Forge(a.github)

@@ -64,7 +64,14 @@ func (b *Builder) cancel(r session.Repo) {
 func (b *Builder) build(ctx context.Context, r session.Repo) {
 	m := b.m
 	began := m.c.Clock.Now()
-	base, tip, err := b.c.Tips.Tip(ctx, r)
+	var base, tip string
+	spent, err := b.c.Spent(ctx)
+	if err == nil && spent {
+		err = session.Errorf(session.Unavailable, "All sandboxes together have run for as many hours today as they may. None is begun for a build before 00:00 UTC.")
+	}
+	if err == nil {
+		base, tip, err = b.c.Tips.Tip(ctx, r)
+	}
 	if err == nil && tip == "" {
 		err = session.Errorf(session.NotFound, "The repository has no commit yet.")
 	}

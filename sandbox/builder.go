@@ -33,6 +33,8 @@ type BuilderConfig struct {
 	Basis string
 	// Told tells those who asked for a build how it ended. It is asked again at the next start if it fails.
 	Told func(ctx context.Context, p session.Prebuilt) error
+	// Spent tells whether sandboxes have lived for all of the day's hours; then none is begun for a build. Nil: there is no such limit.
+	Spent func(ctx context.Context) (bool, error)
 }
 
 // Builder builds the images of repositories: on demand, and for those that are switched on whenever their branch has moved.
@@ -51,6 +53,9 @@ type Builder struct {
 
 // NewBuilder makes one. It starts nothing.
 func NewBuilder(c BuilderConfig) *Builder {
+	if c.Spent == nil {
+		c.Spent = func(context.Context) (bool, error) { return false, nil }
+	}
 	if c.Told == nil {
 		c.Told = func(context.Context, session.Prebuilt) error { return nil }
 	}

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -47,9 +48,10 @@ func (t *tips) move(r session.Repo, commit string, err error) {
 type yard struct {
 	*bench
 	*sandbox.Builder
-	tips *tips
-	told chan session.Prebuilt
-	end  context.CancelFunc
+	tips  *tips
+	spent atomic.Bool // the day's hours are
+	told  chan session.Prebuilt
+	end   context.CancelFunc
 }
 
 func newYard(t *testing.T) *yard {
@@ -63,7 +65,7 @@ func newYard(t *testing.T) *yard {
 
 // build makes one more Builder, as a bot does that is started.
 func (y *yard) build(basis string) {
-	y.Builder = sandbox.NewBuilder(sandbox.BuilderConfig{Manager: y.bench.Manager, Tips: y.tips, Basis: basis, Told: func(_ context.Context, p session.Prebuilt) error {
+	y.Builder = sandbox.NewBuilder(sandbox.BuilderConfig{Manager: y.bench.Manager, Tips: y.tips, Basis: basis, Spent: func(context.Context) (bool, error) { return y.spent.Load(), nil }, Told: func(_ context.Context, p session.Prebuilt) error {
 		y.told <- p
 		return nil
 	}})
@@ -249,6 +251,7 @@ func TestBuildCannotBegin(t *testing.T) {
 			y.tips.move(repo, "", session.Errorf(session.Unavailable, "GitHub does not answer."))
 		}},
 		{"empty", "The repository has no commit yet.", func(y *yard) { y.tips.move(repo, "", nil) }},
+		{"no hours", "All sandboxes together have run for as many hours today as they may. None is begun for a build before 00:00 UTC.", func(y *yard) { y.spent.Store(true) }},
 		{"no sandbox", "No room.", func(y *yard) { y.provider.Fail("Create", session.Errorf(session.Unavailable, "No room.")) }},
 		{"no image", "Its files could not be kept. No space.", func(y *yard) {
 			y.provider.Fail("Snapshot", session.Errorf(session.Unavailable, "No space."))

@@ -42,8 +42,14 @@ func TestFree(t *testing.T) {
 	w.hub = func(c session.HubConfig) session.HubConfig { c.Daily = time.Minute; return c }
 	w.open()
 	free(0) // today's are spent
+	if spent, err := w.bench.hub.Spent(t.Context()); !spent || err != nil {
+		t.Errorf("not spent, %v", err)
+	}
 	w.stop()
 	w.room, w.hub = 0, nil
 	w.open()
 	free(math.MaxInt)
+	if spent, err := w.bench.hub.Spent(t.Context()); spent || err != nil {
+		t.Errorf("spent without a limit, %v", err)
+	}
 }

@@ -49,13 +49,21 @@ func (h *Hub) Free(ctx context.Context) (int, error) {
 		return 0, nil
 	}
 	n := h.line.free()
-	if h.hours != nil && h.line.room > 0 && n > 0 {
-		spent, err := h.spent(ctx)
-		if err != nil || spent >= h.daily {
-			return 0, Wrap("session.Hub.Free", err)
+	if n > 0 {
+		if spent, err := h.Spent(ctx); spent || err != nil {
+			return 0, err
 		}
 	}
 	return n, nil
+}
+
+// Spent tells whether sandboxes have lived for all of the day's hours: no other is to begin then, whatever it is for.
+func (h *Hub) Spent(ctx context.Context) (bool, error) {
+	if h.hours == nil || h.line.room == 0 {
+		return false, nil
+	}
+	spent, err := h.spent(ctx)
+	return err == nil && spent >= h.daily, Wrap("session.Hub.Spent", err)
 }
 
 // keepLine tells sessions, one after another, what the line has for them, until ctx ends. Each answer is what was committed, so nothing is
