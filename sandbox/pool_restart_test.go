@@ -4,6 +4,8 @@ import (
 	"testing"
 	"time"
 
+	"openinspect/sandbox"
+	"openinspect/sandbox/link"
 	"openinspect/sandbox/sandboxtest"
 	"openinspect/session"
 )
@@ -141,4 +143,31 @@ func TestSweepOfSpares(t *testing.T) {
 	if n := h.provider.Live(); n != 0 || len(h.spares()) != 0 {
 		t.Errorf("%d live, %v", n, h.spares())
 	}
+}
+
+// What a session takes while a sweep goes on is not ended by what the sweep knows from before.
+func TestTakenDuringASweep(t *testing.T) {
+	h := newHarbour(t, 1)
+	h.Warm(repo, "main")
+	s := h.warm(1)[0]
+	h.boots(s)
+	r := h.asks(0)
+	orphan := sandbox.Spec{Name: "inspect-nobodysone-1", Boot: link.Boot{Start: "nobodysone-1", Mode: session.BootFresh}}
+	if _, err := h.provider.Create(h.ctx, orphan); err != nil {
+		t.Fatal(err)
+	}
+	var got session.Begun
+	err := h.Sweep(h.ctx, func(_ session.ID, name string) bool {
+		if name == orphan.Name { // all that there is has been looked through
+			got = h.starts(r)
+		}
+		return name != orphan.Name
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := h.provider.Live(); n != 1 {
+		t.Errorf("%d live", n)
+	}
+	h.taken(r, got, s)
 }

@@ -2,6 +2,7 @@ package sandbox
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"openinspect/session"
@@ -30,19 +31,33 @@ func (m *Manager) spared(ctx context.Context, known func(owner session.ID, name 
 	}, all, err
 }
 
-// forgetSpares ends warm sandboxes that the pool does not have, as after a failure to end them, and forgets what was taken and is a session's no more.
-// left reports whether something is there under a name.
-func (m *Manager) forgetSpares(ctx context.Context, all []session.Spare, known, left func(name string) bool) (errs []error) {
+// forgetSpares ends spare sandboxes that nobody keeps, as after a failure to end them, and forgets what was taken and is a session's no more. left reports
+// whether something is there under a name, built whether a build that goes on has an id.
+func (m *Manager) forgetSpares(ctx context.Context, all []session.Spare, known, left func(name string) bool, built func(session.ID) bool) (errs []error) {
 	for _, sp := range all {
 		switch {
-		case sp.Kind != session.SpareWarm:
+		case sp.Kind == session.SpareBuild:
+			if !built(sp.ID) {
+				errs = append(errs, m.discard(ctx, sp))
+			}
 		case sp.Taken() && !known(sp.Name) && !left(sp.Name):
 			errs = append(errs, m.c.Spares.ForgetSpare(ctx, sp.ID, sp.Lived(sp.TakenAt)...))
 		case !sp.Taken() && !m.pool.has(sp.ID):
-			errs = append(errs, m.discard(ctx, sp))
+			errs = append(errs, m.discardUntaken(ctx, sp.ID))
 		}
 	}
 	return errs
+}
+
+// discardUntaken ends a warm sandbox that the pool does not have, unless a session took it since all were looked through: the pool lets go of one only once
+// that is written down.
+func (m *Manager) discardUntaken(ctx context.Context, id session.ID) error {
+	all, err := m.c.Spares.Spares(ctx)
+	i := slices.IndexFunc(all, func(sp session.Spare) bool { return sp.ID == id })
+	if err != nil || i < 0 || all[i].Taken() {
+		return err
+	}
+	return m.discard(ctx, all[i])
 }
 
 // has reports whether one is the pool's to end.

@@ -192,6 +192,9 @@ func TestSweepOfImages(t *testing.T) {
 	}
 	build := raise()
 	superseded, newest := image(), image()
+	if err := b.store.PutPrebuilt(b.ctx, session.Prebuilt{Repo: repo, Image: newest, State: session.BuildGoesOn, Build: build.ID}); err != nil {
+		t.Fatal(err)
+	}
 	if err := b.Sweep(b.ctx, func(session.ID, string) bool { return false }); err != nil {
 		t.Fatal(err)
 	}
@@ -204,4 +207,46 @@ func TestSweepOfImages(t *testing.T) {
 	if all := must(b.store.Images(b.ctx)); len(all) != 1 || all[0].ID != newest {
 		t.Errorf("remembered images %v", all)
 	}
+}
+
+// What a build has made is kept until the build is over, also once its sandbox has ended; what is left of a build that is over is ended.
+func TestSweepOfBuilds(t *testing.T) {
+	b := newBench(t)
+	b.provider.Runner = func(ctx context.Context, boot link.Boot) error { return new(sandboxtest.Script).Run(ctx, boot) }
+	s, err := b.Raise(b.ctx, session.NewSpare(session.SpareBuild, session.BootBuild, repo, "main", b.clock.Now()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	sp := s.Spare()
+	image := must(b.provider.Snapshot(b.ctx, sp.Handle))
+	if err := b.store.PutImage(b.ctx, session.Image{ID: image, Kind: session.ImagePrebuilt, Repo: repo}); err != nil {
+		t.Fatal(err)
+	}
+	sweep := func(state session.BuildState, sandboxes, images int) {
+		t.Helper()
+		p := session.Prebuilt{Repo: repo, State: state}
+		if state == session.BuildGoesOn {
+			p.Build = sp.ID
+		}
+		if err := b.store.PutPrebuilt(b.ctx, p); err != nil {
+			t.Fatal(err)
+		}
+		if err := b.Sweep(b.ctx, func(session.ID, string) bool { return false }); err != nil {
+			t.Fatal(err)
+		}
+		listed, remembered := must(b.provider.Images(b.ctx)), must(b.store.Images(b.ctx))
+		if n := b.provider.Live(); n != sandboxes || len(b.spares()) != sandboxes || len(listed) != images || len(remembered) != images {
+			t.Errorf("%s: %d live, spares %v, images %v, remembered %v", state, n, b.spares(), listed, remembered)
+		}
+	}
+	sweep(session.BuildGoesOn, 1, 1)
+	if err := b.Discard(b.ctx, sp); err != nil {
+		t.Fatal(err)
+	}
+	sweep(session.BuildGoesOn, 0, 1) // it is about to be the repository's
+	sweep(session.BuildFailed, 0, 0)
+	if s, err = b.Raise(b.ctx, session.NewSpare(session.SpareBuild, session.BootBuild, repo, "main", b.clock.Now())); err != nil {
+		t.Fatal(err)
+	}
+	sweep(session.BuildFailed, 0, 0) // it could not be ended when the build failed
 }

@@ -30,7 +30,7 @@ func (m *Manager) Sweep(ctx context.Context, ofSession func(owner session.ID, na
 	if err != nil {
 		return session.Wrap(op, errors.Join(append(all, err)...)) // whose anything is cannot be told
 	}
-	current, err := m.currentImages(ctx)
+	images, err := m.imagesOf(ctx)
 	if err != nil {
 		return session.Wrap(op, errors.Join(append(all, err)...))
 	}
@@ -41,32 +41,44 @@ func (m *Manager) Sweep(ctx context.Context, ofSession func(owner session.ID, na
 		}
 	}
 	for _, image := range kept {
-		if there[image] = true; !current[image] && !known(image) {
+		if there[image] = true; !images.current[image] && !images.built(session.SandboxOwner(image)) && !known(image) {
 			all = append(all, m.delete(ctx, image))
 		}
 	}
 	for _, i := range remembered {
 		switch {
 		case i.Kind == session.ImageSnapshot && ofSession(i.Session, i.ID):
-		case i.Kind == session.ImagePrebuilt && (current[i.ID] || ofSession("", i.ID)):
+		case i.Kind == session.ImagePrebuilt && (images.current[i.ID] || images.building[i.Repo] || ofSession("", i.ID)):
 		case slices.ContainsFunc(spares, func(sp session.Spare) bool { return sp.Image == i.ID }):
 		default:
 			all = append(all, m.delete(ctx, i.ID))
 		}
 	}
-	all = append(all, m.forgetSpares(ctx, spares, known, func(name string) bool { return there[name] })...)
+	all = append(all, m.forgetSpares(ctx, spares, known, func(name string) bool { return there[name] }, images.built)...)
 	return session.Wrap(op, errors.Join(all...))
 }
 
-// currentImages are those that repositories have now.
-func (m *Manager) currentImages(ctx context.Context) (map[string]bool, error) {
-	images := map[string]bool{}
+// shop is what is known of repositories' images at a moment.
+type shop struct {
+	current  map[string]bool       // that repositories have
+	building map[session.Repo]bool // of which a build goes on: an image that it has made is not theirs yet
+	builds   map[session.ID]bool
+}
+
+// built reports whether a build that goes on has an id.
+func (s shop) built(id session.ID) bool { return s.builds[id] }
+
+func (m *Manager) imagesOf(ctx context.Context) (shop, error) {
+	s := shop{map[string]bool{}, map[session.Repo]bool{}, map[session.ID]bool{}}
 	if m.c.Prebuilt == nil {
-		return images, nil
+		return s, nil
 	}
 	all, err := m.c.Prebuilt.Prebuilts(ctx)
 	for _, p := range all {
-		images[p.Image] = true
+		s.current[p.Image] = true
+		if p.State == session.BuildGoesOn {
+			s.building[p.Repo], s.builds[p.Build] = true, true
+		}
 	}
-	return images, err
+	return s, err
 }

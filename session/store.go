@@ -51,7 +51,7 @@ const DamagedWords = "What I have stored of this thread cannot be read any more,
 // Holds reports whether a sandbox or an image of that name is the session's, or may be by the time that what it asks for is done.
 func (s State) Holds(name string) bool {
 	b := s.Session.Sandbox
-	return name == b.Name || name == b.Image || name == b.From ||
+	return name == b.Handle.Name || name == b.Image || name == b.From ||
 		slices.ContainsFunc(s.Effects, func(e Effect) bool {
 			return e.Kind == EffectSnapshot || e.Kind == EffectSuspend || e.Kind == EffectStart // which may come to one of another name
 		})
