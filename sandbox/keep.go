@@ -25,7 +25,7 @@ const drainLimit = 10 * time.Second
 // made and, with r.End, the sandbox destroyed.
 func (m *Manager) Keep(ctx context.Context, id session.ID, r session.KeepRequest) (kept session.Kept, err error) {
 	const op = "sandbox.Keep"
-	leave, err := m.alone(ctx, r.Name)
+	d, leave, err := m.sit(ctx, r.Handle)
 	if err != nil {
 		return kept, session.Wrap(op, err)
 	}
@@ -42,10 +42,10 @@ func (m *Manager) Keep(ctx context.Context, id session.ID, r session.KeepRequest
 		}
 	}
 	if r.End {
-		kept.Image, err = m.suspend(ctx, id, r)
+		kept.Image, err = m.suspend(ctx, id, r, d)
 		r.From = "" // nothing works on it any more
 	} else {
-		kept.Image, err = m.snapshot(ctx, id, r.Handle)
+		kept.Image, err = m.snapshot(ctx, id, r, d)
 	}
 	if err != nil {
 		return kept, session.Wrap(op, err)
@@ -56,21 +56,35 @@ func (m *Manager) Keep(ctx context.Context, id session.ID, r session.KeepRequest
 	return kept, nil
 }
 
-// alone waits until nobody else keeps the files of a sandbox.
-func (m *Manager) alone(ctx context.Context, name string) (leave func(), err error) {
+// desk is where one at a time keeps the files of a sandbox.
+type desk struct {
+	busy  chan struct{} // held by whoever does
+	image string        // that was made last
+	work  int           // what it has, as in KeepRequest
+}
+
+// sit waits for a sandbox's desk.
+func (m *Manager) sit(ctx context.Context, h session.Handle) (d *desk, leave func(), err error) {
 	m.mu.Lock()
-	c := m.at[name]
-	if c == nil {
-		c = make(chan struct{}, 1)
-		m.at[name] = c
+	d = m.desks[h.ID]
+	if d == nil {
+		d = &desk{busy: make(chan struct{}, 1)}
+		m.desks[h.ID] = d
 	}
 	m.mu.Unlock()
 	select {
-	case c <- struct{}{}:
-		return func() { <-c }, nil
+	case d.busy <- struct{}{}:
+		return d, func() { <-d.busy }, nil
 	case <-ctx.Done():
-		return nil, ctx.Err()
+		return nil, nil, ctx.Err()
 	}
+}
+
+// forgetDesk takes away the desk of a sandbox that has ended.
+func (m *Manager) forgetDesk(h session.Handle) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	delete(m.desks, h.ID)
 }
 
 func (m *Manager) drain(ctx context.Context, a *attachment) {
@@ -151,22 +165,27 @@ func (m *Manager) patched(ctx context.Context, id session.ID) (*session.Patch, e
 
 // snapshot makes an image and remembers it. Once it is being made, it is waited for even if nobody wants it any more: one that nobody knows of
 // could not be deleted.
-func (m *Manager) snapshot(ctx context.Context, id session.ID, h session.Handle) (image string, err error) {
+func (m *Manager) snapshot(ctx context.Context, id session.ID, r session.KeepRequest, d *desk) (image string, err error) {
 	if err := ctx.Err(); err != nil {
 		return "", err
 	}
-	if image, err = m.c.Provider.Snapshot(m.ctx, h); err != nil {
+	image, err = m.c.Provider.Snapshot(m.ctx, r.Handle)
+	switch {
+	case err != nil && m.ctx.Err() != nil:
+		return "", session.ErrStopped // nothing is known; whoever starts next asks again
+	case err != nil:
 		return "", err
 	}
 	i := session.Image{ID: image, Kind: session.ImageSnapshot, Session: id, At: m.c.Clock.Now(), Version: link.Version}
 	if err = m.c.Archive.PutImage(m.ctx, i); err != nil {
 		return "", errors.Join(err, m.delete(m.ctx, image))
 	}
+	d.image, d.work = image, r.Work
 	return image, nil
 }
 
 // suspend keeps the image in the store before it ends the sandbox, for a bot that is killed in between and asked again.
-func (m *Manager) suspend(ctx context.Context, id session.ID, r session.KeepRequest) (image string, err error) {
+func (m *Manager) suspend(ctx context.Context, id session.ID, r session.KeepRequest, d *desk) (image string, err error) {
 	h, start := r.Handle, ""
 	if a := m.attached(id); a != nil && a.req.Handle.Name == h.Name {
 		start = a.req.Start
@@ -179,7 +198,9 @@ func (m *Manager) suspend(ctx context.Context, id session.ID, r session.KeepRequ
 	case r.Same:
 		image = r.Image
 	default:
-		image, err = m.snapshot(ctx, id, h)
+		if image = d.image; image == "" || d.work != r.Work || r.Work == 0 { // else one that was being made when this was asked for has everything
+			image, err = m.snapshot(ctx, id, r, d)
+		}
 		switch code := session.CodeOf(err); {
 		case err == nil:
 			if err := m.c.Store.PutSecret(ctx, imageKey(id), []byte(h.Name+"\n"+image+"\n"+start)); err != nil {
@@ -198,6 +219,7 @@ func (m *Manager) suspend(ctx context.Context, id session.ID, r session.KeepRequ
 	if err := m.c.Provider.Destroy(ctx, h); err != nil {
 		return "", err
 	}
+	m.forgetDesk(h)
 	if start != "" {
 		if err := m.c.Store.DeleteSecret(ctx, tokenKey(id, start)); err != nil {
 			m.c.Report(id, "forget token", err)

@@ -1,6 +1,7 @@
 package sandbox_test
 
 import (
+	"context"
 	"errors"
 	"io"
 	"net/http"
@@ -12,6 +13,7 @@ import (
 
 	"openinspect/sandbox"
 	"openinspect/sandbox/link"
+	"openinspect/sandbox/sandboxtest"
 	"openinspect/session"
 )
 
@@ -247,5 +249,75 @@ func TestPatchesTakeTurns(t *testing.T) {
 	done.Wait()
 	if n := most.Load(); n > sandbox.MaxPatches {
 		t.Errorf("%d at once", n)
+	}
+}
+
+// slow is a provider whose snapshots wait until they are let go.
+type slow struct {
+	*sandboxtest.Provider
+	asked chan struct{}
+	free  chan struct{}
+}
+
+func (s slow) Snapshot(ctx context.Context, h session.Handle) (string, error) {
+	s.asked <- struct{}{}
+	select {
+	case <-s.free:
+		return s.Provider.Snapshot(ctx, h)
+	case <-ctx.Done():
+		return "", ctx.Err()
+	}
+}
+
+// An image that is being made when a sandbox is to be put away is waited for, and is as good as another if nothing has been done since.
+func TestPutAwayWhileAnImageIsMade(t *testing.T) {
+	for _, c := range []struct{ work, snapshots int }{{1, 1}, {2, 2}} {
+		b := newBench(t)
+		p := slow{b.provider, make(chan struct{}, 2), make(chan struct{})}
+		m := b.manager(func(c *sandbox.Config) { c.Provider = p })
+		b.start("s1")
+		dropped, drop := context.WithCancel(b.ctx)
+		first := make(chan error)
+		go func() {
+			_, err := m.Keep(dropped, id, session.KeepRequest{Handle: b.handle, Work: 1})
+			first <- err
+		}()
+		<-p.asked
+		drop() // nobody wants it any more: it is made all the same
+		away := make(chan session.Kept)
+		go func() {
+			kept, err := m.Keep(b.ctx, id, session.KeepRequest{Handle: b.handle, End: true, Work: c.work})
+			if err != nil {
+				t.Error(err)
+			}
+			away <- kept
+		}()
+		close(p.free)
+		if err := <-first; err != nil {
+			t.Error(err)
+		}
+		if kept := <-away; kept.Image == "" || b.provider.Live() != 0 || b.provider.Calls("Snapshot") != c.snapshots {
+			t.Errorf("kept %+v, %d live, %d snapshots, not %d", kept, b.provider.Live(), b.provider.Calls("Snapshot"), c.snapshots)
+		}
+	}
+}
+
+// A bot that stops in the middle of a snapshot does not take it for failed.
+func TestStopInASnapshot(t *testing.T) {
+	b := newBench(t)
+	p := slow{b.provider, make(chan struct{}, 1), nil}
+	m := b.manager(func(c *sandbox.Config) { c.Provider = p })
+	b.start("s1")
+	done := make(chan error)
+	go func() {
+		_, err := m.Keep(b.ctx, id, session.KeepRequest{Handle: b.handle, End: true})
+		done <- err
+	}()
+	<-p.asked
+	if err := m.Close(b.ctx); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-done; !errors.Is(err, session.ErrStopped) || b.provider.Live() != 1 {
+		t.Errorf("got %v; %d live", err, b.provider.Live())
 	}
 }

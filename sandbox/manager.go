@@ -100,7 +100,7 @@ type Manager struct {
 
 	mu     sync.Mutex
 	links  map[session.ID]*attachment
-	at     map[string]chan struct{} // by name of a sandbox: held by whoever keeps its files
+	desks  map[string]*desk // by the provider's id of a sandbox
 	closed bool
 }
 
@@ -135,7 +135,7 @@ func New(c Config) (*Manager, error) {
 	if c.StartScript == 0 {
 		c.StartScript = 120 * time.Second
 	}
-	m := &Manager{c: c, library: library{store: c.Prebuilt}, dialing: make(chan struct{}, maxDialing), patching: make(chan struct{}, maxPatches), links: map[session.ID]*attachment{}, at: map[string]chan struct{}{}, handed: map[string][]string{}, breaker: breaker{clock: c.Clock, report: func(err error) { c.Report("", "breaker", err) }}}
+	m := &Manager{c: c, library: library{store: c.Prebuilt}, dialing: make(chan struct{}, maxDialing), patching: make(chan struct{}, maxPatches), links: map[session.ID]*attachment{}, desks: map[string]*desk{}, handed: map[string][]string{}, breaker: breaker{clock: c.Clock, report: func(err error) { c.Report("", "breaker", err) }}}
 	m.ctx, m.cancel = context.WithCancel(context.Background())
 	m.pool = newPool(m)
 	return m, nil
