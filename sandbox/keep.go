@@ -50,7 +50,7 @@ func (m *Manager) Keep(ctx context.Context, id session.ID, r session.KeepRequest
 	if err != nil {
 		return kept, session.Wrap(op, err)
 	}
-	if r.Image != "" {
+	if r.Image != "" && ctx.Err() == nil { // else the session may have others by now
 		m.prune(ctx, id, r.Image, r.From, kept.Image)
 	}
 	return kept, nil
