@@ -362,8 +362,14 @@ func TestWarmSandboxGivesWay(t *testing.T) {
 	live := -1
 	h.provider.Runner = func(ctx context.Context, b link.Boot) error {
 		h.mu.Lock()
-		live = h.provider.Live()
+		first := live < 0
 		h.mu.Unlock()
+		if first { // of those that come after it the test is over, perhaps, and their end waited for
+			n := h.provider.Live() // without the lock, for which the runner of one that is being ended may wait
+			h.mu.Lock()
+			live = n
+			h.mu.Unlock()
+		}
 		return h.run(ctx, b)
 	}
 	r := h.asks(0)
