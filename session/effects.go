@@ -116,6 +116,10 @@ func (a *actor) try(ctx context.Context, e Effect, tries int, f func() error) er
 		if later, ok := errors.AsType[*Later](err); ok {
 			return later
 		}
+		if tries > 0 && errors.Is(err, ErrStopped) { // the bot ends, which is nobody's failure: whoever starts next tries again
+			<-ctx.Done()
+			return ctx.Err()
+		}
 		a.hub.report(a.id, string(e.Kind)+" "+e.ID, err)
 		if CodeOf(err) == Unavailable && e.Kind == EffectCollect && n > 1 && n != tries {
 			// Once more is nobody's concern; from then on the thread says why it waits. Untold is better than not tried again.

@@ -3,8 +3,11 @@ package session_test
 import (
 	"context"
 	"errors"
+	"runtime"
 	"sync"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"openinspect/session"
 	"openinspect/session/sessiontest"
@@ -259,6 +262,39 @@ func TestIdleSandboxIsPutAway(t *testing.T) {
 	if err := b.world.Await(t.Context(), "start inspect-"+string(id)+"-2"); err != nil {
 		t.Error(err)
 	}
+}
+
+// That the bot stops is no failure of what it was doing: the next run does it.
+func TestStoppedInTheMiddle(t *testing.T) {
+	b := newBench(t)
+	var asked atomic.Int32
+	b.world.OnSuspend = func(session.Handle) (string, error) {
+		asked.Add(1)
+		return "", session.ErrStopped
+	}
+	id := b.open()
+	b.prompt(id, "1.1")
+	b.until(id, sandboxIs(session.SandboxBooting))
+	b.journal(id, 1, readyEvent)
+	b.until(id, working)
+	b.journal(id, 2, session.Event{Kind: session.KindTurn, PromptID: "1.1", Turn: &session.TurnChange{State: session.TurnAnswered, Outcome: session.PromptDone}})
+	b.until(id, ended)
+	b.clock.Advance(session.IdleAfter)
+	b.until(id, sandboxIs(session.SandboxSnapshotting))
+	if err := b.world.Await(t.Context(), "suspend "); err != nil {
+		t.Fatal(err)
+	}
+	for range 1000 { // as long as it would have to be tried again
+		b.clock.Advance(time.Minute)
+		runtime.Gosched()
+	}
+	b.stop()
+	if n := asked.Load(); n != 1 {
+		t.Errorf("it was tried %d times", n)
+	}
+	b.world.OnSuspend = nil
+	b.start()
+	b.until(id, sandboxIs(session.SandboxStopped))
 }
 
 func TestFeedHasNoGapAndNoRepeat(t *testing.T) {

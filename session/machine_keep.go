@@ -84,10 +84,12 @@ func (m *Machine) fits() bool {
 // putAway snapshots and ends the sandbox. A link that is not up by now is not waited for: it would be one to a runner that is gone.
 func (m *Machine) putAway(reason string) {
 	m.drop(EffectAttach, EffectSnapshot)
+	half := m.s.Sandbox.State == SandboxBooting && m.s.Sandbox.Mode != BootSnapshot
 	m.s.Sandbox.State, m.s.IdleAt = SandboxSnapshotting, time.Time{}
 	m.tell(Event{Kind: KindSandbox, Sandbox: &SandboxChange{State: SandboxSnapshotting, Name: m.s.Sandbox.Name, Reason: reason}})
 	r := m.keeping()
 	r.Same, r.Soon = m.same(), m.s.Sandbox.Moving
+	r.Bare = half // the next one begins from where this one did: setup.sh may have been cut off, and a patch not have come yet
 	m.ask(Effect{Kind: EffectSuspend, Start: m.s.Sandbox.Start, Suspend: r})
 }
 

@@ -247,7 +247,11 @@ func (m *Machine) meter(was Sandbox) {
 	case is && !was.Occupied():
 		b.Since = m.at
 	case !is && was.Occupied():
-		m.out.Lived = lived(b.Since, m.at)
+		until := m.at
+		if ends := was.Ends; !ends.IsZero() && ends.Before(until) {
+			until = ends // it ended while there was no bot to see it
+		}
+		m.out.Lived = lived(b.Since, until)
 		b.Since = time.Time{}
 	}
 }

@@ -49,5 +49,8 @@ func (s Spare) Lived(until time.Time) []Lived {
 	if s.Taken() {
 		until = s.TakenAt
 	}
+	if !s.Ends.IsZero() && s.Ends.Before(until) {
+		until = s.Ends // it ended while there was no bot to see it
+	}
 	return lived(s.At, until)
 }

@@ -41,12 +41,31 @@ func (p *Provider) Create(ctx context.Context, s sandbox.Spec) (session.Handle, 
 	}
 	defer detach(sb)
 	h, err := p.start(ctx, sb, s, listen, made)
+	if p.endedMeanwhile(ctx, sb.SandboxID, err) { // what it was made of is there
+		err = &session.Error{Code: session.Unavailable, Message: "The sandbox ended while it was being started.", Err: err}
+	}
 	if err != nil && ctx.Err() == nil && (made || s.Boot.Mode != session.BootSnapshot) {
 		// Nobody would know of it, and it costs. One that was there before may have files that nothing else has. If it cannot be ended, the next Create finds it
 		// by its name, or a sweep does.
 		err = errors.Join(err, p.Destroy(ctx, session.Handle{Provider: ProviderName, Name: s.Name, ID: sb.SandboxID}))
 	}
 	return h, session.Wrap(op, err)
+}
+
+// endedMeanwhile reports whether err, of something that was done in a sandbox, comes of that it has ended.
+func (p *Provider) endedMeanwhile(ctx context.Context, id string, err error) bool {
+	switch session.CodeOf(err) {
+	case session.NotFound:
+		return true
+	case session.Internal, session.Conflict: // Modal has several words for it
+		sb, err := p.alive(ctx, id)
+		if err == nil {
+			detach(sb)
+		}
+		return session.CodeOf(err) == session.NotFound
+	case "", session.Unavailable, session.Invalid, session.Forbidden:
+	}
+	return false
 }
 
 // start starts the runner s.Boot.Start in a sandbox, unless it works there already.

@@ -461,3 +461,36 @@ func TestJudge(t *testing.T) {
 		code(t, err.Error(), judge(err), want)
 	}
 }
+
+// A sandbox that ends while a runner is started in it does not pass for an image that is gone: the files in that are all that a session has.
+func TestASandboxThatEndsAsItStarts(t *testing.T) {
+	r := newRig(t, false)
+	image, err := r.Snapshot(r.ctx, r.create("one", "s1"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, method := range []string{"SandboxGetTunnels", "TaskExecStart"} {
+		r.Break(method, modaltest.Held, 1)
+		n := r.Calls(method)
+		started := make(chan error, 1)
+		go func() {
+			_, err := r.Create(r.ctx, spec("two", "s2", image, session.BootSnapshot))
+			started <- err
+		}()
+		if err := r.Wait(r.ctx, method, n+1); err != nil {
+			t.Fatal(err)
+		}
+		if err := r.Vanish("two"); err != nil {
+			t.Fatal(err)
+		}
+		r.Mend(method)
+		code(t, method, <-started, session.Unavailable)
+	}
+	h, err := r.Create(r.ctx, spec("two", "s2", image, session.BootSnapshot))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if st := r.reach(r.Provider, h); st.Start != "s2" {
+		t.Errorf("the runner says %+v", st)
+	}
+}
