@@ -223,28 +223,33 @@ func keys(m map[string]any) func(func(string) bool) {
 }
 
 var (
+	textType = reflect.TypeFor[string]() // every other string is of a closed set
 	timeType = reflect.TypeFor[time.Time]()
 	rawType  = reflect.TypeFor[json.RawMessage]()
 )
 
-// Event redacts every string of e and of its payload, in place.
+// Event redacts every string of e and of its payload, in place, but for what is no text: a value may be a word that programs say to each other, such as
+// a turn's state, or stand in a prompt's number.
 func (r *Redactor) Event(e *Event) {
 	if !e.often() {
+		id := e.PromptID
+		r.replaceWord(&id)
 		r.walk(reflect.ValueOf(e).Elem())
+		e.PromptID = id
 		return
 	}
 	// What a log is full of goes without reflection; a test holds that nothing is forgotten.
-	for _, s := range []*string{(*string)(&e.Kind), &e.PromptID} {
-		r.replace(s)
-	}
+	r.replaceWord((*string)(&e.Kind))
+	r.replaceWord(&e.PromptID)
 	if t := e.Text; t != nil {
 		r.replace(&t.Part)
 		r.replace(&t.Text)
 	}
 	if t := e.Tool; t != nil {
-		for _, s := range []*string{&t.Call, &t.Name, (*string)(&t.State), &t.Title, &t.Output, &t.Error, &t.Diff} {
+		for _, s := range []*string{&t.Call, &t.Name, &t.Title, &t.Output, &t.Error, &t.Diff} {
 			r.replace(s)
 		}
+		r.replaceWord((*string)(&t.State))
 		t.Input = r.JSON(t.Input)
 	}
 }
@@ -255,14 +260,28 @@ func (r *Redactor) replace(s *string) {
 	}
 }
 
+// replaceWord is replace for what is a word of a closed set, or a prompt's number, unless it cannot be one.
+func (r *Redactor) replaceWord(s *string) {
+	if len(*s) > maxWord || strings.Trim(*s, "abcdefghijklmnopqrstuvwxyz_") != "" && strings.Trim(*s, "0123456789.") != "" {
+		r.replace(s)
+	}
+}
+
+// maxWord is how long such a word is at most.
+const maxWord = 20
+
 // walk goes through v by reflection, so that a field that is added later is not forgotten.
 func (r *Redactor) walk(v reflect.Value) {
 	switch v.Kind() {
 	case reflect.String:
-		if s := v.String(); len(s) >= minSecret {
-			if t := r.String(s); t != s {
-				v.SetString(t)
-			}
+		s := v.String()
+		if v.Type() == textType {
+			r.replace(&s)
+		} else {
+			r.replaceWord(&s)
+		}
+		if s != v.String() {
+			v.SetString(s)
 		}
 	case reflect.Pointer:
 		if !v.IsNil() {

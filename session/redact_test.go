@@ -133,6 +133,24 @@ func TestRedactEventWhole(t *testing.T) {
 	whole(t, text, secret, 4)
 }
 
+// A value that is also a word of ours, or part of one or of a prompt's number, takes nothing away but texts: a turn would never end.
+func TestRedactLeavesOurWords(t *testing.T) {
+	r := NewRedactor("answered", "available", "reasoning", "17642300")
+	const id = "1764230000.000100"
+	for _, c := range []struct{ e, want Event }{
+		{Event{Kind: KindTurn, PromptID: id, Turn: &TurnChange{State: TurnAnswered, Reason: "not answered"}},
+			Event{Kind: KindTurn, PromptID: id, Turn: &TurnChange{State: TurnAnswered, Reason: "not [redacted]"}}},
+		{Event{Kind: KindReasoning, PromptID: id, Text: &Text{Part: "p1", Text: "reasoning at " + id}},
+			Event{Kind: KindReasoning, PromptID: id, Text: &Text{Part: "p1", Text: "[redacted] at [redacted]00.000100"}}},
+		{Event{Kind: KindError, Error: &Failure{Code: Unavailable, Message: "It is available."}}, Event{Kind: KindError, Error: &Failure{Code: Unavailable, Message: "It is [redacted]."}}},
+		{Event{Kind: "is reasoning", PromptID: "17642300x"}, Event{Kind: "is [redacted]", PromptID: "[redacted]x"}},
+	} {
+		if r.Event(&c.e); !reflect.DeepEqual(c.e, c.want) {
+			t.Errorf("got %+v, want %+v", c.e, c.want)
+		}
+	}
+}
+
 // whole checks that every string of e is looked at, which are at least so many.
 func whole(t *testing.T, e Event, secret string, least int) {
 	t.Helper()

@@ -33,6 +33,7 @@ var (
 	ours = []string{
 		"PATH", "HOME", "USER", "LOGNAME", "SHELL", "PWD", "OLDPWD", "TERM", "LANG", "TZ", "TMPDIR", "IFS", "ENV", "BASH_ENV", "BASHOPTS", "SHELLOPTS", "PS4",
 		"PROMPT_COMMAND", "PAGER", "SSH_ASKPASS", "SSL_CERT_FILE", "SSL_CERT_DIR", "XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_STATE_HOME", "XDG_CACHE_HOME",
+		"BUN_BE_BUN", // the agent would be Bun, which it is made with
 	}
 	oursBegin = []string{"LD_", "LC_", "GIT_", "BASH_FUNC_", "OPENINSPECT_", "OPENCODE_"}
 	proxies   = []string{"HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "FTP_PROXY", "NO_PROXY"}

@@ -24,7 +24,7 @@ func TestEnvironment(t *testing.T) {
 		{nil, ""},
 		{map[string]string{"DEPLOY_KEY": secret, "database_url": "postgres://a:b@c/d?e=f", "EMPTY": "", "_": "x", "LINES": "a\nb", "PATH_TO": "x", "ANTHROPIC_API_KEY": "k"}, ""},
 		{map[string]string{"PATH": secret}, "The variable PATH cannot be set in a sandbox: the sandbox itself depends on it."},
-		{map[string]string{"HOME": secret}, "HOME"}, {map[string]string{"LD_PRELOAD": secret}, "LD_PRELOAD"}, {map[string]string{"GIT_DIR": secret}, "GIT_DIR"},
+		{map[string]string{"HOME": secret}, "HOME"}, {map[string]string{"LD_PRELOAD": secret}, "LD_PRELOAD"}, {map[string]string{"BUN_BE_BUN": "1"}, "BUN_BE_BUN"}, {map[string]string{"GIT_DIR": secret}, "GIT_DIR"},
 		{map[string]string{"OPENINSPECT_SESSION": secret}, "OPENINSPECT_SESSION"}, {map[string]string{"OPENCODE_CONFIG": secret}, "OPENCODE_CONFIG"},
 		{map[string]string{"http_proxy": secret}, "http_proxy"}, {map[string]string{"No_Proxy": secret}, "No_Proxy"}, {map[string]string{"BASH_ENV": secret}, "BASH_ENV"},
 		{map[string]string{"": secret}, "with a name that is none"}, {map[string]string{"1A": secret}, "with a name that is none"},
