@@ -98,7 +98,7 @@ func (b *Builder) build(ctx context.Context, r session.Repo) {
 		case sp.ID != "" && p.Build != sp.ID: // switched off, and perhaps on again
 		case err == nil:
 			p.State, p.Base, p.Image, p.Commit, p.Setup, p.Basis = session.BuildDone, base, made.image, made.commit, made.setup, b.c.Basis
-			p.Built, p.Took, p.Bad, p.Reason, p.Output, p.Failed, p.Tip, p.Build = now, now.Sub(began), "", "", "", time.Time{}, "", ""
+			p.Built, p.Took, p.Bad, p.Reason, p.Output, p.Failed, p.Tip, p.Build = now, now.Sub(began), "", "", "", time.Time{}, tip, ""
 		case scripts:
 			failed(p, now, boot.Error(), boot.Boot.Output)
 			p.Tip, p.Basis = tip, cmp.Or(p.Basis, b.c.Basis)

@@ -149,7 +149,8 @@ func (b *Builder) stale(p session.Prebuilt, base, tip string) bool {
 	case tip == "", p.State == session.BuildFailed && p.Tip == tip && p.Basis == b.c.Basis:
 		return false // there is nothing to build, or it fails at that very commit
 	}
-	return !p.Good() || p.Base != base || p.Commit != tip || p.Basis != b.c.Basis
+	moved := p.Commit != tip && p.Tip != tip // a setup.sh may leave the checkout at a commit of its own
+	return !p.Good() || p.Base != base || moved || p.Basis != b.c.Basis
 }
 
 // Image returns what is known of a repository's image; its name alone if that is nothing.

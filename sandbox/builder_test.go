@@ -296,6 +296,20 @@ func TestImagesAreKeptUpToDate(t *testing.T) {
 	y.ready()
 	eventually(y.bench, "it is there", func() bool { return y.record().Commit == "bbb2" })
 
+	// What the sandbox says of its commit is no reason to build again and again.
+	y.tips.move(repo, "ccc3", nil)
+	y.later()
+	start = y.begun(start)
+	y.runner.Claim(func(st *link.Status) { st.Head = "ddd4" })
+	y.ready()
+	eventually(y.bench, "it is there", func() bool { return y.record().Commit == "ddd4" })
+	n := y.provider.Calls("Create")
+	y.later()
+	if again := y.provider.Calls("Create"); again != n {
+		t.Errorf("%d more builds of one commit", again-n)
+	}
+	y.runner.Claim(func(st *link.Status) { st.Head = "ccc3" })
+
 	// Another bot.
 	y.restart("2")
 	start = y.begun(start)
