@@ -13,6 +13,9 @@ import (
 const (
 	takeLimit   = 3 * time.Second
 	healthLimit = 2 * time.Second
+
+	// One that is being made was asked for before the session's own would be, so it is waited for.
+	madeLimit = 15 * time.Second
 )
 
 // take hands a warm sandbox over to a session that asks for one, if it can use one and there is one; without one the start goes on by itself. The
@@ -21,16 +24,17 @@ func (p *pool) take(ctx context.Context, r session.StartRequest) (b session.Begu
 	if !usable(r) {
 		return b, false, nil
 	}
-	limited, cancel := context.WithTimeout(ctx, takeLimit)
-	defer cancel()
-	if b, ok, err = p.again(limited, r); ok || err != nil {
+	if b, ok, err = p.again(ctx, r); ok || err != nil {
 		return b, ok, err
 	}
-	for limited.Err() == nil {
-		w := p.best(r)
-		if w == nil {
-			break
-		}
+	w := p.best(r)
+	if w == nil {
+		return b, false, nil
+	}
+	p.made(ctx, w)
+	limited, cancel := context.WithTimeout(ctx, takeLimit)
+	defer cancel()
+	for ; w != nil && limited.Err() == nil; w = p.best(r) {
 		b, err := p.handOver(limited, w, r)
 		if err == nil {
 			p.release(w)
@@ -42,9 +46,24 @@ func (p *pool) take(ctx context.Context, r session.StartRequest) (b session.Begu
 			return b, false, session.ErrStopped // it is that session's, if that was written down: the next run knows
 		}
 		p.m.c.Report(r.Session, "take a warm sandbox", err)
-		p.spawn(func() { p.end(w) })
+		sick := w
+		p.spawn(func() { p.end(sick) })
 	}
 	return session.Begun{}, false, nil
+}
+
+// made waits until one that is being made is there, and its runner has been heard of.
+func (p *pool) made(ctx context.Context, w *waiting) {
+	ctx, cancel := context.WithTimeout(ctx, madeLimit)
+	defer cancel()
+	select {
+	case <-w.up:
+	case <-ctx.Done():
+		return
+	}
+	if w.tended != nil {
+		_ = w.tended.link.until(ctx, func() bool { return w.tended.link.cur != nil }) // it is asked next
+	}
 }
 
 // best takes the best one for a request out of the pool; nil if there is none.
@@ -133,6 +152,8 @@ func begunWith(sp session.Spare) session.Begun {
 
 // again returns what the same start took before: the bot was killed before that was committed.
 func (p *pool) again(ctx context.Context, r session.StartRequest) (session.Begun, bool, error) {
+	ctx, cancel := context.WithTimeout(ctx, takeLimit)
+	defer cancel()
 	all, err := p.m.c.Spares.Spares(ctx)
 	i := slices.IndexFunc(all, func(sp session.Spare) bool { return sp.Session == r.Session && sp.For == r.Start })
 	if err != nil || i < 0 {

@@ -429,3 +429,44 @@ func TestWarmSandboxFromAnImage(t *testing.T) {
 	h.warm(3)[2].Tell(phase(session.PhaseSync, session.StepFailed))
 	eventually(h.bench, "the image is given up", func() bool { p, err := h.store.Prebuilt(h.ctx, repo); return err == nil && !p.Good() })
 }
+
+// unhurried is a provider that makes what waits for sessions once it is let.
+type unhurried struct {
+	sandbox.Provider
+	asked, made chan struct{}
+}
+
+func (s *unhurried) Create(ctx context.Context, spec sandbox.Spec) (session.Handle, error) {
+	if spec.Boot.Warm {
+		close(s.asked)
+		select {
+		case <-s.made:
+		case <-ctx.Done():
+			return session.Handle{}, ctx.Err()
+		}
+	}
+	return s.Provider.Create(ctx, spec)
+}
+
+// One that is being made is waited for: a session's own would come later still.
+func TestSandboxIsTakenWhileItIsMade(t *testing.T) {
+	h := newHarbour(t, 1)
+	if err := h.Close(h.ctx); err != nil {
+		t.Fatal(err)
+	}
+	s := &unhurried{h.provider, make(chan struct{}), make(chan struct{})}
+	h.Manager = h.manager(h.config(1), func(c *sandbox.Config) { c.Provider = s })
+	h.openPool()
+	h.Warm(repo, "main")
+	<-s.asked
+	r := h.asks(0)
+	got := make(chan session.Begun, 1)
+	go func() { b, _ := h.Start(h.ctx, r); got <- b }()
+	eventually(h.bench, "it is taken out of the pool", func() bool { return h.Likely() == 0 })
+	close(s.made)
+	b := <-got
+	h.mu.Lock()
+	runner := h.runners[0]
+	h.mu.Unlock()
+	h.taken(r, b, runner)
+}
