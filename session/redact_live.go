@@ -71,7 +71,8 @@ func (l *LiveRedactor) Delta(d Delta) (Delta, bool) {
 	if text == "" && !(fresh && t.shown) {
 		return Delta{}, false
 	}
-	d.PromptID, d.Part = l.r.String(d.PromptID), l.r.String(d.Part)
+	l.r.replaceWord(&d.PromptID)
+	l.r.replace(&d.Part)
 	d.Offset, d.Text = t.out, text
 	t.out += len(text)
 	t.shown = true

@@ -149,6 +149,10 @@ func TestRedactLeavesOurWords(t *testing.T) {
 			t.Errorf("got %+v, want %+v", c.e, c.want)
 		}
 	}
+	d, ok := r.Live().Delta(Delta{Kind: KindText, PromptID: id, Part: "p", Text: "It is available.\n"})
+	if want := (Delta{Kind: KindText, PromptID: id, Part: "p", Text: "It is [redacted].\n"}); !ok || d != want {
+		t.Errorf("live %+v, want %+v", d, want)
+	}
 }
 
 // whole checks that every string of e is looked at, which are at least so many.
