@@ -57,12 +57,12 @@ func (a *attachment) connect() (answered bool, err error) {
 func (a *attachment) dial() (*link.Link, error) {
 	ctx, cancel := context.WithTimeout(a.ctx, answerLimit)
 	defer cancel()
-	if err := a.m.recall(ctx, a.req.Repo); err != nil {
-		return nil, err
-	}
-	token, err := a.m.c.Store.Secret(ctx, tokenKey(a.req.Session, a.req.Start))
+	token, repo, err := a.m.keptToken(ctx, a.req.Session, a.req.Start)
 	if session.CodeOf(err) == session.NotFound {
 		return nil, &lost{"The sandbox cannot be reached any more: its key is gone."}
+	}
+	if err == nil {
+		err = a.m.recall(ctx, a.req.Repo.String(), repo)
 	}
 	if err != nil {
 		return nil, err
@@ -71,7 +71,7 @@ func (a *attachment) dial() (*link.Link, error) {
 	if err != nil {
 		return nil, err
 	}
-	l, err := link.Dial(ctx, link.DialOptions{URL: to.URL, Token: string(token), Dial: to.Dial, Handler: a.handler})
+	l, err := link.Dial(ctx, link.DialOptions{URL: to.URL, Token: token, Dial: to.Dial, Handler: a.handler})
 	if session.CodeOf(err) == session.Forbidden {
 		if err := a.find(false); err != nil { // perhaps another runner answered
 			return nil, err

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"strings"
 	"sync"
 	"time"
 
@@ -196,7 +197,7 @@ func (m *Manager) ends(asked time.Time) time.Time {
 
 // order is what every runner is told. The token that it is to know by its hash is made at the first call for a start.
 func (m *Manager) order(ctx context.Context, id session.ID, start string, repo session.Repo) (link.Boot, error) {
-	token, err := m.token(ctx, id, start)
+	token, err := m.token(ctx, id, start, repo)
 	b := link.Boot{
 		Session: id, Start: start, TokenHash: link.HashToken(token), Repo: repo, Bot: m.c.Bot,
 		Catalogue: m.c.Catalogue, Providers: m.c.Providers, SetupTimeout: m.c.Setup, StartTimeout: m.c.StartScript,
@@ -207,19 +208,23 @@ func (m *Manager) order(ctx context.Context, id session.ID, start string, repo s
 	return b, err
 }
 
-// token returns the token of a start, made at the first call.
-func (m *Manager) token(ctx context.Context, id session.ID, start string) (string, error) {
-	b, err := m.c.Store.Secret(ctx, tokenKey(id, start))
-	if err == nil {
-		return string(b), nil
-	}
+// token returns the token of a start, made at the first call. It is kept with the name that the repository has then.
+func (m *Manager) token(ctx context.Context, id session.ID, start string, repo session.Repo) (string, error) {
+	token, _, err := m.keptToken(ctx, id, start)
 	if session.CodeOf(err) != session.NotFound {
-		return "", err
+		return token, err
 	}
 	var raw [32]byte
 	_, _ = rand.Read(raw[:]) // never fails: crypto/rand
-	token := session.OwnToken + base64.RawURLEncoding.EncodeToString(raw[:])
-	return token, m.c.Store.PutSecret(ctx, tokenKey(id, start), []byte(token))
+	token = session.OwnToken + base64.RawURLEncoding.EncodeToString(raw[:])
+	return token, m.c.Store.PutSecret(ctx, tokenKey(id, start), []byte(token+"\n"+repo.String()))
+}
+
+// keptToken returns the token of a start, and the name that its repository had then: it may have another by now.
+func (m *Manager) keptToken(ctx context.Context, id session.ID, start string) (token, repo string, err error) {
+	b, err := m.c.Store.Secret(ctx, tokenKey(id, start))
+	token, repo, _ = strings.Cut(string(b), "\n")
+	return token, repo, err
 }
 
 // Attach implements session.Sandboxes.

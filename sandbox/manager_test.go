@@ -20,9 +20,10 @@ func TestStartIsIdempotent(t *testing.T) {
 	if _, err := b.Start(b.ctx, r); session.CodeOf(err) != session.Unavailable {
 		t.Fatalf("got %v", err)
 	}
-	token, err := b.vault.Secret(b.ctx, "link/abcdefghij/s1")
-	if err != nil || len(token) < 43 {
-		t.Fatalf("token %q, %v", token, err)
+	kept, err := b.vault.Secret(b.ctx, "link/abcdefghij/s1")
+	token, name, _ := strings.Cut(string(kept), "\n")
+	if err != nil || len(token) < 43 || name != "acme/web" {
+		t.Fatalf("token %q, %v", kept, err)
 	}
 	b.provider.Fail("Create", nil)
 	b.start("s1")
@@ -31,7 +32,7 @@ func TestStartIsIdempotent(t *testing.T) {
 		t.Fatal(err)
 	}
 	boot := b.runner.Boot()
-	if boot.TokenHash != link.HashToken(string(token)) || boot.CloneURL != "https://github.example/acme/web.git" || boot.SetupTimeout != 300*time.Second {
+	if boot.TokenHash != link.HashToken(token) || boot.CloneURL != "https://github.example/acme/web.git" || boot.SetupTimeout != 300*time.Second {
 		t.Errorf("boot %+v", boot)
 	}
 	if n := b.provider.Live(); n != 1 {

@@ -54,16 +54,16 @@ func (a *attachment) variables(ctx context.Context, _ struct{}) (link.Environmen
 const maxHandedOut = 4 * link.MaxVariables
 
 // secretsKey is where the values are kept that a repository's sandboxes were given. Its name on GitHub knows no case.
-func secretsKey(r session.Repo) string { return "environment/" + strings.ToLower(r.String()) }
+func secretsKey(repo string) string { return "environment/" + strings.ToLower(repo) }
 
 // handOut notes the values that a repository's sandbox is about to get.
 func (m *Manager) handOut(ctx context.Context, r session.Repo, variables map[string]string) error {
-	if err := m.recall(ctx, r); err != nil {
+	if err := m.recall(ctx, r.String()); err != nil {
 		return err
 	}
 	m.handing.Lock()
 	defer m.handing.Unlock()
-	key := secretsKey(r)
+	key := secretsKey(r.String())
 	values := m.handed[key]
 	for _, v := range variables {
 		if link.Hideable(v) && !slices.Contains(values, v) {
@@ -85,31 +85,37 @@ func (m *Manager) handOut(ctx context.Context, r session.Repo, variables map[str
 	return session.Wrap("sandbox.handOut", err)
 }
 
-// recall has the redactor know what a repository's sandboxes were given before the bot was started. Nothing of a sandbox is read before that.
-func (m *Manager) recall(ctx context.Context, r session.Repo) error {
-	if m.c.Secrets == nil || r == (session.Repo{}) {
+// recall has the redactor know what sandboxes of a repository, under each of its names, were given before the bot was started. Nothing of a sandbox is read
+// before that.
+func (m *Manager) recall(ctx context.Context, names ...string) error {
+	if m.c.Secrets == nil {
 		return nil
 	}
 	m.handing.Lock()
 	defer m.handing.Unlock()
-	key := secretsKey(r)
-	if _, known := m.handed[key]; known {
-		return nil
-	}
-	b, err := m.c.Store.Secret(ctx, key)
-	var values []string
-	switch {
-	case err == nil:
-		if json.Unmarshal(b, &values) != nil {
-			err = errors.New("the values that were handed out are damaged") // not with the error, which may quote one
+	for _, name := range names {
+		key := secretsKey(name)
+		if _, known := m.handed[key]; known || name == "" {
+			continue
 		}
-	case session.CodeOf(err) == session.NotFound:
-		err = nil
+		values, err := m.given(ctx, key)
+		if err != nil {
+			return session.Wrap("sandbox.recall", err)
+		}
+		m.handed[key] = values
+		m.c.Redactor.Keep(key, values...)
 	}
-	if err != nil {
-		return session.Wrap("sandbox.recall", err)
-	}
-	m.handed[key] = values
-	m.c.Redactor.Keep(key, values...)
 	return nil
+}
+
+// given returns the values that are kept under a key.
+func (m *Manager) given(ctx context.Context, key string) (values []string, err error) {
+	b, err := m.c.Store.Secret(ctx, key)
+	switch {
+	case session.CodeOf(err) == session.NotFound:
+		return nil, nil
+	case err == nil && json.Unmarshal(b, &values) != nil:
+		err = errors.New("the values that were handed out are damaged") // not with the error, which may quote one
+	}
+	return values, err
 }

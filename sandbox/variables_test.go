@@ -100,16 +100,25 @@ func TestSecretsOfARepository(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.set(session.Errorf(session.Internal, "gone"), nil)
-	b.Manager = b.manager(with)
-	attach()
-	var again []string
-	for len(again) < 2 {
-		for _, e := range next[session.Journaled](b).Events {
-			again = append(again, e.Tool.Output)
+	for _, name := range []string{repo.Name, "renamed"} { // also if GitHub has another name for the repository by then
+		b.Manager = b.manager(with)
+		r := b.request("s1", session.Cursor{})
+		r.Repo.Name = name
+		if err := b.Attach(b.ctx, r, b.send); err != nil {
+			t.Fatal(err)
 		}
-	}
-	if got := strings.Join(again, "; "); got != "in dev: [redacted] [redacted]A==; [redacted] [redacted]" {
-		t.Errorf("after a restart: %s", got)
+		var again []string
+		for len(again) < 2 {
+			for _, e := range next[session.Journaled](b).Events {
+				again = append(again, e.Tool.Output)
+			}
+		}
+		if got := strings.Join(again, "; "); got != "in dev: [redacted] [redacted]A==; [redacted] [redacted]" {
+			t.Errorf("%s after a restart: %s", name, got)
+		}
+		if err := b.Close(b.ctx); err != nil {
+			t.Fatal(err)
+		}
 	}
 }
 
