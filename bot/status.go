@@ -69,6 +69,9 @@ func (d *digest) status(v view) (heading string, lines []string, footer string) 
 	if t.retry.words != "" {
 		lines = append(lines, v.link(t.retry.seq, t.retry.words)+t.retry.then)
 	}
+	if t.failure != "" {
+		lines = append(lines, prose(short(t.failure, 300)))
+	}
 	facts := d.facts()
 	if v.repo != "" {
 		facts = append([]string{v.repo}, facts...)

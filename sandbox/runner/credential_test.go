@@ -123,9 +123,9 @@ func TestCloneWithCredential(t *testing.T) {
 	socket := filepath.Join(b.boot.Dir, "run", "inside.sock")
 	name := strings.TrimPrefix(host, "http://")
 	for _, c := range []struct{ operation, in, out, refusal string }{
-		{"get", "protocol=http\nhost=" + name + "\npath=acme/web.git\n\n", "username=x-access-token\npassword=" + secret + "\npassword_expiry_utc=2000000000\n", ""},
-		{"get", "protocol=http\nhost=" + name + "\nwwwauth[]=Basic\n", "username=x-access-token\npassword=" + secret + "\npassword_expiry_utc=2000000000\n", ""},
-		{"get", "protocol=http\nhost=" + name + "\npath=ACME/Web\n", "username=x-access-token\npassword=" + secret + "\npassword_expiry_utc=2000000000\n", ""},
+		{"get", "protocol=http\nhost=" + name + "\npath=acme/web.git\n\n", "username=x-access-token\npassword=" + secret + "\n", ""},
+		{"get", "protocol=http\nhost=" + name + "\nwwwauth[]=Basic\n", "username=x-access-token\npassword=" + secret + "\n", ""},
+		{"get", "protocol=http\nhost=" + name + "\npath=ACME/Web\n", "username=x-access-token\npassword=" + secret + "\n", ""},
 		{"get", "protocol=https\nhost=" + name + "\npath=acme/web.git\n", "", "There is no credential for https://" + name + " in this sandbox."},
 		{"get", "protocol=http\nhost=elsewhere.example\n", "", "There is no credential for http://elsewhere.example in this sandbox."},
 		{"get", "host=x\n", "", "git did not say what it needs a credential for."},

@@ -30,6 +30,7 @@ type journal struct {
 	seen  map[string]bool // prompts that the journal already held when it was opened
 
 	order   sync.Mutex // held by whoever appends: while the disk is full, everybody waits for their turn
+	spare   bool       // there is a reserve; whoever holds order
 	mu      sync.Mutex
 	f       *os.File
 	n       int64
@@ -75,13 +76,35 @@ func openJournal(path, id string, clock session.Clock) (*journal, error) {
 		j.n++
 	}
 	j.size = int64(len(whole))
+	j.reserve()
 	return j, nil
 }
+
+// reserveSize is what a journal keeps free for itself on its disk, in a file of its own: enough to tell that the disk is full.
+const (
+	reserveSize   = 32 << 10
+	reserveSuffix = ".reserve"
+)
+
+func (j *journal) reserved() string { return j.path + reserveSuffix }
+
+// reserve takes it, if there is room.
+func (j *journal) reserve() {
+	if err := os.WriteFile(j.reserved(), make([]byte, reserveSize), 0o600); err == nil {
+		j.spare = true
+		return
+	}
+	_ = os.Remove(j.reserved()) // what there was room for
+}
+
+// fullDisk is told of the turn whose event found no room.
+const fullDisk = "The sandbox's disk is full: what the agent writes there fails, and what it does is shown only as far as there is room. " +
+	"Stop the turn, or wait for its end, and ask the agent to remove what is not needed."
 
 // roomEvery is how often a journal on a full disk looks whether there is room again.
 const roomEvery = time.Second
 
-// append numbers an event, writes it and shows it to the readers. On a full disk it waits for room: what the agent does must be told, and a
+// append numbers an event, writes it and shows it to the readers. On a full disk it says so, and then waits for room: what the agent does must be told, and a
 // runner that gave up would only be started again on the same disk.
 func (j *journal) append(e session.Event) error {
 	if e.At.IsZero() {
@@ -92,7 +115,16 @@ func (j *journal) append(e session.Event) error {
 	for {
 		err := j.enter(e)
 		if !errors.Is(err, syscall.ENOSPC) && !errors.Is(err, syscall.EDQUOT) {
+			if err == nil && !j.spare {
+				j.reserve()
+			}
 			return err
+		}
+		if j.spare {
+			j.spare = false
+			_ = os.Remove(j.reserved()) // if it is gone, there is no more room than before
+			_ = j.enter(session.Event{At: e.At, Kind: session.KindError, PromptID: e.PromptID, Error: &session.Failure{Code: session.Unavailable, Message: fullDisk}})
+			continue
 		}
 		room := make(chan struct{})
 		stop := j.clock.AfterFunc(roomEvery, func() { close(room) })
@@ -172,6 +204,7 @@ func (j *journal) close() error {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	j.fail(errClosed)
+	_ = os.Remove(j.reserved()) // there may be none
 	return j.f.Close()
 }
 

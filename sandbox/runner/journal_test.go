@@ -229,7 +229,7 @@ func TestSubject(t *testing.T) {
 	}
 }
 
-// TestJournalOnAFullDisk: the journal waits for room, in order, and loses nothing.
+// TestJournalOnAFullDisk: the journal tells that the disk is full, then waits for room, in order, and loses nothing.
 func TestJournalOnAFullDisk(t *testing.T) {
 	dir := t.TempDir()
 	if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, "size=64k"); err != nil {
@@ -243,10 +243,17 @@ func TestJournalOnAFullDisk(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		j := opened(t, path)
 		told(t, j, "before")
-		if err := os.WriteFile(filler, make([]byte, 64<<10), 0o600); !errors.Is(err, syscall.ENOSPC) {
+		full := func(name string) {
+			if err := os.WriteFile(name, make([]byte, 64<<10), 0o600); !errors.Is(err, syscall.ENOSPC) {
+				t.Fatal(err)
+			}
+		}
+		full(filler)
+		big := strings.Repeat("x", 10_000)          // more than the page has room for, so the line is torn
+		if err := j.append(note(big)); err != nil { // in what was reserved
 			t.Fatal(err)
 		}
-		big := strings.Repeat("x", 10_000) // more than the page has room for, so the line is torn
+		full(filler + "2")
 		done := make(chan error)
 		go func() { done <- j.append(note(big)) }()
 		time.Sleep(10 * roomEvery)
@@ -255,8 +262,8 @@ func TestJournalOnAFullDisk(t *testing.T) {
 			t.Fatalf("on a full disk: %v", err)
 		default:
 		}
-		if n := j.newest(); n != 1 {
-			t.Errorf("%d lines, want 1", n)
+		if n := j.newest(); n != 3 {
+			t.Errorf("%d lines, want 3", n)
 		}
 		if err := os.Remove(filler); err != nil {
 			t.Fatal(err)
@@ -270,11 +277,19 @@ func TestJournalOnAFullDisk(t *testing.T) {
 		}
 		b, err := os.ReadFile(path)
 		lines := strings.Split(strings.TrimSpace(string(b)), "\n")
-		if err != nil || len(lines) != 3 || !strings.Contains(lines[0], "before") || !strings.Contains(lines[1], big) || !strings.Contains(lines[2], "after") {
-			t.Errorf("the journal has %d lines, %v", len(lines), err)
+		if err != nil || len(lines) != 5 {
+			t.Fatalf("the journal has %d lines, %v", len(lines), err)
+		}
+		for i, want := range []string{"before", "disk is full", big, big, "after"} {
+			if !strings.Contains(lines[i], want) {
+				t.Errorf("line %d: %s, want %s", i+1, lines[i], want)
+			}
+		}
+		if _, err := os.Stat(path + ".reserve"); !errors.Is(err, os.ErrNotExist) {
+			t.Errorf("the reserve of a closed journal: %v", err)
 		}
 		j = opened(t, path)
-		if err := errors.Join(j.close(), os.Remove(path)); err != nil || j.n != 3 {
+		if err := errors.Join(j.close(), os.Remove(path)); err != nil || j.n != 5 {
 			t.Errorf("opened again it has %d lines, %v", j.n, err)
 		}
 		if err := j.append(note("late")); !errors.Is(err, errClosed) {

@@ -10,6 +10,7 @@ import (
 	"regexp"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"syscall"
 )
@@ -45,6 +46,10 @@ func openShelf(dir, own string) (*shelf, error) {
 	}
 	s := &shelf{dir: dir, own: volume{number: 1, id: own}}
 	for _, e := range entries {
+		if strings.HasSuffix(e.Name(), reserveSuffix) {
+			_ = os.Remove(filepath.Join(dir, e.Name())) // of a runner that was killed
+			continue
+		}
 		m := volumeName.FindStringSubmatch(e.Name())
 		if m == nil || !e.Type().IsRegular() {
 			continue
