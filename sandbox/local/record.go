@@ -3,8 +3,10 @@ package local
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 
@@ -124,21 +126,28 @@ func (p *Provider) handled(h session.Handle) (*record, error) {
 // remove deletes a directory and what belongs to it. The record goes last, so that a removal that was cut short is taken up again.
 func (p *Provider) remove(dir string) error {
 	path := p.path(dir)
-	// Read-only directories, as Go's module cache has them, would keep their entries. Links are not followed.
-	err := filepath.WalkDir(path, func(path string, d fs.DirEntry, err error) error {
-		if d != nil && d.IsDir() && err == nil {
-			if info, e := d.Info(); e == nil && info.Mode()&0o700 != 0o700 {
-				err = os.Chmod(path, 0o700)
-			}
+	if os.RemoveAll(path) != nil {
+		if err := removeByForce(path); err != nil {
+			return err
 		}
-		return err
-	})
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err
 	}
-	for _, f := range []string{path, path + doorSuffix, path + ".log", path + ".json"} {
+	for _, f := range []string{path + doorSuffix, path + ".log", path + ".json"} {
 		if err := os.RemoveAll(f); err != nil {
 			return err
+		}
+	}
+	return nil
+}
+
+// removeByForce deletes what keeps its entries: read-only directories, as Go's module cache has them, and those that lie deeper in each other than this
+// process may have files open. Neither program follows links.
+func removeByForce(path string) error {
+	for _, args := range [][]string{{"chmod", "-R", "u+rwx"}, {"rm", "-rf"}} {
+		said := &beginning{left: copyLimit}
+		cmd := exec.Command(args[0], append(args[1:], "--", path)...)
+		cmd.Stderr = said
+		if err := cmd.Run(); err != nil && args[0] == "rm" {
+			return fmt.Errorf("rm: %w: %s", err, session.OneLine(string(said.b), copyWords))
 		}
 	}
 	return nil
