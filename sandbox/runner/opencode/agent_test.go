@@ -279,6 +279,9 @@ func testEdit(t *testing.T, r *rig) {
 	if got := strings.Join(calls, ", "); got != "read running, read done, edit running, edit done, bash running, bash done" {
 		t.Errorf("called: %s", got)
 	}
+	if told := r.models.Requests()[0]; !strings.Contains(string(told.Body), "Greetings have a full stop.") {
+		t.Errorf("the agent was not told what the repository says to agents: %s", told.Body)
+	}
 	for _, dir := range []string{".config/opencode", ".openinspect/opencode"} {
 		if entries, err := os.ReadDir(filepath.Join(r.config.Home, dir, "node_modules")); err != nil || len(entries) != 1 {
 			t.Errorf("packages were fetched into the home: %v %v", entries, err)
@@ -288,6 +291,20 @@ func testEdit(t *testing.T, r *rig) {
 	for _, e := range events {
 		if e.Text != nil && live[e.Text.Part] != e.Text.Text {
 			t.Errorf("shown live: %q; told: %q", live[e.Text.Part], e.Text.Text)
+		}
+	}
+}
+
+func TestGuidance(t *testing.T) {
+	dir := t.TempDir()
+	for _, c := range []struct{ there, read string }{{"", "AGENTS.md"}, {"CLAUDE.md", "CLAUDE.md"}, {"AGENTS.md", "AGENTS.md"}} {
+		if c.there != "" {
+			if err := os.WriteFile(filepath.Join(dir, c.there), nil, 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if got := filepath.Base(guidance(dir)); got != c.read {
+			t.Errorf("with %q: %s", c.there, got)
 		}
 	}
 }

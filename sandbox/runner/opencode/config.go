@@ -2,6 +2,7 @@ package opencode
 
 import (
 	"encoding/json"
+	"os"
 	"path/filepath"
 
 	"openinspect/sandbox/runner"
@@ -38,6 +39,7 @@ func settings(c runner.AgentConfig) ([]byte, error) {
 		"autoupdate":        false,
 		"share":             "disabled",
 		"snapshot":          false,
+		"instructions":      []string{guidance(c.Dir)},
 	}
 	if m, ok := model.Find(c.Model); ok {
 		s["model"] = m.ID
@@ -50,6 +52,21 @@ func settings(c runner.AgentConfig) ([]byte, error) {
 	}
 	b, err := json.Marshal(s)
 	return b, session.Wrap("opencode.settings", err)
+}
+
+// guidance is the file in which a repository tells agents how to work in it: AGENTS.md (agents.md), or Claude Code's where there is that alone. OpenCode
+// reads it anew for each prompt, and goes on without it. It is named here because nothing else of the repository's configuration is read.
+func guidance(checkout string) string {
+	path := filepath.Join(checkout, "AGENTS.md")
+	if claude := filepath.Join(checkout, "CLAUDE.md"); !isFile(path) && isFile(claude) {
+		return claude
+	}
+	return path
+}
+
+func isFile(path string) bool {
+	info, err := os.Stat(path)
+	return err == nil && info.Mode().IsRegular()
 }
 
 // serverDir is where the server starts: not in the checkout, whose state it would remember from before the clone.

@@ -190,8 +190,10 @@ func newRig(t *testing.T, script string) *rig {
 	if said, err := exec.Command("git", "init", "--quiet", "--initial-branch=main", r.config.Dir).CombinedOutput(); err != nil {
 		t.Fatalf("%v %s", err, said)
 	}
-	if err := os.WriteFile(filepath.Join(r.config.Dir, "hello.txt"), []byte("helo\n"), 0o600); err != nil {
-		t.Fatal(err)
+	for name, text := range map[string]string{"hello.txt": "helo\n", "AGENTS.md": "Greetings have a full stop.\n"} {
+		if err := os.WriteFile(filepath.Join(r.config.Dir, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
 	}
 	r.start()
 	return r
