@@ -1,7 +1,6 @@
 package sandbox
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"strings"
@@ -81,6 +80,9 @@ func (b *Builder) build(ctx context.Context, r session.Repo) {
 		sp = session.NewSpare(session.SpareBuild, session.BootBuild, r, base, began)
 		sp.Commit = tip
 		err = m.library.change(ctx, r, func(p *session.Prebuilt) bool {
+			if p.Tip != tip || p.With != b.c.Basis {
+				p.Tip, p.With, p.Fails = tip, b.c.Basis, 0
+			}
 			p.Repo, p.State, p.Build, p.Began = r, session.BuildGoesOn, sp.ID, began
 			p.Tries++
 			return true
@@ -98,18 +100,21 @@ func (b *Builder) build(ctx context.Context, r session.Repo) {
 		case sp.ID != "" && p.Build != sp.ID: // switched off, and perhaps on again
 		case err == nil:
 			p.State, p.Base, p.Image, p.Commit, p.Setup, p.Basis = session.BuildDone, base, made.image, made.commit, made.setup, b.c.Basis
-			p.Built, p.Took, p.Bad, p.Reason, p.Output, p.Failed, p.Tip, p.Build = now, now.Sub(began), "", "", "", time.Time{}, tip, ""
+			p.Built, p.Took, p.Bad, p.Reason, p.Output, p.Failed, p.Build, p.Tries, p.Fails = now, now.Sub(began), "", "", "", time.Time{}, "", 0, 0
 		case scripts:
 			failed(p, now, boot.Error(), boot.Boot.Output)
-			p.Tip, p.Basis = tip, cmp.Or(p.Basis, b.c.Basis)
+			p.Fails = maxFails
 		default:
 			failed(p, now, session.Sentence(err), "")
+			if sp.ID != "" {
+				p.Fails++
+			}
 		}
 	})
 }
 
 func failed(p *session.Prebuilt, at time.Time, reason, output string) {
-	p.State, p.Failed, p.Reason, p.Output, p.Build, p.Tip = session.BuildFailed, at, reason, output, "", ""
+	p.State, p.Failed, p.Reason, p.Output, p.Build, p.Tries = session.BuildFailed, at, reason, output, "", 0
 }
 
 // end stores how a build ended, and tells those who asked.
@@ -180,6 +185,9 @@ func (b *Builder) make(ctx context.Context, sp session.Spare) (made built, err e
 		return made, err
 	}
 	err = m.c.Archive.PutImage(context.WithoutCancel(ctx), session.Image{ID: made.image, Kind: session.ImagePrebuilt, Repo: sp.Repo, At: m.c.Clock.Now()})
+	if err != nil { // nobody would know of it
+		err = errors.Join(err, m.delete(context.WithoutCancel(ctx), made.image))
+	}
 	return made, err
 }
 

@@ -25,6 +25,10 @@ const maxBuilds = 2
 // maxTries is how often a build is begun that the bot's own end cuts off.
 const maxTries = 2
 
+// maxFails is how often a commit is tried to be built, half an hour apart, before it waits for the branch to move or for somebody to ask. One whose own script
+// fails is not tried again.
+const maxFails = 3
+
 // BuilderConfig is what a Builder works with. Manager and Tips are required, and the Manager has a PrebuiltStore and an Archive.
 type BuilderConfig struct {
 	Manager *Manager
@@ -115,6 +119,7 @@ func (b *Builder) resume(ctx context.Context) {
 		case p.State == session.BuildGoesOn && p.Tries >= maxTries:
 			b.end(ctx, p.Repo, func(p *session.Prebuilt) {
 				failed(p, b.m.c.Clock.Now(), "It was cut off twice, because the bot ended.", "")
+				p.Fails = maxFails // the bot may have ended because of it
 			})
 		case p.State == session.BuildGoesOn, p.State == session.BuildDue:
 			b.begin(p.Repo)
@@ -146,10 +151,10 @@ func (b *Builder) look(ctx context.Context) {
 // stale reports whether the image of a repository whose branch base is at tip should be built anew.
 func (b *Builder) stale(p session.Prebuilt, base, tip string) bool {
 	switch {
-	case tip == "", p.State == session.BuildFailed && p.Tip == tip && p.Basis == b.c.Basis:
+	case tip == "", p.State == session.BuildFailed && p.Tip == tip && p.With == b.c.Basis && p.Fails >= maxFails:
 		return false // there is nothing to build, or it fails at that very commit
 	}
-	moved := p.Commit != tip && p.Tip != tip // a setup.sh may leave the checkout at a commit of its own
+	moved := p.Commit != tip && (p.Tip != tip || p.State != session.BuildDone) // a setup.sh may leave the checkout at a commit of its own
 	return !p.Good() || p.Base != base || moved || p.Basis != b.c.Basis
 }
 

@@ -49,7 +49,9 @@ type Prebuilt struct {
 	Reason string     `json:"reason,omitempty"` // why it failed
 	Output string     `json:"output,omitempty"` // the last lines of what failed
 	Failed time.Time  `json:"failed,omitzero"`  // when
-	Tip    string     `json:"tip,omitempty"`    // where the branch was at its begin, if it came to an image or the repository's own script failed: no other follows by itself before the branch moves
+	Tip    string     `json:"tip,omitempty"`    // where the branch was at its begin
+	With   string     `json:"with,omitempty"`   // what it was to be made with and upon, as Basis
+	Fails  int        `json:"fails,omitempty"`  // how often that has failed
 	Asked  []Person   `json:"asked,omitempty"`  // who is told how it ends
 
 	// The newest good image; none if Image is empty.
