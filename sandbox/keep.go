@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -32,7 +33,7 @@ func (m *Manager) Keep(ctx context.Context, id session.ID, r session.KeepRequest
 	defer leave()
 	if a := m.attached(id); a != nil && a.req.Handle.Name == r.Name {
 		m.drain(ctx, a)
-		if r.Patch && !r.Same {
+		if r.Patch && !r.Same && (!r.Bare || r.Soon) { // in one that did not begin there may be less than is kept
 			m.takePatch(ctx, a, r.Collected)
 		}
 	}
@@ -193,7 +194,12 @@ func (m *Manager) suspend(ctx context.Context, id session.ID, r session.KeepRequ
 	} else if f, err := m.c.Provider.Find(ctx, h.Name); err == nil {
 		start = f.Start
 	}
+	before := ""
 	switch {
+	case r.Bare && r.Soon: // one may have been made by a try that could not end the sandbox
+		if image, before, err = m.putAway(ctx, id, r); err != nil {
+			return "", err
+		}
 	case r.Bare:
 	case r.Same:
 		image = r.Image
@@ -203,19 +209,18 @@ func (m *Manager) suspend(ctx context.Context, id session.ID, r session.KeepRequ
 		}
 		switch code := session.CodeOf(err); {
 		case err == nil:
-			if err := m.c.Store.PutSecret(ctx, imageKey(id), []byte(h.Name+"\n"+image+"\n"+start)); err != nil {
+			if err := m.c.Store.PutSecret(ctx, imageKey(id), []byte(strings.Join([]string{h.Name, image, start, h.ID, strconv.Itoa(r.Work)}, "\n"))); err != nil {
 				return "", err
 			}
 		case code == session.NotFound:
-			before := ""
-			if image, before, err = m.putAway(ctx, id, h); err != nil {
+			if image, before, err = m.putAway(ctx, id, r); err != nil {
 				return "", err
 			}
-			start = cmp.Or(start, before)
 		default:
 			return "", err
 		}
 	}
+	start = cmp.Or(start, before)
 	if err := m.c.Provider.Destroy(ctx, h); err != nil {
 		return "", err
 	}
@@ -228,8 +233,8 @@ func (m *Manager) suspend(ctx context.Context, id session.ID, r session.KeepRequ
 	return image, nil
 }
 
-// putAway returns the image that an earlier call for the same sandbox made, and the start of its runner; "" if there is none.
-func (m *Manager) putAway(ctx context.Context, id session.ID, h session.Handle) (image, start string, err error) {
+// putAway returns the image that an earlier call for the same sandbox made when as much work was in it, and the start of its runner; "" if there is none.
+func (m *Manager) putAway(ctx context.Context, id session.ID, r session.KeepRequest) (image, start string, err error) {
 	b, err := m.c.Store.Secret(ctx, imageKey(id))
 	if session.CodeOf(err) == session.NotFound {
 		return "", "", nil
@@ -237,12 +242,13 @@ func (m *Manager) putAway(ctx context.Context, id session.ID, h session.Handle) 
 	if err != nil {
 		return "", "", err
 	}
-	name, rest, _ := strings.Cut(string(b), "\n")
-	if name != h.Name {
-		return "", "", nil
+	switch f := strings.Split(string(b), "\n"); {
+	case len(f) < 3 || f[0] != r.Name:
+	case len(f) == 5 && (f[3] != r.ID || f[4] != strconv.Itoa(r.Work)): // it is older
+	default:
+		return f[1], f[2], nil
 	}
-	image, start, _ = strings.Cut(rest, "\n")
-	return image, start, nil
+	return "", "", nil
 }
 
 // Forget drops what is kept for a session that exists no longer. Its image goes with the next Sweep.

@@ -184,6 +184,7 @@ func TestPatch(t *testing.T) {
 		t.Errorf("kept %+v, %v, %d live", kept, err, b.provider.Live())
 	}
 
+	give("") // of one that did not begin, and may not have got it: nothing is asked of it
 	for _, c := range []struct {
 		collected string
 		may       bool
@@ -204,8 +205,9 @@ func TestPatch(t *testing.T) {
 		if err != nil || status != c.status || c.body != "" && body != c.body {
 			t.Errorf("%+v: %d, %q, %v", c, status, body, err)
 		}
-		if _, err := b.Keep(b.ctx, id, session.KeepRequest{Handle: b.handle, End: true, Bare: true}); err != nil {
-			t.Fatal(err)
+		kept, err := b.Keep(b.ctx, id, session.KeepRequest{Handle: b.handle, End: true, Bare: true, Patch: true, Collected: "aaaa"})
+		if err != nil || *kept.Patch != (session.Patch{From: "aaaa", Size: 5}) {
+			t.Errorf("kept %+v, %v", kept.Patch, err)
 		}
 	}
 }
@@ -319,5 +321,51 @@ func TestStopInASnapshot(t *testing.T) {
 	}
 	if err := <-done; !errors.Is(err, session.ErrStopped) || b.provider.Live() != 1 {
 		t.Errorf("got %v; %d live", err, b.provider.Live())
+	}
+}
+
+// An image that was made before its sandbox could not be ended is not lost when that is given up; and is not taken for a newer one later.
+func TestImageOfAnEarlierTry(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		then session.KeepRequest
+		gone bool // by itself, before
+		want bool
+	}{
+		{name: "given up", then: session.KeepRequest{Work: 2, Bare: true, Soon: true}, want: true},
+		{name: "gone meanwhile", then: session.KeepRequest{Work: 2}, gone: true, want: true},
+		{name: "gone after more work", then: session.KeepRequest{Work: 3}, gone: true},
+		{name: "given up after more work", then: session.KeepRequest{Work: 3, Bare: true, Soon: true}},
+		{name: "nothing in it", then: session.KeepRequest{Work: 2, Bare: true}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			b := newBench(t)
+			b.start("s1")
+			b.provider.Fail("Destroy", session.Errorf(session.Unavailable, "not now"))
+			if _, err := b.Keep(b.ctx, id, session.KeepRequest{Handle: b.handle, End: true, Work: 2}); session.CodeOf(err) != session.Unavailable {
+				t.Fatal(err)
+			}
+			b.provider.Fail("Destroy", nil)
+			made := b.images()
+			if err := b.Close(b.ctx); err != nil { // and the bot was killed
+				t.Fatal(err)
+			}
+			b.Manager = b.manager()
+			if c.gone {
+				b.provider.Kill(b.handle.Name)
+				if err := b.provider.Destroy(b.ctx, b.handle); err != nil {
+					t.Fatal(err)
+				}
+			}
+			r := c.then
+			r.Handle, r.End = b.handle, true
+			kept, err := b.Keep(b.ctx, id, r)
+			if err != nil || len(made) != 1 || (kept.Image == made[0]) != c.want || kept.Image != "" && !c.want {
+				t.Errorf("kept %+v of %v, %v", kept, made, err)
+			}
+			if n := b.provider.Live(); n != 0 {
+				t.Errorf("%d live", n)
+			}
+		})
 	}
 }

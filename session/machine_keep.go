@@ -137,7 +137,7 @@ func (m *Machine) leaveBare(tried *KeepRequest, reason string) {
 	}
 	m.tell(Event{Kind: KindSandbox, Sandbox: &SandboxChange{State: SandboxSnapshotting, Name: m.s.Sandbox.Name, Reason: OneLine(reason, 300)}})
 	r := m.keeping()
-	r.Bare = true
+	r.Bare, r.Soon = true, true
 	m.ask(Effect{Kind: EffectSuspend, Start: m.s.Sandbox.Start, Suspend: r})
 }
 
