@@ -33,10 +33,11 @@ func (b *Builder) begin(r session.Repo) {
 	b.working.Go(func() {
 		defer cancel(nil)
 		<-b.clear
+		noted := true
 		select {
 		case b.slots <- struct{}{}:
 			if ctx.Err() == nil {
-				b.build(ctx, r)
+				noted = b.build(ctx, r)
 			}
 			<-b.slots
 		case <-ctx.Done():
@@ -44,6 +45,9 @@ func (b *Builder) begin(r session.Repo) {
 		b.mu.Lock()
 		delete(b.builds, key)
 		b.mu.Unlock()
+		if !noted {
+			return // it may say yet that one is due: the next look sees to that
+		}
 		if p, err := b.m.library.of(b.ctx, r); err == nil && p.State == session.BuildDue {
 			b.begin(r) // it was asked for just as the last one ended
 		}
@@ -59,8 +63,8 @@ func (b *Builder) cancel(r session.Repo) {
 	}
 }
 
-// build builds a repository's image, and tells how that ended. If ctx ends because the bot does, the next one takes it up.
-func (b *Builder) build(ctx context.Context, r session.Repo) {
+// build builds a repository's image, and tells how that ended; false if that could not be noted. If ctx ends because the bot does, the next one takes it up.
+func (b *Builder) build(ctx context.Context, r session.Repo) (noted bool) {
 	m := b.m
 	began := m.c.Clock.Now()
 	var base, tip string
@@ -92,10 +96,10 @@ func (b *Builder) build(ctx context.Context, r session.Repo) {
 		}
 	}
 	if cause := context.Cause(ctx); cause != nil && !errors.Is(cause, errOff) || errors.Is(err, session.ErrStopped) {
-		return
+		return false
 	}
 	now := m.c.Clock.Now()
-	b.end(context.WithoutCancel(ctx), r, func(p *session.Prebuilt) {
+	return b.end(context.WithoutCancel(ctx), r, func(p *session.Prebuilt) {
 		switch boot, scripts := errors.AsType[*BootError](err); {
 		case sp.ID != "" && p.Build != sp.ID: // switched off, and perhaps on again
 		case err == nil:
@@ -117,8 +121,8 @@ func failed(p *session.Prebuilt, at time.Time, reason, output string) {
 	p.State, p.Failed, p.Reason, p.Output, p.Build, p.Tries = session.BuildFailed, at, reason, output, "", 0
 }
 
-// end stores how a build ended, and tells those who asked.
-func (b *Builder) end(ctx context.Context, r session.Repo, how func(*session.Prebuilt)) {
+// end stores how a build ended, and tells those who asked; false if it could not be stored.
+func (b *Builder) end(ctx context.Context, r session.Repo, how func(*session.Prebuilt)) bool {
 	err := b.m.library.change(ctx, r, func(p *session.Prebuilt) bool {
 		how(p)
 		if p.State == session.BuildFailed {
@@ -127,7 +131,11 @@ func (b *Builder) end(ctx context.Context, r session.Repo, how func(*session.Pre
 		return true
 	})
 	b.report("note how a build ended", err)
+	if err != nil {
+		return false
+	}
 	b.tell(ctx, r)
+	return true
 }
 
 // tell tells those who asked for a build that has ended.

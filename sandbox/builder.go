@@ -134,7 +134,10 @@ func (b *Builder) look(ctx context.Context) {
 	all, err := b.m.c.Prebuilt.Prebuilts(ctx)
 	b.report("look at the images of repositories", err)
 	for _, p := range all {
-		if !p.Enabled || ctx.Err() != nil {
+		if p.State == session.BuildDue {
+			b.begin(p.Repo) // it waits already, unless its last one could not be noted
+		}
+		if !p.Enabled || p.State == session.BuildDue || ctx.Err() != nil {
 			continue
 		}
 		base, tip, err := b.c.Tips.Tip(ctx, p.Repo)

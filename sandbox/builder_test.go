@@ -49,7 +49,8 @@ type yard struct {
 	*bench
 	*sandbox.Builder
 	tips  *tips
-	spent atomic.Bool // the day's hours are
+	spent atomic.Bool  // the day's hours are
+	room  atomic.Int32 // for so many records more; negative: for all
 	told  chan session.Prebuilt
 	end   context.CancelFunc
 }
@@ -58,6 +59,14 @@ func newYard(t *testing.T) *yard {
 	t.Helper()
 	y := &yard{bench: newBench(t), tips: &tips{at: map[session.Repo]string{repo: "aaa1"}}, told: make(chan session.Prebuilt, 10)}
 	y.runner.Claim(func(st *link.Status) { st.Head, st.Setup = "aaa1", "5e70" })
+	y.room.Store(-1)
+	y.store.Fail = func(method string) error {
+		if method == "PutPrebuilt" && y.room.Load() >= 0 && y.room.Add(-1) < 0 {
+			y.room.Store(0)
+			return session.Errorf(session.Unavailable, "The disk is full.")
+		}
+		return nil
+	}
 	y.build("1")
 	t.Cleanup(y.stop)
 	return y
@@ -395,6 +404,27 @@ func TestStartFromImage(t *testing.T) {
 	if p := y.record(); p.Good() {
 		t.Errorf("it is good still: %+v", p)
 	}
+}
+
+// A build of which nothing can be written down is not begun over and over, each time with a question at GitHub, but with the next look.
+func TestBuildWithoutRoomForItsRecord(t *testing.T) {
+	y := newYard(t)
+	y.room.Store(1)
+	if _, err := y.Build(y.ctx, repo, sessiontest.Ada); err != nil {
+		t.Fatal(err)
+	}
+	eventually(y.bench, "it is begun", func() bool { return y.tips.questions() > 0 })
+	for range 10_000 {
+		y.record()
+	}
+	if n := y.tips.questions(); n > 2 {
+		t.Errorf("begun %d times", n)
+	}
+	y.room.Store(-1)
+	y.later()
+	y.begun("")
+	y.ready()
+	<-y.told
 }
 
 func must[T any](v T, err error) T {
