@@ -178,6 +178,10 @@ func (m *Machine) goBack() (told bool) {
 func (m *Machine) goBare() (told bool) {
 	b := &m.s.Sandbox
 	b.Image, b.Work, b.Wrote, b.Has, b.Recall = "", 0, 0, 0, true
+	if p := m.turnPrompt(); p != nil && p.Moved { // not to one with the same files, as it turns out
+		p.Moved = false
+		m.dirty.prompts[p.ID] = true
+	}
 	m.tell(Event{Kind: KindNote, Note: &Note{Kind: NoteNotice, Text: m.lostFiles()}})
 	return true
 }

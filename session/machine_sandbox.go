@@ -17,7 +17,8 @@ func (m *Machine) start() {
 		b.Name = sandboxName(m.s.ID, b.Starts)
 	}
 	b.Start = fmt.Sprintf("%s-%d", m.s.ID, b.Starts)
-	b.Anew = m.s.Anew
+	p := m.turnPrompt()
+	b.Anew = m.s.Anew && (p == nil || !p.Moved) // a turn that goes on in another sandbox finds its files there; the next one begins anew
 	switch {
 	case b.Image != "":
 		b.Mode = BootSnapshot
@@ -35,10 +36,16 @@ func (m *Machine) start() {
 }
 
 func (m *Machine) started(in Started) {
-	if _, ok := m.confirm(in.Effect); !ok || in.Start != m.s.Sandbox.Start {
+	e, ok := m.confirm(in.Effect)
+	if !ok || in.Start != m.s.Sandbox.Start {
 		return
 	}
 	b, got := &m.s.Sandbox, in.Begun
+	if b.Handle.ID == got.Handle.ID && b.Ends.IsZero() && !got.Ends.IsZero() { // stored before it was known when one ends, and what is in it
+		got.Ends = b.Since.Add(got.Ends.Sub(e.Boot.At))
+		b.Work++
+		b.Wrote = b.Work
+	}
 	if other := b.Handle.ID != got.Handle.ID; other || b.Ends.IsZero() { // a new runner does not make its sandbox live longer
 		if other && b.Handle != (Handle{}) && m.mortal() {
 			m.goBack() // the one that was lost is gone

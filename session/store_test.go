@@ -1,9 +1,7 @@
 package session_test
 
 import (
-	"slices"
 	"testing"
-	"time"
 
 	"openinspect/session"
 )
@@ -40,30 +38,5 @@ func TestHolds(t *testing.T) {
 				t.Errorf("%s: %s is held", c.what, n)
 			}
 		}
-	}
-}
-
-// A sandbox that its provider ended while there was no bot has not lived since then.
-func TestLivedWithoutABot(t *testing.T) {
-	at := time.Date(2026, 11, 24, 9, 0, 0, 0, time.UTC)
-	want := []session.Lived{{Day: "2026-11-24", For: 3 * time.Hour}}
-	spare := session.NewSpare(session.SpareWarm, session.BootFresh, session.Repo{Owner: "acme", Name: "web"}, "main", at)
-	spare.Ends = at.Add(3 * time.Hour)
-	if got := spare.Lived(at.Add(40 * time.Hour)); !slices.Equal(got, want) {
-		t.Errorf("a spare one lived %v", got)
-	}
-	m := session.NewMachine(session.State{Session: session.Session{ID: "abcdefghij", Sandbox: session.Sandbox{
-		State: session.SandboxReady, Name: "n", Start: "s", Handle: session.Handle{Provider: "modal", Name: "n", ID: "h"}, Image: "i", Since: at, Ends: spare.Ends,
-	}}})
-	var lived []session.Lived
-	for _, in := range []session.Input{session.Lost{Start: "s"}, session.Suspended{Effect: "e1"}} {
-		ready, err := m.Step(at.Add(40*time.Hour), in)
-		if err != nil {
-			t.Fatal(err)
-		}
-		lived = append(lived, ready.Lived...)
-	}
-	if !slices.Equal(lived, want) {
-		t.Errorf("a session's lived %v", lived)
 	}
 }
