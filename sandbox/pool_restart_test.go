@@ -171,3 +171,24 @@ func TestTakenDuringASweep(t *testing.T) {
 	}
 	h.taken(r, got, s)
 }
+
+// Of one that was ready and cannot be reached any more a start does not wait longer than for any other answer.
+func TestUnreachableSandboxIsNotWaitedFor(t *testing.T) {
+	h := newHarbour(t, 1)
+	h.Warm(repo, "main")
+	s := h.warm(1)[0]
+	h.boots(s)
+	h.provider.Fail("Dial", session.Errorf(session.Unavailable, "there is no way in"))
+	dialled := h.provider.Calls("Dial")
+	s.Drop()
+	eventually(h.bench, "its link is missed", func() bool { return h.provider.Calls("Dial") > dialled })
+	begin := time.Now()
+	r := h.asks(0)
+	if got := h.starts(r); got.Start != r.Start {
+		t.Errorf("got %+v", got)
+	}
+	if waited := time.Since(begin); waited > 10*time.Second {
+		t.Errorf("it waited for %v", waited)
+	}
+	eventually(h.bench, "it is ended", func() bool { return len(h.spares()) == 0 && h.provider.Live() == 1 })
+}

@@ -52,8 +52,14 @@ func (p *pool) take(ctx context.Context, r session.StartRequest) (b session.Begu
 	return session.Begun{}, false, nil
 }
 
-// made waits until one that is being made is there, and its runner has been heard of.
+// made waits until one that is being made is there, and its runner has been heard of. One that was ready is not being made, whatever became of it.
 func (p *pool) made(ctx context.Context, w *waiting) {
+	p.mu.Lock()
+	ready := w.ready
+	p.mu.Unlock()
+	if ready {
+		return
+	}
 	ctx, cancel := context.WithTimeout(ctx, madeLimit)
 	defer cancel()
 	select {
