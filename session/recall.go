@@ -62,7 +62,7 @@ func (a *actor) recall(ctx context.Context, but string) (string, error) {
 				x.answer = e.Text.Text
 			}
 		}
-		if len(events) < recallPage {
+		if len(events) == 0 {
 			return quoteThread(order, all), nil
 		}
 	}

@@ -29,6 +29,7 @@ func (b *bench) turn(id session.ID, prompt session.Prompt, answer string) {
 // An agent whose sandbox and image are gone is told what was said in the thread, as data, and no more than it can use.
 func TestRecall(t *testing.T) {
 	b := newBench(t)
+	b.store.Page = 3
 	deliveries := make(chan session.Delivery, 100)
 	b.world.OnStart = func(r session.StartRequest) (session.Begun, error) {
 		if r.Image == "lost" {

@@ -15,7 +15,7 @@ type Store interface {
 	Commit(ctx context.Context, r Ready) error
 	// Load returns a session with everything that is unfinished. Internal, with Damaged in its chain, if that cannot be read.
 	Load(ctx context.Context, id ID) (State, error)
-	// Events returns at most limit events with a number above after, in order.
+	// Events returns at most limit events with a number above after, in order: fewer where they are large, and none only if there are none.
 	Events(ctx context.Context, id ID, after int64, limit int) ([]Event, error)
 	// Find returns the session of a thread.
 	Find(ctx context.Context, t Thread) (ID, error)

@@ -21,6 +21,8 @@ type Memory struct {
 	// Fail, if set, is asked before each method, by the method's name; the error it returns is the method's, and nothing is
 	// done. Set it before first use.
 	Fail func(method string) error
+	// Page, if set, is how many events Events returns at most, whatever the limit: as a store does where they are large. Set it before first use.
+	Page int
 
 	mu          sync.Mutex
 	sessions    map[session.ID]*kept
@@ -247,6 +249,9 @@ func (m *Memory) Events(ctx context.Context, id session.ID, after int64, limit i
 	k, err := m.find(id)
 	if err != nil {
 		return nil, err
+	}
+	if m.Page > 0 {
+		limit = min(limit, m.Page)
 	}
 	rest := k.events[min(max(after, 0), int64(len(k.events))):]
 	return cloneAll(rest[:min(len(rest), max(limit, 0))]), nil
