@@ -65,7 +65,7 @@ func (r *runner) bring(ctx context.Context) (there bool, err error) {
 	fetch := []string{"fetch", "--quiet", file, "+" + link.CollectedRef + ":" + collectedRef}
 	if _, err := r.git.run(ctx, fetch...); err != nil {
 		// The clone's history may not reach back to where the commits begin.
-		if _, err := r.git.call(ctx, gitCall{timeout: fetchTimeout, args: []string{"fetch", "--quiet", "--unshallow", "origin"}}); err != nil {
+		if _, err := r.git.call(ctx, gitCall{transfer: true, args: []string{"fetch", "--unshallow", "origin"}}); err != nil {
 			return false, gitFailed("The commits of this thread do not fit the repository any more.", err)
 		}
 		if _, err := r.git.run(ctx, fetch...); err != nil {

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -18,9 +19,8 @@ import (
 
 // How long git may take.
 const (
-	cloneTimeout = 5 * time.Minute
-	fetchTimeout = 2 * time.Minute
-	gitTimeout   = time.Minute // for what touches no network
+	fetchTimeout = 2 * time.Minute // for a question to the remote, or what is little
+	gitTimeout   = time.Minute     // for what touches no network
 )
 
 // gitFlags go before every command of ours. The checkout belongs to the agent, its configuration too: these keep git from
@@ -55,7 +55,12 @@ type gitCall struct {
 	in      string
 	out     io.Writer // instead of the returned output
 	timeout time.Duration
+
+	transfer bool // much may come from the remote: see transferLimit
 }
+
+// errSilent ends a transfer of which nothing comes.
+var errSilent = errors.New("nothing came")
 
 // gitError is a git command that failed. Its text is git's own, on one line.
 type gitError struct {
@@ -88,13 +93,17 @@ func (g git) run(ctx context.Context, args ...string) (string, error) {
 }
 
 func (g git) call(ctx context.Context, c gitCall) (string, error) {
-	if c.timeout == 0 {
+	args := slices.Concat(gitFlags, c.args)
+	switch {
+	case c.transfer:
+		c.timeout, args = transferLimit, slices.Insert(args, len(gitFlags)+1, "--progress")
+	case c.timeout == 0:
 		c.timeout = gitTimeout
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	defer g.clock.AfterFunc(c.timeout, func() { cancel(context.DeadlineExceeded) })()
-	cmd := exec.CommandContext(ctx, "git", append(append([]string(nil), gitFlags...), c.args...)...)
+	cmd := exec.CommandContext(ctx, "git", args...)
 	cmd.Dir = g.dir
 	cmd.Env = append(append([]string(nil), g.env...), c.env...)
 	cmd.Stdin = strings.NewReader(c.in)
@@ -108,6 +117,11 @@ func (g git) call(ctx context.Context, c gitCall) (string, error) {
 	if c.out != nil {
 		cmd.Stdout = c.out
 	}
+	if c.transfer {
+		p := newPulse(g.clock, cancel)
+		defer p.close()
+		cmd.Stderr = io.MultiWriter(&stderr, p)
+	}
 	err := cmd.Run()
 	if errors.Is(err, exec.ErrWaitDelay) {
 		err = nil // git itself ended well; something it started keeps the pipe
@@ -116,14 +130,23 @@ func (g git) call(ctx context.Context, c gitCall) (string, error) {
 		return strings.TrimSuffix(out.String(), "\n"), nil
 	}
 	e := &gitError{command: c.args[0], exit: cmd.ProcessState.ExitCode(), err: err}
-	e.stderr = strings.Join(strings.Fields(strings.ToValidUTF8(lastLines(string(stderr), 5), "\uFFFD")), " ")
+	e.stderr = plainWords(string(stderr))
 	if ctx.Err() != nil {
 		e.err, e.stderr = context.Cause(ctx), fmt.Sprintf("it did not end within %s", c.timeout)
-		if errors.Is(e.err, context.Canceled) {
+		switch {
+		case errors.Is(e.err, errSilent):
+			e.stderr = fmt.Sprintf("nothing came from the remote for %s", transferSilence)
+		case errors.Is(e.err, context.Canceled):
 			e.stderr = ""
 		}
 	}
 	return out.String(), e
+}
+
+// plainWords is the end of what git said, on one line, without its progress.
+func plainWords(said string) string {
+	said = strings.TrimRight(progressLine.ReplaceAllString(said, ""), "\r\n")
+	return strings.Join(strings.Fields(strings.ToValidUTF8(lastLines(said, 5), "\uFFFD")), " ")
 }
 
 // tail keeps the last bytes that are written to it.

@@ -103,8 +103,8 @@ func (r *runner) clone(ctx context.Context) (string, error) {
 		if err := empty(r.paths.checkout); err != nil {
 			return "", session.Wrap("runner.clone", err)
 		}
-		_, err := r.git.call(ctx, gitCall{timeout: cloneTimeout, args: []string{
-			"clone", "--quiet", "--depth", cloneDepth, "--branch", base(boot.Base), "--end-of-options", boot.CloneURL, "."}})
+		_, err := r.git.call(ctx, gitCall{transfer: true, args: []string{
+			"clone", "--depth", cloneDepth, "--branch", base(boot.Base), "--end-of-options", boot.CloneURL, "."}})
 		if err == nil {
 			break
 		}
@@ -201,9 +201,9 @@ func (r *runner) fetch(ctx context.Context) (remote string, err error) {
 		return remote, gitFailed("The checkout's remote could not be set.", err)
 	}
 	// Without a depth: in a shallow checkout that fetches what is new, and moves no boundary under a session's own commits.
-	args := []string{"fetch", "--quiet", "origin", "+refs/heads/" + base(boot.Base) + ":" + remote}
+	args := []string{"fetch", "origin", "+refs/heads/" + base(boot.Base) + ":" + remote}
 	// The fetch names the branch, so that a remote the agent reconfigured cannot move others.
-	if _, err := r.git.call(ctx, gitCall{timeout: fetchTimeout, args: args}); err != nil {
+	if _, err := r.git.call(ctx, gitCall{transfer: true, args: args}); err != nil {
 		return remote, gitFailed(fmt.Sprintf("The newest commits of %s could not be fetched; the checkout is as it was.", boot.Repo), err)
 	}
 	return remote, nil
