@@ -101,7 +101,12 @@ func (m *Machine) suspended(in Suspended) {
 	}
 	switch b.State {
 	case SandboxFailed:
+		began := b.Bad == "" || b.Bad != b.From
 		m.putOnShelf(e.Suspend, in.Kept)
+		if !began && m.s.Turn != nil { // whoever waits for room waits for more than an image that was bad
+			m.replace("")
+			return
+		}
 	case SandboxSnapshotting:
 		m.drop(EffectAttach) // of a bot that started meanwhile
 		m.left(e.Suspend, in.Kept)
