@@ -110,7 +110,7 @@ func (b *Builder) build(ctx context.Context, r session.Repo) (noted bool) {
 			p.Fails = maxFails
 		default:
 			failed(p, now, session.Sentence(err), "")
-			if sp.ID != "" {
+			if made.begun || sp.ID != "" && session.CodeOf(err) != session.Unavailable { // a provider that was full or away has cost nothing
 				p.Fails++
 			}
 		}
@@ -156,6 +156,7 @@ func (b *Builder) tell(ctx context.Context, r session.Repo) {
 
 // built is an image that was made.
 type built struct {
+	begun         bool // there was a sandbox
 	image         string
 	commit, setup string
 }
@@ -179,7 +180,7 @@ func (b *Builder) make(ctx context.Context, sp session.Spare) (made built, err e
 	if err != nil {
 		return made, err
 	}
-	sp = t.spare
+	sp, made.begun = t.spare, true
 	if err := t.ready(ctx); err != nil {
 		return made, err
 	}

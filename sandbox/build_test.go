@@ -51,15 +51,25 @@ func TestStaleBuilds(t *testing.T) {
 // What fails at a commit is tried some times, half an hour apart, and then waits for the branch to move: it costs a sandbox each time.
 func TestFailingBuildIsGivenUp(t *testing.T) {
 	y := newYard(t)
-	y.provider.Fail("Create", session.Errorf(session.Internal, "It cannot be made."))
+	y.provider.Fail("Create", session.Errorf(session.Unavailable, "There is no room."))
 	y.switched(true)
-	y.until(session.BuildFailed)
-	for range 5 {
-		y.later()
-		y.until(session.BuildFailed)
+	fails := func(times int) {
+		t.Helper()
+		for range times {
+			before := y.record().Failed
+			y.later()
+			eventually(y.bench, "it has failed again", func() bool { p := y.record(); return p.State == session.BuildFailed && p.Failed.After(before) })
+		}
 	}
-	if n := y.provider.Calls("Create"); n != 3 {
-		t.Errorf("%d builds", n)
+	y.until(session.BuildFailed)
+	fails(4)
+	y.provider.Fail("Create", session.Errorf(session.Internal, "It cannot be made."))
+	fails(3)
+	n := y.provider.Calls("Create")
+	y.later()
+	y.later()
+	if again := y.provider.Calls("Create"); again != n {
+		t.Errorf("%d builds more", again-n)
 	}
 	y.provider.Fail("Create", nil)
 	y.tips.move(repo, "bbb2", nil)
@@ -74,8 +84,8 @@ func TestFailingBuildIsGivenUp(t *testing.T) {
 	y.until(session.BuildFailed)
 	y.later()
 	y.later()
-	if n := y.provider.Calls("Create"); n != 5 || y.runner.Boot().Start != start {
-		t.Errorf("%d builds", n)
+	if again := y.provider.Calls("Create"); again != n+2 || y.runner.Boot().Start != start {
+		t.Errorf("%d builds more", again-n)
 	}
 	if now := y.record(); now.Image != p.Image || !now.Good() {
 		t.Errorf("got %+v", now)
