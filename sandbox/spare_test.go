@@ -245,7 +245,7 @@ func TestSweepOfBuilds(t *testing.T) {
 	}
 	sweep(session.BuildGoesOn, 0, 1) // it is about to be the repository's
 	sweep(session.BuildFailed, 0, 0)
-	if s, err = b.Raise(b.ctx, session.NewSpare(session.SpareBuild, session.BootBuild, repo, "main", b.clock.Now())); err != nil {
+	if _, err = b.Raise(b.ctx, session.NewSpare(session.SpareBuild, session.BootBuild, repo, "main", b.clock.Now())); err != nil {
 		t.Fatal(err)
 	}
 	sweep(session.BuildFailed, 0, 0) // it could not be ended when the build failed

@@ -14,7 +14,8 @@ import (
 
 // Secrets has what people entered for repositories.
 type Secrets interface {
-	// Environment returns a repository's own variables, by name; none is no error. Unavailable when they cannot be read just now.
+	// Environment returns a repository's own variables, by name; none is no error. Unavailable when they cannot be read just now. No error
+	// has a value in its words: it goes into the operator's log.
 	Environment(ctx context.Context, r session.Repo) (map[string]string, error)
 }
 
