@@ -1,6 +1,7 @@
 package runner
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -29,7 +30,7 @@ func pathsOf(b link.Boot) paths {
 	return p
 }
 
-// make makes the directories. run holds sockets and journals and is for this user alone.
+// make makes the directories, and tidies up. run holds sockets and journals and is for this user alone.
 func (p paths) make() error {
 	for _, dir := range []string{p.checkout, p.home} {
 		if err := os.MkdirAll(dir, 0o755); err != nil {
@@ -39,7 +40,17 @@ func (p paths) make() error {
 	if err := os.MkdirAll(p.run, 0o700); err != nil {
 		return err
 	}
-	return os.Chmod(p.run, 0o700)
+	if err := os.Chmod(p.run, 0o700); err != nil {
+		return err
+	}
+	// A runner that was killed while it made a patch has left all that was not committed once more.
+	entries, err := os.ReadDir(p.run)
+	for _, e := range entries {
+		if strings.HasPrefix(e.Name(), patchDir) {
+			err = errors.Join(err, os.RemoveAll(filepath.Join(p.run, e.Name())))
+		}
+	}
+	return err
 }
 
 // environment is what the agent and the scripts run with: a few inherited words, the sandbox's home, and who they work for.

@@ -161,7 +161,9 @@ func TestPatch(t *testing.T) {
 
 // A patch that nobody would take is refused before it is made whole.
 func TestLargePatch(t *testing.T) {
-	b := newBox(t, session.BootFresh, newRemote(t)).start().ready()
+	b := newBox(t, session.BootFresh, newRemote(t))
+	check(t, os.MkdirAll(filepath.Join(b.boot.Dir, "run", "patch-of-one-that-was-killed", "objects"), 0o700))
+	b.start().ready()
 	large := make([]byte, 20<<20)
 	_, _ = rand.Read(large) // never fails: crypto/rand
 	check(t, os.WriteFile(filepath.Join(b.checkout(), "large"), large, 0o644))

@@ -17,6 +17,9 @@ import (
 // patchTimeout bounds making a patch; the bot waits for a minute.
 const patchTimeout = 50 * time.Second
 
+// patchDir begins the name of the directory in which a patch is made.
+const patchDir = "patch-"
+
 // errPatchSize tells that a patch is larger than the bot takes.
 var errPatchSize = session.Errorf(session.Invalid, "What is not committed is larger than %d MiB.", link.MaxPatch>>20)
 
@@ -68,7 +71,7 @@ func (r *runner) patchFrom(ctx context.Context, commit string) (string, error) {
 }
 
 func (r *runner) makePatch(ctx context.Context, from string, out io.Writer) error {
-	dir, err := os.MkdirTemp(r.paths.run, "patch-")
+	dir, err := os.MkdirTemp(r.paths.run, patchDir)
 	if err != nil {
 		return err
 	}
