@@ -65,6 +65,13 @@ func command(args []string) int {
 	return status(k.Run())
 }
 
+// examples show what is written where a whole number is wanted.
+var examples = map[string]string{
+	"INSPECT_MAX_SANDBOXES": "how many, such as 4", "INSPECT_WARM_SANDBOXES": "how many, such as 2, or 0 for none", "INSPECT_MAX_SANDBOX_HOURS": "hours, such as 48",
+	"INSPECT_SANDBOX_MEMORY": "MiB, such as 4096", "INSPECT_RETENTION_DAYS": "days, such as 90", "INSPECT_APPROVALS": "how many, such as 1",
+	"SETUP_TIMEOUT_SECONDS": "seconds, such as 300", "START_TIMEOUT_SECONDS": "seconds, such as 120",
+}
+
 var fromVariable = regexp.MustCompile(`^--[a-z-]+: (.*) \(from envar ([A-Z_]+)="(.*)"\)$`)
 
 // settingError words what the parser says of a variable as the other settings' errors are worded.
@@ -73,7 +80,7 @@ func settingError(err error) error {
 		want := "Look it up in README."
 		switch {
 		case strings.Contains(m[1], "int"):
-			want = "Write a whole number, such as 300."
+			want = "Write a whole number: " + examples[m[2]] + "."
 		case strings.Contains(m[1], "bool"):
 			want = "Write true or false."
 		}

@@ -49,7 +49,7 @@ func load(t *testing.T, env map[string]string, args ...string) (Config, error) {
 		t.Fatal(err)
 	}
 	if _, err := parser.Parse(args); err != nil {
-		return c, err
+		return c, settingError(err)
 	}
 	e := environment{lookup: func(k string) (string, bool) { v, ok := env[k]; return v, ok }}
 	for k, v := range env {
@@ -159,6 +159,9 @@ func TestMistakes(t *testing.T) {
 		{"INSPECT_MAX_SANDBOXES", "0", "INSPECT_MAX_SANDBOXES is 0. It must be at least 1"},
 		{"INSPECT_MAX_SANDBOXES", "-3", "INSPECT_MAX_SANDBOXES is -3"},
 		{"INSPECT_WARM_SANDBOXES", "-1", "INSPECT_WARM_SANDBOXES is -1. Write how many"},
+		{"INSPECT_WARM_SANDBOXES", "two", "INSPECT_WARM_SANDBOXES is \"two\". Write a whole number: how many, such as 2, or 0 for none."},
+		{"INSPECT_MAX_SANDBOX_HOURS", "8h", "INSPECT_MAX_SANDBOX_HOURS is \"8h\". Write a whole number: hours, such as 48."},
+		{"INSPECT_SANDBOX_MEMORY", "4G", "INSPECT_SANDBOX_MEMORY is \"4G\". Write a whole number: MiB, such as 4096."},
 		{"INSPECT_MAX_SANDBOX_HOURS", "0", "INSPECT_MAX_SANDBOX_HOURS is 0. It must be at least 1"},
 		{"INSPECT_SANDBOX_CPU", "2", "INSPECT_SANDBOX_CPU is set, but sandboxes are on this computer"},
 		{"INSPECT_SANDBOX_MEMORY", "4096", "INSPECT_SANDBOX_MEMORY is set, but sandboxes are on this computer"},
@@ -217,7 +220,7 @@ func TestSizeOnModal(t *testing.T) {
 		t.Error(err)
 	}
 	env["SETUP_TIMEOUT_SECONDS"] = "3931"
-	if _, err := load(t, env); err == nil || !strings.Contains(err.Error(), "INSPECT_SANDBOX_LIFETIME is 90m, of which the scripts alone may take 1h7m31s") {
+	if _, err := load(t, env); err == nil || !strings.Contains(err.Error(), "INSPECT_SANDBOX_LIFETIME is 90m, of which the scripts alone may take 4051 s") {
 		t.Error(err)
 	}
 	env["SETUP_TIMEOUT_SECONDS"] = "300"

@@ -69,8 +69,6 @@ type step struct {
 	err    error
 }
 
-var notInThisMode = step{state: session.StepSkipped}
-
 // phase runs one phase between its two events.
 func (r *runner) phase(ctx context.Context, phase session.Phase, run func(context.Context) step) error {
 	r.mu.Lock()
@@ -108,9 +106,10 @@ func gitOutput(err error) string {
 
 func (r *runner) bootSetup(ctx context.Context) step {
 	switch mode := r.cfg.Boot.Mode; {
-	case mode == session.BootSnapshot,
-		mode == session.BootImage && r.blob(ctx, setupScript) == r.cfg.Boot.Setup: // what it installs is there
-		return notInThisMode
+	case mode == session.BootSnapshot:
+		return step{state: session.StepSkipped, detail: "what it left is among the files kept from before"}
+	case mode == session.BootImage && r.blob(ctx, setupScript) == r.cfg.Boot.Setup:
+		return step{state: session.StepSkipped, detail: "what it left is in the repository's image"}
 	case mode == session.BootBuild:
 		return asStep(r.runScript(ctx, setupScript, timeoutOr(r.cfg.Boot.SetupTimeout, defaultSetupTimeout)))
 	}
@@ -128,7 +127,7 @@ func (r *runner) setUp(ctx context.Context) step {
 
 func (r *runner) bootStart(ctx context.Context) step {
 	if r.cfg.Boot.Mode == session.BootBuild {
-		return notInThisMode
+		return step{state: session.StepSkipped, detail: "an image is built"}
 	}
 	return asStep(r.runScript(ctx, startScript, timeoutOr(r.cfg.Boot.StartTimeout, defaultStartTimeout)))
 }
@@ -152,7 +151,7 @@ func timeoutOr(d, otherwise time.Duration) time.Duration {
 func (r *runner) bootAgent(ctx context.Context) step {
 	boot := r.cfg.Boot
 	if boot.Mode == session.BootBuild {
-		return notInThisMode
+		return step{state: session.StepSkipped, detail: "an image is built"}
 	}
 	c := AgentConfig{
 		Owner: func() session.ID { id, _ := r.owner(); return id }, Start: boot.Start, Dir: r.paths.checkout, Home: r.paths.home, Env: r.environ, Providers: boot.Providers, Processes: r.bound(),

@@ -89,7 +89,7 @@ sleep 1000 & echo $$ $a $! $(cat "$HOME/daemon") > "$HOME/fifo"; wait`
 	equal(t, "phases", b.phases(), "sync:done setup:warning start:skipped agent:done ready:done")
 	for _, e := range b.events {
 		if e.Boot != nil && e.Boot.State == session.StepWarning {
-			equal(t, "detail", e.Boot.Detail, ".openinspect/setup.sh did not end within 1m17s and was killed")
+			equal(t, "detail", e.Boot.Detail, ".openinspect/setup.sh did not end within 77 s and was killed")
 			equal(t, "output", e.Boot.Output, "before")
 		}
 	}

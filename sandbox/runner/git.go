@@ -132,10 +132,10 @@ func (g git) call(ctx context.Context, c gitCall) (string, error) {
 	e := &gitError{command: c.args[0], exit: cmd.ProcessState.ExitCode(), err: err}
 	e.stderr = plainWords(string(stderr))
 	if ctx.Err() != nil {
-		e.err, e.stderr = context.Cause(ctx), fmt.Sprintf("it did not end within %s", c.timeout)
+		e.err, e.stderr = context.Cause(ctx), fmt.Sprintf("it did not end within %g s", c.timeout.Seconds())
 		switch {
 		case errors.Is(e.err, errSilent):
-			e.stderr = fmt.Sprintf("nothing came from the remote for %s", transferSilence)
+			e.stderr = fmt.Sprintf("nothing came from the remote for %g s", transferSilence.Seconds())
 		case errors.Is(e.err, context.Canceled):
 			e.stderr = ""
 		}

@@ -101,7 +101,7 @@ func testLifecycle(t *testing.T, how, setupGoes, startGoes, setupState, startSta
 			runs = append(runs, name+" in "+mode)
 		}
 		if state == "fatal" {
-			why := map[string]string{bad: "ended with exit code 3", late: "did not end within " + map[string]string{"setup": "1m17s", "start": "33s"}[name] + " and was killed"}[goes]
+			why := map[string]string{bad: "ended with exit code 3", late: "did not end within " + map[string]string{"setup": "77 s", "start": "33 s"}[name] + " and was killed"}[goes]
 			said, prompt = fmt.Sprintf("The sandbox did not start: .openinspect/%s.sh %s. Mend the script in the repository and try again.", name, why), 425
 		}
 		return state != "fatal"

@@ -86,7 +86,7 @@ func (r *runner) runScript(ctx context.Context, name string, timeout time.Durati
 	case <-late:
 		killScript(cmd.Process.Pid, mark)
 		<-ended
-		return failed(fmt.Sprintf("%s did not end within %s and was killed", path, timeout))
+		return failed(fmt.Sprintf("%s did not end within %g s and was killed", path, timeout.Seconds()))
 	case <-ctx.Done():
 		killScript(cmd.Process.Pid, mark)
 		<-ended

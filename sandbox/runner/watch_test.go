@@ -79,7 +79,7 @@ func TestStalledClone(t *testing.T) {
 		<-ended
 	}
 	e := b.until(func(e session.Event) bool { return e.Boot != nil && e.Boot.State == session.StepFailed })
-	if e.Boot.Phase != session.PhaseSync || !strings.Contains(e.Boot.Output, "nothing came from the remote for 5m0s") {
+	if e.Boot.Phase != session.PhaseSync || !strings.Contains(e.Boot.Output, "nothing came from the remote for 300 s") {
 		t.Errorf("%+v", e.Boot)
 	}
 }
