@@ -254,6 +254,9 @@ func (a *App) build(ctx context.Context) (err error) {
 	}
 	a.builder = sandbox.NewBuilder(sandbox.BuilderConfig{
 		Manager: a.manager, Tips: a.github, Basis: a.basis(), Spent: func(ctx context.Context) (bool, error) { return a.hub.Spent(ctx) },
+		Built: func(p session.Prebuilt) {
+			a.log.Info("an image is built", "repository", p.Repo.String(), "branch", p.Base, "commit", p.Commit, "took", p.Took.Round(time.Millisecond).String())
+		},
 		Told: func(ctx context.Context, p session.Prebuilt) error { return a.bot.ImageBuilt(ctx, p) },
 	})
 	forge := session.Forge(a.github)
@@ -328,6 +331,10 @@ func (a *App) linked(ctx context.Context, slack, flow string, account *session.I
 }
 
 func (a *App) report(id session.ID, op string, err error) {
+	if id == "" { // it is no session's
+		a.log.Warn("sandboxes", "op", op, "error", err)
+		return
+	}
 	a.log.Warn("session", "session", id, "op", op, "error", err)
 }
 

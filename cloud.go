@@ -8,6 +8,7 @@ import (
 	"crypto/sha256"
 	"encoding/base32"
 	"strings"
+	"time"
 
 	"openinspect/sandbox"
 	"openinspect/sandbox/local"
@@ -34,12 +35,17 @@ func (a *App) onModal(ctx context.Context) (sandbox.Provider, error) {
 	if a.modal, err = modal.New(c); err != nil {
 		return nil, err
 	}
+	a.log.Info("sandboxes are on Modal", "app", app, "environment", a.c.ModalEnv)
 	switch err := a.modal.Check(ctx); session.CodeOf(err) {
 	case "":
 	case session.Forbidden:
 		return nil, &ConfigError{"MODAL_TOKEN_ID", "is refused by Modal, with MODAL_TOKEN_SECRET. Make a token on https://modal.com/settings/tokens, in the workspace that is to pay, and set both."}
 	case session.Invalid:
-		return nil, &ConfigError{"INSPECT_RUNNER", "is needed: " + session.Sentence(err)}
+		problem := "is needed: "
+		if a.c.Runner != "" {
+			problem = "cannot be used: "
+		}
+		return nil, &ConfigError{"INSPECT_RUNNER", problem + session.Sentence(err)}
 	case session.NotFound, session.Conflict, session.Unavailable, session.Internal:
 		a.log.Warn("Modal does not answer; sandboxes do not start until it does", "error", err)
 	}
@@ -60,7 +66,11 @@ func (a *App) prepare(ctx context.Context) {
 		return
 	}
 	a.tidying.Go(func() {
-		if err := a.modal.Prepare(ctx); err != nil && ctx.Err() == nil {
+		began := a.o.Clock.Now()
+		switch err := a.modal.Prepare(ctx); {
+		case err == nil:
+			a.log.Info("the image that sandboxes start from is there", "took", a.o.Clock.Now().Sub(began).Round(time.Millisecond).String())
+		case ctx.Err() == nil:
 			a.log.Warn("the image that sandboxes start from is not built; the next session tries again", "error", err)
 		}
 	})

@@ -16,7 +16,7 @@ type Images interface {
 	Images(ctx context.Context) ([]session.Prebuilt, error)
 	// Image returns what is known of a repository's; its name alone if that is nothing.
 	Image(ctx context.Context, r session.Repo) (session.Prebuilt, error)
-	// Switch has a repository's image kept up to date from now on, or has nobody begin from it any more.
+	// Switch has a repository's image kept up to date from now on, or has nobody begin from it any more. If there is none, it is built as by Build.
 	Switch(ctx context.Context, r session.Repo, on bool, by session.Person) (session.Prebuilt, error)
 	// Build has one built, whether it is kept up to date or not. ImageBuilt is called when that has ended.
 	Build(ctx context.Context, r session.Repo, by session.Person) (session.Prebuilt, error)
@@ -73,6 +73,9 @@ func (b *Bot) commandImage(ctx context.Context, by session.Person, at place, key
 	default:
 		p, err = b.cfg.Images.Switch(ctx, pick.repo, true, by)
 		said = "The image of " + name + " is kept up to date from now on: its branch is looked at every half hour. " + b.imageState(p)
+		if !p.Good() {
+			said += " I tell you when that is over."
+		}
 	}
 	if err != nil {
 		return session.Wrap("bot.commandImage", err)
@@ -115,7 +118,7 @@ func (b *Bot) imageState(p session.Prebuilt) string {
 	case session.BuildDue:
 		add("a build waits for its turn")
 	case session.BuildGoesOn:
-		add("a build goes on since %s", moment(p.Began))
+		add("a build has been going on since %s", moment(p.Began))
 	case session.BuildFailed:
 		add("the build of %s failed: %s", moment(p.Failed), prose(strings.TrimSuffix(p.Reason, ".")))
 	case session.BuildNone, session.BuildDone:

@@ -70,7 +70,7 @@ func TestImageCommand(t *testing.T) {
 	say("alice", "image acme/web", "`acme/web` has no image: each of its sessions clones it")
 	say("alice", "image acme/wbe on", "Nothing was changed. I cannot see a repository `acme/wbe`.")
 	say("alice", "image acme/web onn", "Did you mean `/inspect image acme/web on`?")
-	say("alice", "image acme/web on", "The image of `acme/web` is kept up to date from now on: its branch is looked at every half hour. The image of `acme/web`: a build waits for its turn.")
+	say("alice", "image acme/web on", "The image of `acme/web` is kept up to date from now on: its branch is looked at every half hour. The image of `acme/web`: a build waits for its turn. I tell you when that is over.")
 	say("bob", "Image build acme/web", "The image of `acme/web` is being built. I tell you when that is over")
 	built := time.Date(2026, 11, 24, 12, 0, 0, 0, time.UTC)
 	p := r.albums.change(web, func(p *session.Prebuilt) {

@@ -58,7 +58,7 @@ func (m *Manager) fromPrebuilt(ctx context.Context, r session.StartRequest) (beg
 			}
 			return begun, base == nil, base
 		}
-		m.blame(ctx, r.Repo, p.Image, "The provider does not have it any more.")
+		m.blame(ctx, r.Repo, p.Image, "It does not exist any more.")
 		tried = p.Image // another one may have taken its place a moment ago
 	}
 }

@@ -125,8 +125,12 @@ func failed(p *session.Prebuilt, at time.Time, reason, output string) {
 func (b *Builder) end(ctx context.Context, r session.Repo, how func(*session.Prebuilt)) bool {
 	err := b.m.library.change(ctx, r, func(p *session.Prebuilt) bool {
 		how(p)
-		if p.State == session.BuildFailed {
+		switch p.State {
+		case session.BuildDone:
+			b.c.Built(*p)
+		case session.BuildFailed:
 			b.report("build the image of "+r.String(), session.Errorf(session.Unavailable, "%s", p.Reason))
+		case session.BuildNone, session.BuildDue, session.BuildGoesOn: // switched off, and perhaps on again
 		}
 		return true
 	})
@@ -173,7 +177,7 @@ func (b *Builder) make(ctx context.Context, sp session.Spare) (made built, err e
 			b.report("end the sandbox of a build", e) // it stays written down, and is ended later
 		}
 		if errors.Is(context.Cause(ctx), errTooLate) {
-			err = session.Errorf(session.Unavailable, "It took longer than %s, and was ended.", max(buildLimit, m.c.Setup+buildPatience))
+			err = session.Errorf(session.Unavailable, "It took longer than %.0f minutes, and was ended.", max(buildLimit, m.c.Setup+buildPatience).Minutes())
 		}
 	}()
 	t, err := m.raise(ctx, sp, "")

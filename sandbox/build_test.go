@@ -19,7 +19,7 @@ func TestStaleBuilds(t *testing.T) {
 	start := y.begun("")
 	y.until(session.BuildGoesOn)
 	y.clock.advance(75 * time.Minute)
-	if p := y.until(session.BuildFailed); p.Reason != "It took longer than 1h15m0s, and was ended." {
+	if p := y.until(session.BuildFailed); p.Reason != "It took longer than 75 minutes, and was ended." {
 		t.Errorf("got %+v", p)
 	}
 	<-y.told

@@ -37,6 +37,8 @@ type BuilderConfig struct {
 	Basis string
 	// Told tells those who asked for a build how it ended. It is asked again at the next start if it fails.
 	Told func(ctx context.Context, p session.Prebuilt) error
+	// Built is called when one has ended well. Nil: nobody wants to know.
+	Built func(p session.Prebuilt)
 	// Spent tells whether sandboxes have lived for all of the day's hours; then none is begun for a build. Nil: there is no such limit.
 	Spent func(ctx context.Context) (bool, error)
 }
@@ -59,6 +61,9 @@ type Builder struct {
 func NewBuilder(c BuilderConfig) *Builder {
 	if c.Spent == nil {
 		c.Spent = func(context.Context) (bool, error) { return false, nil }
+	}
+	if c.Built == nil {
+		c.Built = func(session.Prebuilt) {}
 	}
 	if c.Told == nil {
 		c.Told = func(context.Context, session.Prebuilt) error { return nil }
@@ -173,7 +178,7 @@ func (b *Builder) Images(ctx context.Context) ([]session.Prebuilt, error) {
 	return all, session.Wrap("sandbox.Images", err)
 }
 
-// Switch has a repository's image kept up to date, and built at once if there is none; or has nobody begin from it any more.
+// Switch has a repository's image kept up to date, and built at once if there is none, how that ended being told; or has nobody begin from it any more.
 func (b *Builder) Switch(ctx context.Context, r session.Repo, on bool, by session.Person) (session.Prebuilt, error) {
 	var now session.Prebuilt
 	err := b.m.library.change(ctx, r, func(p *session.Prebuilt) bool {
@@ -192,8 +197,8 @@ func (b *Builder) Switch(ctx context.Context, r session.Repo, on bool, by sessio
 	switch {
 	case !on:
 		b.cancel(r)
-	case !now.Good() && now.State != session.BuildGoesOn:
-		return b.Build(ctx, r, session.Person{})
+	case !now.Good():
+		return b.Build(ctx, r, by)
 	}
 	return now, nil
 }

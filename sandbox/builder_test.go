@@ -223,6 +223,9 @@ func TestBuildFails(t *testing.T) {
 	y.switched(true)
 	first := y.begun("")
 	p := y.ready()
+	if told := <-y.told; told.State != session.BuildDone || len(told.Asked) != 1 || told.Asked[0].Slack != sessiontest.Ada.Slack {
+		t.Errorf("who switched it on is told %+v", told)
+	}
 	y.tips.move(repo, "bbb2", nil)
 	y.later()
 	second := y.begun(first)

@@ -32,7 +32,7 @@ func (p *pool) raise(ctx context.Context, sp session.Spare) (*tended, error) {
 	}
 	t, err := p.m.raise(ctx, sp, setup)
 	if session.CodeOf(err) == session.NotFound {
-		p.m.blame(ctx, sp.Repo, sp.Image, "The provider does not have it any more.")
+		p.m.blame(ctx, sp.Repo, sp.Image, "It does not exist any more.")
 	}
 	return t, err
 }

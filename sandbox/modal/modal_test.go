@@ -70,6 +70,10 @@ func TestAnotherPlatform(t *testing.T) {
 	if !strings.Contains(session.Sentence(err), "INSPECT_RUNNER") {
 		t.Errorf("it says %q", session.Sentence(err))
 	}
+	r = newRig(t, true, func(c *Config) { c.Runner = file + "-that-is-not-there" })
+	if err := r.Check(r.ctx); session.CodeOf(err) != session.Invalid || !strings.Contains(session.Sentence(err), "cannot be read. Set INSPECT_RUNNER") {
+		t.Errorf("a runner that is not there: %v", err)
+	}
 }
 
 // A runner that ends at once is told of by Create or, if it was there for a moment, by Find; either way with the end of its log.

@@ -42,7 +42,8 @@ func (r *runner) hash() (string, error) {
 	const op = "modal.hash"
 	file, err := os.Open(r.path)
 	if err != nil {
-		return "", session.Wrap(op, err)
+		return "", &session.Error{Code: session.Invalid, Op: op, Err: err,
+			Message: "The program that sandboxes on Modal are to run, " + r.path + ", cannot be read. Set INSPECT_RUNNER to a build of openinspect for linux/amd64."}
 	}
 	if err = checkPlatform(file); err == nil {
 		r.sum, err = pack(io.Discard, file)
