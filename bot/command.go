@@ -115,8 +115,11 @@ func (c command) task() bool {
 func (c command) slip() string {
 	words := strings.Fields(strings.ToLower(c.said()))
 	n := len(words)
-	if n < 2 || n > 3 {
+	if n < 2 || n > 5 {
 		return ""
+	}
+	if meant := imageSlip(words); meant != "" || n > 3 {
+		return meant
 	}
 	first, last := words[0], words[n-1]
 	switch {
@@ -126,10 +129,6 @@ func (c command) slip() string {
 		return "/inspect " + first
 	case first == "merge" && n == 3 && (last == "on" || last == "off") && strings.Contains(words[1], "/"):
 		return "/inspect merge " + last + " " + words[1]
-	case (first == "image" || first == "images") && n == 3 && strings.Contains(words[1], "/"):
-		if near := session.Nearest(last, []string{"on", "off", "build"}, 1); len(near) > 0 {
-			return "/inspect image " + words[1] + " " + near[0]
-		}
 	case first != "channel" && words[1] == "repo" && slices.Equal(session.Nearest(first, commands, 1), []string{"channel"}):
 		return strings.Join(append([]string{"/inspect channel"}, words[1:]...), " ")
 	}

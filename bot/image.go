@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 
@@ -42,10 +43,53 @@ func readImage(text string) (imaging, bool) {
 	return r, r.repo == "" || r.change != "" || strings.Contains(r.repo, "/")
 }
 
+// imageWords are what people say for what can be done with an image, and beside it.
+var imageWords = map[string]string{
+	"on": "on", "enable": "on", "yes": "on", "off": "off", "disable": "off", "delete": "off", "remove": "off", "stop": "off", "no": "off",
+	"build": "build", "rebuild": "build", "update": "build", "refresh": "build", "create": "build", "make": "build",
+	"status": "", "state": "", "show": "", "list": "", "info": "", "help": "",
+	"a": "", "again": "", "for": "", "from": "", "in": "", "now": "", "of": "", "please": "", "repo": "", "repository": "", "the": "",
+}
+
+// imageSlip says how a command about an image should have been, if the words of one read like that: “image delete acme/web”.
+func imageSlip(words []string) string {
+	named := slices.ContainsFunc(words, func(w string) bool { return strings.Contains(w, "/") })
+	sure := words[0] == "image" || words[0] == "images"
+	if !sure && !(named && slices.Equal(session.Nearest(words[0], commands, 1), []string{"image"})) {
+		return ""
+	}
+	repo, change := "", ""
+	for _, w := range words[1:] {
+		w = strings.Trim(w, `.,:;!?"'`)
+		means, known := imageWords[w]
+		if near := session.Nearest(w, []string{"on", "off", "build", "rebuild"}, 1); !known && sure && named && len(near) > 0 {
+			means, known = imageWords[near[0]], true
+		}
+		switch {
+		case strings.Contains(w, "/") && repo == "":
+			repo = w
+		case !known, means != "" && change != "":
+			return ""
+		case means != "":
+			change = means
+		}
+	}
+	if !sure && change == "" {
+		return ""
+	}
+	if repo == "" && change != "" {
+		repo = "owner/name"
+	}
+	return strings.Join(strings.Fields("/inspect image "+repo+" "+change), " ")
+}
+
 // commandImage tells of repositories' images, or has one built, or switches it.
 func (b *Bot) commandImage(ctx context.Context, by session.Person, at place, key string, r imaging) error {
-	if r.repo == "" {
+	switch {
+	case r.repo == "" && r.change == "":
 		return b.listImages(ctx, by, at, key)
+	case r.repo == "", strings.EqualFold(r.repo, "none"):
+		return b.imageOfWhich(ctx, by, at, key, r.change)
 	}
 	pick, err := b.choose(ctx, "", options{repo: r.repo}, "", true)
 	if err != nil {
@@ -81,6 +125,19 @@ func (b *Bot) commandImage(ctx context.Context, by session.Person, at place, key
 		return session.Wrap("bot.commandImage", err)
 	}
 	return b.whisper(ctx, key, at, by.Slack, said)
+}
+
+// imageOfWhich asks whoever named no repository for one: the channel's, say.
+func (b *Bot) imageOfWhich(ctx context.Context, by session.Person, at place, key, change string) error {
+	name := "owner/name"
+	known, err := b.store.Channel(ctx, at.channel)
+	switch {
+	case err != nil && session.CodeOf(err) != session.NotFound:
+		return session.Wrap("bot.imageOfWhich", err)
+	case known.Repo != (session.Repo{}):
+		name = known.Repo.String()
+	}
+	return b.whisper(ctx, key, at, by.Slack, "Nothing was changed. Name the repository: "+code(strings.TrimSpace("/inspect image "+name+" "+change))+".")
 }
 
 func (b *Bot) listImages(ctx context.Context, by session.Person, at place, key string) error {

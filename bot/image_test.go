@@ -70,6 +70,13 @@ func TestImageCommand(t *testing.T) {
 	say("alice", "image acme/web", "`acme/web` has no image: each of its sessions clones it")
 	say("alice", "image acme/wbe on", "Nothing was changed. I cannot see a repository `acme/wbe`.")
 	say("alice", "image acme/web onn", "Did you mean `/inspect image acme/web on`?")
+	say("alice", "image on", "Nothing was changed. Name the repository: `/inspect image owner/name on`.")
+	say("alice", "image none off", "Nothing was changed. Name the repository: `/inspect image owner/name off`.")
+	say("alice", "image delete acme/web", "so nothing happened. Did you mean `/inspect image acme/web off`?")
+	say("alice", "imgae acme/web on", "Did you mean `/inspect image acme/web on`?")
+	say("alice", "image build for acme/web please", "Did you mean `/inspect image acme/web build`?")
+	say("alice", "image https://github.com/acme/web", "`acme/web` has no image")
+	say("alice", "image status", "Did you mean `/inspect image`?")
 	say("alice", "image acme/web on", "The image of `acme/web` is kept up to date from now on: its branch is looked at every half hour. The image of `acme/web`: a build waits for its turn. I tell you when that is over.")
 	say("bob", "Image build acme/web", "The image of `acme/web` is being built. I tell you when that is over")
 	built := time.Date(2026, 11, 24, 12, 0, 0, 0, time.UTC)
@@ -124,6 +131,14 @@ func TestImageInTasks(t *testing.T) {
 		}
 		if got != want {
 			t.Errorf("%q is read as %+v", text, got)
+		}
+	}
+	for text, task := range map[string]bool{
+		"image uploads": true, "image acme/web is broken on mobile": true, "images off screen are loaded": true, "image build fails in acme/web": true, "imagine acme/web offline": true,
+		"image refresh": false, "image list": false, "images for acme/web": false, "image acme/web offf": false,
+	} {
+		if (command{Text: text}).task() != task {
+			t.Errorf("%q: a task is %t", text, !task)
 		}
 	}
 }
