@@ -21,7 +21,7 @@ var phases = map[string]struct{ verb, what, done string }{
 }
 
 // warnings are phases that failed and kept nobody from working, as a turn's closing line has them: what the agent worked without explains what it found.
-var warnings = map[session.Phase]string{session.PhaseSync: "not at the newest commit", session.PhaseSetup: "`setup.sh` failed"}
+var warnings = map[session.Phase]string{session.PhaseSync: "checkout not up to date", session.PhaseSetup: "`setup.sh` failed"}
 
 // maxParticipants is how many people a status message names.
 const maxParticipants = 5
@@ -113,7 +113,7 @@ func (d *digest) heading() string {
 
 func (d *digest) bootLines(v view) []string {
 	if len(d.boot) == 0 {
-		at, starting := func(words string) string { return v.link(d.change, words) }, "starting a sandbox"
+		at := func(words string) string { return v.link(d.change, words) }
 		switch d.sandbox {
 		case session.SandboxLost:
 			return []string{"▸ " + at("the sandbox was lost")}
@@ -127,11 +127,11 @@ func (d *digest) bootLines(v view) []string {
 			return []string{line}
 		case session.SandboxSpawning:
 			if d.why != "" {
-				return []string{"▸ " + at(starting) + ". " + escape(short(d.why, 300))}
+				return []string{"▸ " + at("waiting for a sandbox") + ". " + escape(short(d.why, 300))}
 			}
 		case session.SandboxNone, session.SandboxBooting, session.SandboxStopped, session.SandboxFailed:
 		}
-		return []string{"▸ " + at(starting) + d.going(d.moved)}
+		return []string{"▸ " + at("starting a sandbox") + d.going(d.moved)}
 	}
 	var done, open []string
 	for _, s := range d.boot {
@@ -161,12 +161,15 @@ func (s step) show(d *digest, v view) string {
 	}
 	detail := ""
 	if s.detail != "" {
-		detail = ": " + escape(short(s.detail, 120))
+		detail = ": " + escape(strings.TrimSuffix(short(s.detail, 120), "."))
 	}
 	switch s.state {
 	case session.StepDone:
 		return words.done + " " + v.link(s.seq, elapsed(time.Duration(s.millis)*time.Millisecond)+" ✓")
 	case session.StepWarning:
+		if s.name == string(session.PhaseSync) {
+			return words.done + ", but " + v.link(s.seq, "not up to date") + detail
+		}
 		return words.done + " " + v.link(s.seq, "failed") + detail + "; going on without it"
 	case session.StepFailed:
 		return words.done + " " + v.link(s.seq, "failed") + detail
