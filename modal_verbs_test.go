@@ -3,6 +3,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -13,6 +14,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"sync"
 	"testing"
@@ -81,26 +83,90 @@ func (p *play) openModal(env map[string]string) error {
 	return nil
 }
 
-// owned names the sandboxes that the store says are some session's. The bot does not run: whenever it was killed, what runs must be among them, or nobody
-// would ever end it.
-func (p *play) owned() (names []string, err error) {
+// owned names the sandboxes and the images that a bot's store in a file knows of. The bot does not run, or the file is a copy: whenever it was killed, what
+// there is must be among them, or nobody would ever end it. Of images it is those of sessions, those of which their live sandboxes began, those of repositories,
+// and those that the hourly sweep has on record.
+func owned(path string) (names []string, err error) {
 	ctx := context.Background()
-	db, err := boltdb.Open(filepath.Join(p.dir, "data", "openinspect.db"), boltdb.Options{MasterKey: make([]byte, 32)})
+	db, err := boltdb.Open(path, boltdb.Options{MasterKey: make([]byte, 32)})
 	if err != nil {
 		return nil, err
 	}
 	all, err := db.List(ctx, 1000)
 	for _, s := range all {
-		if b := s.Sandbox; b.State.Live() || b.Handle != (session.Handle{}) {
-			names = append(names, b.Name)
+		b := s.Sandbox
+		if b.State.Live() || b.Handle != (session.Handle{}) {
+			names = append(names, b.Name, b.From)
 		}
+		names = append(names, b.Image)
 	}
 	spares, wrong := db.Spares(ctx)
 	for _, s := range spares {
-		names = append(names, s.Name)
+		names = append(names, s.Name, s.Image)
+	}
+	err = errors.Join(err, wrong)
+	prebuilt, wrong := db.Prebuilts(ctx)
+	for _, p := range prebuilt {
+		names = append(names, p.Image)
+	}
+	err = errors.Join(err, wrong)
+	images, wrong := db.Images(ctx)
+	for _, i := range images {
+		names = append(names, i.ID)
 	}
 	err = errors.Join(err, wrong)
 	return names, errors.Join(err, db.Close())
+}
+
+// noted waits until the bot, which is to be killed next, has written down every image that it was told of. Between the two it could not be blamed: Modal's
+// images cannot be listed. An image of which nothing is written in good time is left to Orphans.
+func (p *play) noted() error {
+	if p.modal == nil || p.bot == nil || p.bot.ended() {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for !p.bot.ended() {
+		images, settled := p.modal.Images()
+		if settled && len(images) == 0 {
+			return nil
+		}
+		names, err := p.ownedNow()
+		if err != nil {
+			return err
+		}
+		if names != nil && settled && !slices.ContainsFunc(images, func(id string) bool { return !slices.Contains(names, id) }) {
+			return nil
+		}
+		select {
+		case <-tick.C: // between looks
+		case <-ctx.Done():
+			return nil
+		}
+	}
+	return nil
+}
+
+// ownedNow is owned by a copy of what a bot that runs writes; nil if it wrote meanwhile. No write touches a page that the newest meta page leads to.
+func (p *play) ownedNow() ([]string, error) {
+	path := filepath.Join(p.dir, "data", "openinspect.db")
+	before, err := os.ReadFile(path)
+	if err != nil {
+		return nil, err
+	}
+	after, err := os.ReadFile(path)
+	metas := 2 * os.Getpagesize()
+	if err != nil || len(before) < metas || len(after) < metas || !bytes.Equal(before[:metas], after[:metas]) {
+		return nil, err
+	}
+	copied := filepath.Join(p.dir, "copy.db")
+	defer os.Remove(copied)
+	if err := os.WriteFile(copied, before, 0o600); err != nil {
+		return nil, err
+	}
+	return owned(copied)
 }
 
 // modal live N: waits until N sandboxes run. modal break METHOD FAULT N, modal mend METHOD: see modaltest.Break. modal vanish: takes every sandbox away.

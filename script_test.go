@@ -156,6 +156,11 @@ func (p *play) logTail() string {
 }
 
 func (p *play) end() error {
+	var unknown error
+	if p.modal != nil {
+		p.modal.Break("SandboxSnapshotFs", modaltest.Held, modaltest.Always) // no image is made while nobody is there to note it
+		unknown = p.noted()
+	}
 	if p.bot != nil {
 		p.bot.kill()
 		p.bot = nil
@@ -164,8 +169,8 @@ func (p *play) end() error {
 		defer os.Remove(p.vault)
 	}
 	if p.modal != nil {
-		owned, err := p.owned()
-		return errors.Join(err, p.modal.Close(owned...))
+		names, err := owned(filepath.Join(p.dir, "data", "openinspect.db"))
+		return errors.Join(unknown, err, p.modal.Close(names...))
 	}
 	return endSandboxes(p.dir, local.Isolation(p.isolation))
 }
@@ -265,6 +270,9 @@ func (p *play) cmdCrash(ctx context.Context, _ *testscript.TestScript, _ []strin
 			return errors.New("the bot did not come to what it was to be killed at")
 		}
 		p.dying = nil
+	}
+	if err := p.noted(); err != nil {
+		return err
 	}
 	p.bot.kill()
 	p.bot = nil

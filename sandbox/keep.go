@@ -178,8 +178,9 @@ func (m *Manager) snapshot(ctx context.Context, id session.ID, r session.KeepReq
 		return "", err
 	}
 	i := session.Image{ID: image, Kind: session.ImageSnapshot, Session: id, At: m.c.Clock.Now(), Version: link.Version}
-	if err = m.c.Archive.PutImage(m.ctx, i); err != nil {
-		return "", errors.Join(err, m.delete(m.ctx, image))
+	whole := context.WithoutCancel(m.ctx) // the bot may be ending
+	if err = m.c.Archive.PutImage(whole, i); err != nil {
+		return "", errors.Join(err, m.delete(whole, image))
 	}
 	d.image, d.work = image, r.Work
 	return image, nil

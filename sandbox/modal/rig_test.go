@@ -107,7 +107,8 @@ func newRig(t *testing.T, bare bool, change ...func(*Config)) *rig {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		if err := errors.Join(r.endAll(), r.Server.Close()); err != nil {
+		images, _ := r.Images() // are left to whoever had them made
+		if err := errors.Join(r.endAll(), r.Server.Close(images...)); err != nil {
 			t.Error(err)
 		}
 	})

@@ -105,9 +105,12 @@ func (b *broken) before(ctx context.Context, method string) error {
 }
 
 // fails reports whether ctx is a call's that is to fail in its own way.
-func fails(ctx context.Context) bool {
+func fails(ctx context.Context) bool { return goesWrong(ctx, Failed) }
+
+// goesWrong reports whether ctx is a call's that a fault was meant for.
+func goesWrong(ctx context.Context, f Fault) bool {
 	b, _ := ctx.Value(faultKey{}).(*broken)
-	return b != nil && b.fault == Failed
+	return b != nil && b.fault == f
 }
 
 type faultKey struct{}

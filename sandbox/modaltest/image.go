@@ -26,6 +26,7 @@ type image struct {
 	commands []string // of the Dockerfile of its last layer
 	built    bool
 	snapshot bool
+	told     bool // whoever had it made was told of it
 }
 
 var success = pb.GenericResult_builder{Status: pb.GenericResult_GENERIC_STATUS_SUCCESS}.Build()
@@ -154,6 +155,8 @@ func (p plane) SandboxSnapshotFs(ctx context.Context, r *pb.SandboxSnapshotFsReq
 	if err != nil {
 		return nil, err
 	}
+	p.s.making.Add(1)
+	defer p.s.making.Add(-1)
 	if fails(ctx) {
 		return pb.SandboxSnapshotFsResponse_builder{Result: pb.GenericResult_builder{
 			Status: pb.GenericResult_GENERIC_STATUS_FAILURE, Exception: "snapshot failed: timed out after 55 s"}.Build()}.Build(), nil
@@ -165,6 +168,7 @@ func (p plane) SandboxSnapshotFs(ctx context.Context, r *pb.SandboxSnapshotFsReq
 	}
 	p.s.mu.Lock()
 	defer p.s.mu.Unlock()
+	im.told = ctx.Err() == nil && !goesWrong(ctx, LostAnswer)
 	p.s.images[im.id] = im
 	return pb.SandboxSnapshotFsResponse_builder{ImageId: im.id, Result: success}.Build(), nil
 }
@@ -211,6 +215,19 @@ func (s *Server) Snapshots() int {
 		}
 	}
 	return n
+}
+
+// Images returns the ids of the snapshots that there are, without those of which nobody was told because the call had broken off: no bot can know of these.
+// settled tells that none is being made just now.
+func (s *Server) Images() (ids []string, settled bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for id, im := range s.images {
+		if im.snapshot && im.told {
+			ids = append(ids, id)
+		}
+	}
+	return ids, s.making.Load() == 0
 }
 
 // ForgetApps loses every App, as when somebody deletes it; sandboxes in it end.

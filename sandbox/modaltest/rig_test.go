@@ -91,7 +91,8 @@ func newRig(t *testing.T, change ...func(*Config)) *rig {
 	}
 	r.client = r.connect(TokenID, TokenSecret)
 	t.Cleanup(func() {
-		if err := errors.Join(r.endAll(), r.Close()); err != nil {
+		images, _ := r.Images() // are left to whoever had them made
+		if err := errors.Join(r.endAll(), r.Close(images...)); err != nil {
 			t.Error(err)
 		}
 	})

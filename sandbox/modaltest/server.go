@@ -15,6 +15,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -70,6 +71,7 @@ type Server struct {
 	issued  map[string]string            // what a JWT is for: a task's id, or planeToken
 	last    time.Time                    // when the newest sandbox was made
 	block   bool                         // no connection gets through a tunnel
+	making  atomic.Int32                 // snapshots that are being made
 }
 
 // New makes a server. It does no I/O.
@@ -146,17 +148,24 @@ const maxMessage = 4 << 20
 // URL is what MODAL_SERVER_URL is to be set to.
 func (s *Server) URL() string { return "http://" + s.address }
 
-// Orphans returns an error that names each sandbox that runs and is not among owned, nil if there is none: on the real Modal somebody would pay for it.
+// Orphans returns an error that names each sandbox that runs, and each snapshot that somebody was told of, and is not among owned, the names of sandboxes
+// and ids of images; nil if there is none: on the real Modal somebody would pay for it.
 func (s *Server) Orphans(owned ...string) (err error) {
 	for _, name := range s.Live() {
 		if !slices.Contains(owned, name) {
 			err = errors.Join(err, fmt.Errorf("the sandbox %q runs, and is nobody's", name))
 		}
 	}
+	images, _ := s.Images()
+	for _, id := range images {
+		if !slices.Contains(owned, id) {
+			err = errors.Join(err, fmt.Errorf("the image %q is kept, and is nobody's", id))
+		}
+	}
 	return err
 }
 
-// Close ends every sandbox, and the server. Its error is that of Orphans first, so that whoever uses a Server says what may run by then.
+// Close ends every sandbox, and the server. Its error is that of Orphans first, so that whoever uses a Server says what may run and be kept by then.
 func (s *Server) Close(owned ...string) error {
 	orphans := s.Orphans(owned...)
 	endAll := func() {
