@@ -55,9 +55,22 @@ func (m *Machine) started(in Started) {
 	}
 	b.Name, b.Handle, b.Start, b.Mode = got.Handle.Name, got.Handle, got.Start, got.Mode
 	b.State, b.PutOff = SandboxBooting, false
-	m.tell(Event{Kind: KindSandbox, Sandbox: &SandboxChange{State: SandboxBooting, Name: b.Name}})
+	m.tell(Event{Kind: KindSandbox, Sandbox: &SandboxChange{State: SandboxBooting, Name: b.Name, Reason: headStart(in.Start, got)}})
 	m.ask(m.attachment())
 	m.shut()
+}
+
+// headStart says, for those who read the log, what spares a sandbox a part of its boot; "" if nothing does, or the thread's own files do.
+func headStart(asked string, got Begun) string {
+	switch ahead, image := got.Start != asked, got.Mode == BootImage; {
+	case ahead && image:
+		return "It was started ahead, from the repository's image."
+	case ahead:
+		return "It was started ahead."
+	case image:
+		return "It begins from the repository's image."
+	}
+	return ""
 }
 
 func (m *Machine) attachment() Effect {

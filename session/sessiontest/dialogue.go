@@ -314,6 +314,9 @@ func (d *speaker) input(w []string, line string) (session.Input, error) {
 	case "started-from": // started-from IMAGE: the repository's
 		b := session.Begun{Handle: session.Handle{Provider: "local", Name: s.Sandbox.Name, ID: "h1"}, Start: s.Sandbox.Start, Mode: session.BootImage, Image: w[1]}
 		return session.Started{Effect: effect(session.EffectStart), Start: s.Sandbox.Start, Begun: b}, nil
+	case "started-ahead": // started-ahead NAME MODE: a warm sandbox is taken
+		b := session.Begun{Handle: session.Handle{Provider: "local", Name: w[1], ID: "h1"}, Start: strings.TrimPrefix(w[1], "inspect-"), Mode: session.BootMode(w[2])}
+		return session.Started{Effect: effect(session.EffectStart), Start: s.Sandbox.Start, Begun: b}, nil
 	case "start-failed":
 		return session.StartFailed{Effect: effect(session.EffectStart), Start: s.Sandbox.Start, Err: session.Failure{Code: session.Unavailable, Message: rest(line, 1)}}, nil
 	case "image-gone":

@@ -49,6 +49,8 @@
 
   const dollars = (c) => c === 0 ? "$0" : c < 1 ? `$${c.toFixed(4)}` : `$${c.toFixed(2)}`;
   const count = (n, one) => `${n.toLocaleString("en")} ${one}${n === 1 ? "" : "s"}`;
+  // The phases of a boot as the thread calls them.
+  const phases = { sync: "checkout", setup: "setup.sh", start: "start.sh" };
   const took = (ms) => !ms ? "" : ms < 1000 ? `${ms} ms` : ms < 60000 ? `${(ms / 1000).toFixed(1)} s`
     : `${Math.floor(ms / 60000)} min ${Math.round(ms % 60000 / 1000)} s`;
   const who = (p) => {
@@ -134,7 +136,7 @@
       p.text ? prose(p.text) : null, p.reason ? prose(p.reason) : null,
     ],
     boot: ({ boot: b }) => [
-      ["Boot: ", line(b.phase), " ", badge(b.state), span("quiet", " " + took(b.ms))],
+      ["Boot: ", line(phases[b.phase] ?? b.phase), " ", badge(b.state), b.state === "skipped" ? "" : span("quiet", ` ${took(b.ms)}${b.phase === "ready" && b.ms ? " in all" : ""}`)],
       b.detail ? prose(b.detail) : null, b.output ? pre(terminal(b.output), "Output") : null,
     ],
     turn: ({ turn: t }) => [
