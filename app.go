@@ -241,7 +241,11 @@ func (a *App) build(ctx context.Context) (err error) {
 	if a.manager, err = sandbox.New(sandbox.Config{
 		Provider: provider, Store: a.db, Spares: a.db, Prebuilt: a.db, Archive: a.db, Credentials: a.github, Commits: a.github, Secrets: a.o.Secrets, Models: a.gateway, Clock: a.o.Clock, Bot: self,
 		Pool: func(sp session.Spare, does string) {
-			a.log.Info("a warm sandbox "+does, "sandbox", sp.Name, "repository", sp.Repo.String(), "branch", sp.Base, "session", sp.Session)
+			log := a.log.With("sandbox", sp.Name, "repository", sp.Repo.String(), "branch", sp.Base)
+			if sp.Session != "" {
+				log = log.With("session", sp.Session)
+			}
+			log.Info("a warm sandbox " + does)
 		},
 		Warm: a.c.warm(), Free: func(ctx context.Context) (int, error) { return a.hub.Free(ctx) },
 		Live:     func(id session.ID, d session.Delta) { a.hub.Live(id, d) },

@@ -47,7 +47,7 @@ func (a *App) onModal(ctx context.Context) (sandbox.Provider, error) {
 		}
 		return nil, &ConfigError{"INSPECT_RUNNER", problem + session.Sentence(err)}
 	case session.NotFound, session.Conflict, session.Unavailable, session.Internal:
-		a.log.Warn("Modal does not answer; sandboxes do not start until it does", "error", err)
+		a.log.Warn("sandboxes cannot be started on Modal right now; each session tries again", "error", err)
 	}
 	return a.modal, nil
 }
