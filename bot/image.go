@@ -195,12 +195,16 @@ func (b *Bot) ImageBuilt(ctx context.Context, p session.Prebuilt) error {
 		return ctx.Err()
 	}
 	name := code(p.Repo.String())
-	text, over := "The image of "+name+" is there: sessions begin from it, with what `.openinspect/setup.sh` left at "+code(p.Commit[:min(7, len(p.Commit))])+". It took "+elapsed(p.Took)+".", p.Built
+	with := "with what `.openinspect/setup.sh` left at "
+	if p.Setup == "" { // there is none
+		with = "with its checkout at "
+	}
+	text, over := "The image of "+name+" is there: sessions begin from it, "+with+code(p.Commit[:min(7, len(p.Commit))])+". It took "+elapsed(p.Took)+".", p.Built
 	if p.State == session.BuildFailed {
 		over = p.Failed
 		text = "The image of " + name + " could not be built: " + prose(strings.TrimSuffix(p.Reason, ".")) + "."
 		if p.Output != "" {
-			text += " Its last lines:\n" + outputBlock(p.Output)
+			text += " The last lines:\n" + outputBlock(p.Output)
 		}
 		then := "Sessions go on without one."
 		if p.Good() {

@@ -81,7 +81,7 @@ func TestImageCommand(t *testing.T) {
 	say("bob", "Image build acme/web", "The image of `acme/web` is being built. I tell you when that is over")
 	built := time.Date(2026, 11, 24, 12, 0, 0, 0, time.UTC)
 	p := r.albums.change(web, func(p *session.Prebuilt) {
-		p.State, p.Image, p.Commit, p.Base, p.Built, p.Took = session.BuildDone, "im-1", "abcdef0123456789", "main", built, 90*time.Second
+		p.State, p.Image, p.Commit, p.Base, p.Setup, p.Built, p.Took = session.BuildDone, "im-1", "abcdef0123456789", "main", "5e70", built, 90*time.Second
 	})
 	for range 2 { // once more after a crash
 		if err := r.bot.ImageBuilt(r.ctx, p); err != nil {
@@ -95,6 +95,16 @@ func TestImageCommand(t *testing.T) {
 		})
 	}
 	direct("The image of `acme/web` is there: sessions begin from it, with what `.openinspect/setup.sh` left at `abcdef0`. It took 1 min 30 s.")
+	bare := p
+	bare.Setup, bare.Asked = "", []session.Person{{Slack: "U0ALICE", Name: "alice"}}
+	if err := r.bot.ImageBuilt(r.ctx, bare); err != nil {
+		t.Fatal(err)
+	}
+	r.until("alice to be told", func(s *slacktest.Snapshot) bool {
+		return slices.ContainsFunc(s.Messages("D0ALICE"), func(m slacktest.Message) bool {
+			return strings.Contains(m.Text, "sessions begin from it, with its checkout at `abcdef0`.")
+		})
+	})
 	say("alice", "images", "The image of `acme/web`: built 24 Nov 12:00 UTC from `abcdef0` of `main` in 1 min 30 s.")
 	p = r.albums.change(web, func(p *session.Prebuilt) {
 		p.State, p.Failed, p.Reason, p.Output, p.Asked = session.BuildFailed, built.Add(time.Hour), "setup failed: exit code 3", "npm <ERR>\n```\nno & more", p.Asked[:1]
@@ -102,7 +112,7 @@ func TestImageCommand(t *testing.T) {
 	if err := r.bot.ImageBuilt(r.ctx, p); err != nil {
 		t.Fatal(err)
 	}
-	direct("The image of `acme/web` could not be built: setup failed: exit code 3. Its last lines:\n```\nnpm &lt;ERR&gt;\n'''\nno &amp; more\n```\nSessions go on from the image of before.")
+	direct("The image of `acme/web` could not be built: setup failed: exit code 3. The last lines:\n```\nnpm &lt;ERR&gt;\n'''\nno &amp; more\n```\nSessions go on from the image of before.")
 	say("alice", "image acme/web", "; the build of 24 Nov 13:00 UTC failed: setup failed: exit code 3.")
 	if n := len(r.slack.Snapshot().Messages("D0BOB")); n != 2 {
 		t.Errorf("bob was told %d times", n)
