@@ -202,7 +202,7 @@ func (m *Machine) missing() int {
 }
 
 // lostSince is told when a session goes on with older files.
-const lostSince = "This thread's sandbox was lost. It goes on from its files as they were some turns ago, with the commits that a card shows. Other changes since are lost. " + remembered
+const lostSince = "This thread's sandbox was lost. The thread goes on from its files as they were last kept, with the commits that a card shows. Other changes since are lost. " + remembered
 
 const remembered = "The agent is told what was said here."
 
