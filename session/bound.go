@@ -151,16 +151,25 @@ func todoState(s string) string {
 	return "pending"
 }
 
-// sane puts times and durations that cannot be into what can: nothing happened before the session or after now.
+// sane puts times and durations that cannot be into what can: nothing happened after now, or before what stands above it in the log, whatever the sandbox's
+// clock says.
 func (e *Event) sane(from, now time.Time) {
-	if !e.At.IsZero() {
-		e.At = within(e.At, from, now)
+	if from.After(now) { // the bot's own clock was set back
+		from = now
+	}
+	said := e.At
+	if !said.IsZero() {
+		e.At = within(said, from, now)
 	}
 	if e.Retry != nil {
 		r := *e.Retry
 		r.Attempt = min(max(r.Attempt, 0), 1000)
-		if !r.Next.IsZero() {
+		switch {
+		case r.Next.IsZero():
+		case said.IsZero():
 			r.Next = within(r.Next, from, now.Add(time.Hour))
+		default: // by the same clock: how long it waits is what counts
+			r.Next = e.At.Add(min(max(r.Next.Sub(said), 0), time.Hour))
 		}
 		e.Retry = &r
 	}
@@ -185,10 +194,10 @@ func (e *Event) toolMillis() int64 {
 
 func within(t, from, to time.Time) time.Time {
 	switch {
-	case t.Before(from):
-		return from
 	case t.After(to):
 		return to
+	case t.Before(from):
+		return from
 	}
 	return t
 }

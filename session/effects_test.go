@@ -222,6 +222,76 @@ func TestSandboxCannotFillTheLog(t *testing.T) {
 	}
 }
 
+// A sandbox's clock may be hours wrong, either way, and so may have been the bot's: the log is in order, nothing in it happened later than it is, and how
+// long something took is what the runner measured.
+func TestLogIsInOrderWhateverTheSandboxesClockSays(t *testing.T) {
+	for name, off := range map[string]time.Duration{"right": 0, "ahead": 7 * time.Hour, "behind": -7 * time.Hour, "a year behind": -365 * 24 * time.Hour} {
+		t.Run(name, func(t *testing.T) {
+			m := session.NewMachine(session.State{})
+			now := sessiontest.Epoch
+			var log []session.Event
+			take := func(in session.Input) {
+				t.Helper()
+				now = now.Add(time.Minute)
+				r, err := m.Step(now, in)
+				if err != nil {
+					t.Fatalf("%T: %v", in, err)
+				}
+				for _, e := range r.Events {
+					if e.At.After(now) || e.At.Before(sessiontest.Epoch) || len(log) > 0 && e.At.Before(log[len(log)-1].At) {
+						t.Errorf("%s at %s is told at %s, after what was at %s", e.Kind, e.At, now, log[max(0, len(log)-1)].At)
+					}
+					log = append(log, e)
+				}
+			}
+			says := func(ago time.Duration, e session.Event) session.Event {
+				e.At = now.Add(time.Minute - ago + off)
+				return e
+			}
+			take(session.Opened{Opening: session.Opening{ID: "abcdefghij", Repo: session.Repo{Owner: "acme", Name: "web"}, Base: "main"}})
+			take(session.Prompted{Prompt: session.Prompt{ID: "1.1", Author: sessiontest.Ada, Text: "fix it"}})
+			start := m.State().Session.Sandbox.Start
+			take(session.Started{Effect: "e1", Start: start, Begun: session.Begun{Handle: session.Handle{Provider: "test", Name: "n", ID: "h"}, Start: start}})
+			setup := session.Event{Kind: session.KindBoot, Boot: &session.Boot{Phase: session.PhaseSetup, State: session.StepDone, Millis: 41_000}}
+			take(session.Journaled{Start: start, Events: []session.Event{says(30*time.Second, setup), says(20*time.Second, readyEvent)}})
+			take(session.Delivered{Effect: "e3", PromptID: "1.1"})
+			take(session.Journaled{Start: start, Events: []session.Event{
+				says(3*time.Second, session.Event{Kind: session.KindText, PromptID: "1.1", Text: &session.Text{Part: "p", Text: "Let me see."}}),
+				says(2*time.Second, session.Event{Kind: session.KindRetry, PromptID: "1.1", Retry: &session.Retry{Attempt: 1, Next: now.Add(time.Minute + 28*time.Second + off)}}),
+				says(2*time.Second, session.Event{Kind: session.KindTool, PromptID: "1.1", Tool: &session.Tool{Call: "c", Name: "bash", State: session.StepDone, Millis: 1500}}),
+			}})
+			take(session.Prompted{Prompt: session.Prompt{ID: "1.2", Author: sessiontest.Bob, Text: "and then this"}})
+			take(session.Journaled{Start: start, Events: []session.Event{
+				says(time.Second, session.Event{Kind: session.KindTurn, PromptID: "1.1", Turn: &session.TurnChange{State: session.TurnAnswered, Outcome: session.PromptDone}}),
+			}})
+			took := map[string]int64{}
+			for _, e := range log {
+				switch {
+				case e.Boot != nil && e.Boot.Phase == session.PhaseSetup:
+					took["setup"] = e.Boot.Millis
+				case e.Tool != nil:
+					took["tool"] = e.Tool.Millis
+				case e.Retry != nil:
+					took["retry"] = e.Retry.Next.Sub(e.At).Milliseconds()
+				}
+			}
+			if took["setup"] != 41_000 || took["tool"] != 1500 || took["retry"] != 30_000 {
+				t.Errorf("took %v ms", took)
+			}
+			last := log[len(log)-1]
+			if want := now.Add(-time.Second); off == 0 && !last.At.Equal(want) {
+				t.Errorf("a clock that is right was not believed: %s, not %s", last.At, want)
+			}
+			// The bot's clock is set back: what it says itself is by its clock, and so is what the sandbox says at the latest.
+			now, log = sessiontest.Epoch, nil
+			r, err := m.Step(now, session.Prompted{Prompt: session.Prompt{ID: "1.3", Author: sessiontest.Bob, Text: "once more"}})
+			if err != nil || len(r.Events) == 0 || !r.Events[0].At.Equal(now) {
+				t.Errorf("%+v, %v", r.Events, err)
+			}
+		})
+	}
+}
+
 // A log's size is counted as it is stored, escapes and the bot's own events included, so that the limit is one of the disk.
 func TestLogIsCountedAsStored(t *testing.T) {
 	m := session.NewMachine(session.State{})

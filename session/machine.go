@@ -232,6 +232,7 @@ func (m *Machine) enter(e Event) {
 	if e.At.IsZero() {
 		e.At = m.at
 	}
+	m.s.Latest = e.At
 	if e.PromptID == "" && m.s.Turn != nil {
 		e.PromptID = m.s.Turn.PromptID
 	}

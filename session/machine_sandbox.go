@@ -139,7 +139,7 @@ func (m *Machine) journaled(in Journaled) error {
 	m.s.Cursor = in.Cursor
 	m.out.Events = slices.Grow(m.out.Events, len(in.Events))
 	for _, e := range in.Events {
-		e.sane(m.s.Created, m.at)
+		e.sane(m.s.Latest, m.at)
 		if e.Kind == KindBoot && e.Boot != nil {
 			e.PromptID = ""
 			m.boot(e, in.Earlier)

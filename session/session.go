@@ -239,6 +239,7 @@ type Session struct {
 	Why          string       `json:"why,omitempty"`      // why this repository, if nobody named it
 	Created      time.Time    `json:"created"`
 	Updated      time.Time    `json:"updated"`
+	Latest       time.Time    `json:"latest,omitzero"`        // of the newest event
 	Contributors []Person     `json:"contributors,omitempty"` // since the base last moved
 	Identities   []Author     `json:"identities,omitempty"`   // of all who prompted, as they were then
 	Credits      []Credit     `json:"credits,omitempty"`      // that the commits since Collected may carry: those of the turns since
