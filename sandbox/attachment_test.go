@@ -322,6 +322,44 @@ func TestGone(t *testing.T) {
 	})
 }
 
+// The bot was upgraded, and finds a runner of another major version in a sandbox that lives: the session is told why it is of no use, the sandbox stays, and
+// the next start puts a runner of this version into it, beside the files.
+func TestRunnerOfAnotherVersion(t *testing.T) {
+	b := attached(t)
+	if err := b.Prompt(b.ctx, id, session.Delivery{ID: "1.1", Text: "written before the upgrade"}); err != nil {
+		t.Fatal(err)
+	}
+	b.runner.Tell(text("before"))
+	_, at := b.texts(1)
+	if err := b.Close(b.ctx); err != nil {
+		t.Fatal(err)
+	}
+	b.runner.Claim(func(st *link.Status) { st.Version = link.Version + 1 })
+	b.Manager = b.manager()
+	if err := b.Attach(b.ctx, b.request("s1", at), b.send); session.CodeOf(err) != session.NotFound {
+		t.Errorf("got %v", err)
+	}
+	want := fmt.Sprintf("The sandbox runs version %d of the runner; this bot talks to version %d.", link.Version+1, link.Version)
+	if lost := next[session.Lost](b); lost.Start != "s1" || lost.Reason != want {
+		t.Errorf("got %+v", lost)
+	}
+	if n := b.provider.Live(); n != 1 {
+		t.Errorf("%d sandboxes live", n)
+	}
+	b.runner.Claim(func(*link.Status) {})
+	b.start("s2")
+	if err := b.Attach(b.ctx, b.request("s2", at), b.send); err != nil {
+		t.Fatal(err)
+	}
+	b.runner.Tell(text("after"))
+	if all, _ := b.texts(1); all[0] != "after" || b.runner.Status().Head != "written before the upgrade" {
+		t.Errorf("%q, beside %q", all, b.runner.Status().Head)
+	}
+	if n := b.provider.Live(); n != 1 || len(b.inputs) != 0 {
+		t.Errorf("%d sandboxes live, %d inputs more", n, len(b.inputs))
+	}
+}
+
 // Silence is judged by asking: a runner that answers is not lost however long it said nothing.
 func TestSilence(t *testing.T) {
 	t.Parallel() // it waits for answers that do not come, in real time

@@ -1,6 +1,8 @@
 package sandbox_test
 
 import (
+	"encoding/json"
+	"net/http"
 	"strings"
 	"testing"
 	"time"
@@ -84,6 +86,55 @@ func TestMovingTurn(t *testing.T) {
 			b.passes("it was asked often enough", func() bool { return b.runner.Asked() > before+20 && b.clock.Now().Sub(began) > 40*time.Minute })
 			if len(b.inputs) != 0 {
 				t.Errorf("got %#v", <-b.inputs)
+			}
+		})
+	}
+}
+
+// The bot's clock jumps hours ahead in the middle of a turn, as after a computer's sleep, and the sandbox's is hours off anyway: the runner is asked before
+// anything is judged, and since it answers, nothing is. What it is given then is good by the new time.
+func TestClockThatJumps(t *testing.T) {
+	for name, off := range map[string]time.Duration{"sandbox right": 0, "sandbox ahead": 7 * time.Hour, "sandbox behind": -7 * time.Hour} {
+		t.Run(name, func(t *testing.T) {
+			b := begun(t)
+			says := func(word string) {
+				t.Helper()
+				e := text(word)
+				e.At = b.clock.Now().Add(off)
+				b.runner.Tell(e)
+				if j := next[session.Journaled](b); len(j.Events) != 1 || j.Events[0].Text == nil || j.Events[0].Text.Text != word {
+					t.Errorf("got %+v", j)
+				}
+			}
+			credential := func() (expires time.Time) {
+				t.Helper()
+				status, answer, err := b.runner.Call(b.ctx, "/git/credential", link.CredentialRequest{Protocol: "https", Host: "github.example", Path: "acme/web.git"})
+				var c link.Credential
+				if err != nil || status != http.StatusOK || json.Unmarshal([]byte(answer), &c) != nil {
+					t.Fatalf("%d %s, %v", status, answer, err)
+				}
+				return c.Expires
+			}
+			if err := b.Prompt(b.ctx, id, session.Delivery{ID: "1.1", Text: "do it"}); err != nil {
+				t.Fatal(err)
+			}
+			b.runner.Claim(func(st *link.Status) { st.PromptID = "1.1" }) // it thinks, and shows no other reason to wait
+			says("before")
+			credential()
+			for range 3 {
+				asked := b.runner.Asked()
+				b.clock.advance(7 * time.Hour)
+				eventually(b, "it is asked as a silent runner and as a turn without progress", func() bool { return b.runner.Asked() >= asked+2 })
+				says("after")
+				if at := credential(); !at.After(b.clock.Now()) {
+					t.Errorf("a credential that was good until %s is given at %s", at, b.clock.Now())
+				}
+			}
+			if len(b.inputs) != 0 {
+				t.Errorf("got %#v", <-b.inputs)
+			}
+			if n := b.runner.Dials(); n != 1 {
+				t.Errorf("%d links", n)
 			}
 		})
 	}
