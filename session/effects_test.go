@@ -255,6 +255,12 @@ func TestLogIsInOrderWhateverTheSandboxesClockSays(t *testing.T) {
 			setup := session.Event{Kind: session.KindBoot, Boot: &session.Boot{Phase: session.PhaseSetup, State: session.StepDone, Millis: 41_000}}
 			take(session.Journaled{Start: start, Events: []session.Event{says(30*time.Second, setup), says(20*time.Second, readyEvent)}})
 			take(session.Delivered{Effect: "e3", PromptID: "1.1"})
+			old := m.State() // as a bot stored it that did not note when the newest event was
+			old.Session.Latest = time.Time{}
+			early := says(0, session.Event{Kind: session.KindText, PromptID: "1.1", Text: &session.Text{Part: "p", Text: "early"}})
+			if r, err := session.NewMachine(old).Step(now, session.Journaled{Start: start, Events: []session.Event{early}}); err != nil || r.Events[0].At.Before(sessiontest.Epoch) {
+				t.Errorf("%+v, %v", r.Events, err)
+			}
 			take(session.Journaled{Start: start, Events: []session.Event{
 				says(3*time.Second, session.Event{Kind: session.KindText, PromptID: "1.1", Text: &session.Text{Part: "p", Text: "Let me see."}}),
 				says(2*time.Second, session.Event{Kind: session.KindRetry, PromptID: "1.1", Retry: &session.Retry{Attempt: 1, Next: now.Add(time.Minute + 28*time.Second + off)}}),

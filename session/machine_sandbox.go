@@ -139,7 +139,11 @@ func (m *Machine) journaled(in Journaled) error {
 	m.s.Cursor = in.Cursor
 	m.out.Events = slices.Grow(m.out.Events, len(in.Events))
 	for _, e := range in.Events {
-		e.sane(m.s.Latest, m.at)
+		from := m.s.Latest
+		if from.Before(m.s.Created) { // stored before the bot noted it
+			from = m.s.Created
+		}
+		e.sane(from, m.at)
 		if e.Kind == KindBoot && e.Boot != nil {
 			e.PromptID = ""
 			m.boot(e, in.Earlier)
