@@ -122,11 +122,7 @@ func TestOneTurn(t *testing.T) {
 	if again := b.open(); again != id {
 		t.Errorf("one thread made two sessions: %s and %s", id, again)
 	}
-	b.prompt(id, "1.1")
-	b.until(id, sandboxIs(session.SandboxBooting))
-	b.journal(id, 1, readyEvent)
-	b.until(id, working)
-	b.journal(id, 2, session.Event{Kind: session.KindTurn, PromptID: "1.1", Turn: &session.TurnChange{State: session.TurnAnswered, Outcome: session.PromptDone}})
+	b.answer(id)
 	log := b.until(id, ended)
 	for i, e := range log {
 		if e.Seq != int64(i+1) {
@@ -245,11 +241,7 @@ func TestRefusedCommit(t *testing.T) {
 func TestIdleSandboxIsPutAway(t *testing.T) {
 	b := newBench(t)
 	id := b.open()
-	b.prompt(id, "1.1")
-	b.until(id, sandboxIs(session.SandboxBooting))
-	b.journal(id, 1, readyEvent)
-	b.until(id, working)
-	b.journal(id, 2, session.Event{Kind: session.KindTurn, PromptID: "1.1", Turn: &session.TurnChange{State: session.TurnAnswered, Outcome: session.PromptDone}})
+	b.answer(id)
 	b.until(id, ended)
 	b.clock.Advance(session.IdleAfter)
 	b.until(id, sandboxIs(session.SandboxStopped))
@@ -273,11 +265,7 @@ func TestStoppedInTheMiddle(t *testing.T) {
 		return "", session.ErrStopped
 	}
 	id := b.open()
-	b.prompt(id, "1.1")
-	b.until(id, sandboxIs(session.SandboxBooting))
-	b.journal(id, 1, readyEvent)
-	b.until(id, working)
-	b.journal(id, 2, session.Event{Kind: session.KindTurn, PromptID: "1.1", Turn: &session.TurnChange{State: session.TurnAnswered, Outcome: session.PromptDone}})
+	b.answer(id)
 	b.until(id, ended)
 	b.clock.Advance(session.IdleAfter)
 	b.until(id, sandboxIs(session.SandboxSnapshotting))
