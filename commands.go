@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"reflect"
 	"regexp"
 	"runtime"
 	"runtime/debug"
@@ -47,6 +48,10 @@ func command(args []string) int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	var c cli
+	if err := unsetEmpty(systemEnvironment(), os.Unsetenv); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
 	parser, err := kong.New(&c, kong.Name("openinspect"), kong.UsageOnError(), kong.BindTo(ctx, (*context.Context)(nil)),
 		kong.Description("A coding agent in Slack: a thread is a session, a person approves, a pull request appears."))
 	if err != nil {
@@ -70,6 +75,21 @@ var examples = map[string]string{
 	"INSPECT_MAX_SANDBOXES": "how many, such as 4", "INSPECT_WARM_SANDBOXES": "how many, such as 2, or 0 for none", "INSPECT_MAX_SANDBOX_HOURS": "hours, such as 48",
 	"INSPECT_SANDBOX_MEMORY": "MiB, such as 4096", "INSPECT_RETENTION_DAYS": "days, such as 90", "INSPECT_APPROVALS": "how many, such as 1",
 	"SETUP_TIMEOUT_SECONDS": "seconds, such as 300", "START_TIMEOUT_SECONDS": "seconds, such as 120",
+}
+
+// unsetEmpty takes settings out of the environment that are set to nothing, as by the line NAME= of a file: they keep their defaults. INSPECT_NAMED_PATHS
+// stays, since no paths beside workflows is something to ask for.
+func unsetEmpty(env environment, unset func(name string) error) error {
+	for field := range reflect.TypeFor[Config]().Fields() {
+		name := field.Tag.Get("env")
+		if v, set := env.lookup(name); name == "" || name == "INSPECT_NAMED_PATHS" || !set || strings.TrimSpace(v) != "" {
+			continue
+		}
+		if err := unset(name); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 var fromVariable = regexp.MustCompile(`^--[a-z-]+: (.*) \(from envar ([A-Z_]+)="(.*)"\)$`)

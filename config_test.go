@@ -43,6 +43,13 @@ func load(t *testing.T, env map[string]string, args ...string) (Config, error) {
 	for name := range env {
 		t.Setenv(name, env[name])
 	}
+	e := environment{lookup: func(k string) (string, bool) { v, ok := env[k]; return v, ok }}
+	for k, v := range env {
+		e.all = append(e.all, k+"="+v)
+	}
+	if err := unsetEmpty(e, os.Unsetenv); err != nil {
+		t.Fatal(err)
+	}
 	var c Config
 	parser, err := kong.New(&c, kong.Name("openinspect"))
 	if err != nil {
@@ -50,10 +57,6 @@ func load(t *testing.T, env map[string]string, args ...string) (Config, error) {
 	}
 	if _, err := parser.Parse(args); err != nil {
 		return c, settingError(err)
-	}
-	e := environment{lookup: func(k string) (string, bool) { v, ok := env[k]; return v, ok }}
-	for k, v := range env {
-		e.all = append(e.all, k+"="+v)
 	}
 	return c, c.Load(e)
 }
@@ -163,6 +166,7 @@ func TestMistakes(t *testing.T) {
 		{"INSPECT_MAX_SANDBOX_HOURS", "8h", "INSPECT_MAX_SANDBOX_HOURS is \"8h\". Write a whole number: hours, such as 48."},
 		{"INSPECT_SANDBOX_MEMORY", "4G", "INSPECT_SANDBOX_MEMORY is \"4G\". Write a whole number: MiB, such as 4096."},
 		{"INSPECT_MAX_SANDBOX_HOURS", "0", "INSPECT_MAX_SANDBOX_HOURS is 0. It must be at least 1"},
+		{"INSPECT_BASE_IMAGE", "debian:13", "INSPECT_BASE_IMAGE is set, but sandboxes are on this computer"},
 		{"INSPECT_SANDBOX_CPU", "2", "INSPECT_SANDBOX_CPU is set, but sandboxes are on this computer"},
 		{"INSPECT_SANDBOX_MEMORY", "4096", "INSPECT_SANDBOX_MEMORY is set, but sandboxes are on this computer"},
 		{"INSPECT_SANDBOX_LIFETIME", "8h", "INSPECT_SANDBOX_LIFETIME is set, but sandboxes are on this computer"},
@@ -194,6 +198,24 @@ func TestMistakes(t *testing.T) {
 				t.Errorf("%T", err)
 			}
 		})
+	}
+}
+
+// A setting that is set to nothing, as in a file with a line for each, has its default.
+func TestSetToNothing(t *testing.T) {
+	env := goodEnvironment(t)
+	want, err := load(t, env)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range settingNames() {
+		if _, set := env[name]; !set && name != "INSPECT_NAMED_PATHS" && name != "GITHUB_WEBHOOK_SECRET" { // these say something then
+			env[name] = " "
+		}
+	}
+	got, err := load(t, env)
+	if err != nil || !reflect.DeepEqual(got, want) {
+		t.Errorf("got  %+v, %v\nwant %+v", got, err, want)
 	}
 }
 

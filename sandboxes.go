@@ -97,11 +97,12 @@ func (c *Config) checkSize() error {
 		name string
 		set  bool
 	}{
+		{"INSPECT_BASE_IMAGE", c.BaseImage != ""}, // not INSPECT_RUNNER: the bot's own image sets that, wherever sandboxes are
 		{"INSPECT_SANDBOX_CPU", c.SandboxCPU != ""}, {"INSPECT_SANDBOX_MEMORY", c.SandboxMemory != nil},
 		{"INSPECT_SANDBOX_LIFETIME", c.SandboxLifetime != ""}, {"INSPECT_SANDBOX_NETWORKS", len(c.SandboxNetworks) > 0},
 	} {
 		if s.set && c.Sandbox != onModal {
-			return &ConfigError{s.name, "is set, but sandboxes are on this computer, where it limits nothing. Leave it out, or use Modal."}
+			return &ConfigError{s.name, "is set, but sandboxes are on this computer, where it means nothing. Leave it out, or use Modal."}
 		}
 	}
 	if c.SandboxCPU != "" {
