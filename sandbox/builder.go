@@ -151,7 +151,8 @@ func (b *Builder) look(ctx context.Context) {
 			continue
 		}
 		if b.stale(p, base, tip) {
-			b.begin(p.Repo)
+			_, err := b.Build(ctx, p.Repo, session.Person{}) // written down, since the last one may be about to end
+			b.report("have the image of "+p.Repo.String()+" built", err)
 		}
 	}
 }
