@@ -7,6 +7,8 @@ import (
 	"crypto/hkdf"
 	"crypto/sha256"
 	"encoding/base32"
+	"errors"
+	"fmt"
 	"strings"
 	"time"
 
@@ -36,7 +38,11 @@ func (a *App) onModal(ctx context.Context) (sandbox.Provider, error) {
 		return nil, err
 	}
 	a.log.Info("sandboxes are on Modal", "app", app, "environment", a.c.ModalEnv)
-	switch err := a.modal.Check(ctx); session.CodeOf(err) {
+	err = a.modal.Check(ctx)
+	if errors.Is(err, modal.ErrNoEnvironment) {
+		return nil, &ConfigError{"MODAL_ENVIRONMENT", environmentProblem(a.c.ModalEnv)}
+	}
+	switch session.CodeOf(err) {
 	case "":
 	case session.Forbidden:
 		return nil, &ConfigError{"MODAL_TOKEN_ID", "is refused by Modal, with MODAL_TOKEN_SECRET. Make a token on https://modal.com/settings/tokens, in the workspace that is to pay, and set both."}
@@ -50,6 +56,13 @@ func (a *App) onModal(ctx context.Context) (sandbox.Provider, error) {
 		a.log.Warn("sandboxes cannot be started on Modal right now; each session tries again", "error", err)
 	}
 	return a.modal, nil
+}
+
+func environmentProblem(name string) string {
+	if name == "" {
+		return "is not set, and the workspace of the Modal token has no environment of its own to begin with. Set it to one that modal environment list shows."
+	}
+	return fmt.Sprintf("is %q, which the workspace of the Modal token does not have. Set it to one that modal environment list shows, or leave it out for the workspace's own default.", name)
 }
 
 // basis names what repositories' images are made with, and upon: with another one they are made anew.

@@ -18,6 +18,7 @@ const (
 	saysLater   = "Modal, where sandboxes run, has no room or takes no more requests right now."
 	saysNo      = "Modal, where sandboxes run, refuses the bot's token. Its operator has to check MODAL_TOKEN_ID and MODAL_TOKEN_SECRET. Please send your message again once that is mended."
 	saysWrong   = "Modal, where sandboxes run, does not take what the bot asks for; the operator's log says what. Please send your message again once that is mended."
+	saysNowhere = "Modal, where sandboxes run, does not have the environment that the bot is set to. Its operator has to check MODAL_ENVIRONMENT. Please send your message again once that is mended."
 	saysGone    = "The sandbox is gone."
 )
 

@@ -34,6 +34,9 @@ const (
 // MaxLifetime is the longest that Modal lets a sandbox live: modal.com/docs/guide/sandbox.
 const MaxLifetime = 24 * time.Hour
 
+// ErrNoEnvironment is in the chain of an error when Modal does not have the environment that Config names.
+var ErrNoEnvironment = errors.New("modal: there is no such environment")
+
 // Config says how Modal is used. TokenID, TokenSecret, App and Agent (or BaseImage) are required.
 type Config struct {
 	TokenID     string
@@ -132,6 +135,9 @@ func (p *Provider) app(ctx context.Context) (*sdk.App, error) {
 		ctx, cancel := context.WithTimeout(ctx, callLimit)
 		defer cancel()
 		app, err := p.client.Apps.FromName(ctx, p.c.App, &sdk.AppFromNameParams{CreateIfMissing: true})
+		if isNotFound(err) { // not the App, which would have been made: it must not look as if a sandbox or an image were gone
+			return nil, &session.Error{Code: session.Internal, Message: saysNowhere, Err: errors.Join(ErrNoEnvironment, err)}
+		}
 		if err != nil {
 			return nil, judge(err)
 		}

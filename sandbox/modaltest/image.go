@@ -35,6 +35,9 @@ var success = pb.GenericResult_builder{Status: pb.GenericResult_GENERIC_STATUS_S
 func (p plane) AppGetOrCreate(_ context.Context, r *pb.AppGetOrCreateRequest) (*pb.AppGetOrCreateResponse, error) {
 	p.s.mu.Lock()
 	defer p.s.mu.Unlock()
+	if e := r.GetEnvironmentName(); e != "" && e != p.s.c.Environment {
+		return nil, status.Errorf(codes.NotFound, "Environment %q not found", e)
+	}
 	id := p.s.apps[r.GetAppName()]
 	if id == "" {
 		if r.GetObjectCreationType() != pb.ObjectCreationType_OBJECT_CREATION_TYPE_CREATE_IF_MISSING {

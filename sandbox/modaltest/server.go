@@ -43,6 +43,7 @@ type Config struct {
 	Clock       session.Clock     // of lifetimes and idle times; default: the computer's
 	Files       map[string]string // paths in every sandbox, and the files of this computer that are there, read-only
 	Page        int               // sandboxes on a page of a list; default 100
+	Environment string            // of the workspace, beside the default one; default main
 
 	// Run takes the place of processes, for measurements with hundreds of sandboxes: each program is a call of it, and what it returns the exit
 	// status. It returns soon after ctx has ended. Sandboxes have then no files, and Available need not be true.
@@ -87,6 +88,9 @@ func New(c Config) *Server {
 	}
 	if c.Page == 0 {
 		c.Page = 100
+	}
+	if c.Environment == "" {
+		c.Environment = "main"
 	}
 	return &Server{
 		c: c, faults: map[string]*broken{}, calls: map[string]int{}, called: make(chan struct{}), apps: map[string]string{}, secrets: map[string]map[string]string{},
