@@ -264,10 +264,14 @@ func (c *Config) check() error {
 		return &ConfigError{"INSPECT_LOCAL_ISOLATION", fmt.Sprintf("is %q. Use bwrap or none.", c.Isolation)}
 	case c.MaxSandboxes != nil && *c.MaxSandboxes < 1:
 		return &ConfigError{"INSPECT_MAX_SANDBOXES", fmt.Sprintf("is %d. It must be at least 1: nothing could run otherwise.", *c.MaxSandboxes)}
+	case c.MaxSandboxes != nil && *c.MaxSandboxes > maxSandboxes:
+		return &ConfigError{"INSPECT_MAX_SANDBOXES", fmt.Sprintf("is %d. Write at most %d.", *c.MaxSandboxes, maxSandboxes)}
 	case c.WarmSandboxes != nil && *c.WarmSandboxes < 0:
 		return &ConfigError{"INSPECT_WARM_SANDBOXES", fmt.Sprintf("is %d. Write how many sandboxes may wait for sessions, or 0 for none.", *c.WarmSandboxes)}
 	case c.MaxHours != nil && *c.MaxHours < 1:
 		return &ConfigError{"INSPECT_MAX_SANDBOX_HOURS", fmt.Sprintf("is %d. It must be at least 1: nothing could run otherwise.", *c.MaxHours)}
+	case c.MaxHours != nil && *c.MaxHours > 24*maxSandboxes:
+		return &ConfigError{"INSPECT_MAX_SANDBOX_HOURS", fmt.Sprintf("is %d. Write at most %d; that is %d sandboxes all day.", *c.MaxHours, 24*maxSandboxes, maxSandboxes)}
 	case c.RetentionDays < 0 || c.RetentionDays > 36_500:
 		return &ConfigError{"INSPECT_RETENTION_DAYS", fmt.Sprintf("is %d. Write a number of days, such as 90, or 0 to keep every session.", c.RetentionDays)}
 	case c.Approvals < 1:
@@ -276,6 +280,10 @@ func (c *Config) check() error {
 		return &ConfigError{"SETUP_TIMEOUT_SECONDS", "must be above 0."}
 	case c.StartTimeout <= 0:
 		return &ConfigError{"START_TIMEOUT_SECONDS", "must be above 0."}
+	case c.SetupTimeout > maxTimeout:
+		return &ConfigError{"SETUP_TIMEOUT_SECONDS", fmt.Sprintf("is %d. Write at most %d, which is a day.", c.SetupTimeout, maxTimeout)}
+	case c.StartTimeout > maxTimeout:
+		return &ConfigError{"START_TIMEOUT_SECONDS", fmt.Sprintf("is %d. Write at most %d, which is a day.", c.StartTimeout, maxTimeout)}
 	}
 	if _, _, err := net.SplitHostPort(c.HTTPAddr); err != nil {
 		return &ConfigError{"INSPECT_HTTP_ADDR", fmt.Sprintf("is %q. Write host:port, such as 127.0.0.1:8787", c.HTTPAddr)}

@@ -186,6 +186,11 @@ func TestMistakes(t *testing.T) {
 		{"INSPECT_EMOJI_MERGE", ":ship:", "INSPECT_EMOJI_MERGE is \":ship:\". Write an emoji's name in Slack without colons"},
 		{"INSPECT_EMOJI_MERGE", "white_check_mark", "INSPECT_EMOJI_MERGE is white_check_mark, as INSPECT_EMOJI_APPROVE is."},
 		{"SETUP_TIMEOUT_SECONDS", "0", "SETUP_TIMEOUT_SECONDS must be above 0"},
+		{"SETUP_TIMEOUT_SECONDS", "9999999999999", "SETUP_TIMEOUT_SECONDS is 9999999999999. Write at most 86400, which is a day"},
+		{"START_TIMEOUT_SECONDS", "86401", "START_TIMEOUT_SECONDS is 86401. Write at most 86400, which is a day"},
+		{"INSPECT_MAX_SANDBOXES", "999999", "INSPECT_MAX_SANDBOXES is 999999. Write at most 10000"},
+		{"INSPECT_MAX_SANDBOX_HOURS", "999999999", "INSPECT_MAX_SANDBOX_HOURS is 999999999. Write at most 240000; that is 10000 sandboxes all day"},
+		{"INSPECT_SANDBOX_CPUS", "2", "INSPECT_SANDBOX_CPUS is not a setting. Did you mean INSPECT_SANDBOX_CPU?"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			env := goodEnvironment(t)
@@ -226,6 +231,15 @@ func TestSizeOnModal(t *testing.T) {
 	if c, err := load(t, env); err != nil || !reflect.DeepEqual(c.size, size{}) || c.hours() != 0 {
 		t.Errorf("%+v %v", c.size, err)
 	}
+	env["SETUP_TIMEOUT_SECONDS"] = "64681" // 18 hours and a second with start.sh
+	if _, err := load(t, env); err == nil || !strings.Contains(err.Error(), "SETUP_TIMEOUT_SECONDS and START_TIMEOUT_SECONDS are 64801 s together. A sandbox on Modal lives 24 hours") {
+		t.Error(err)
+	}
+	env["SETUP_TIMEOUT_SECONDS"] = "64680"
+	if _, err := load(t, env); err != nil {
+		t.Error(err)
+	}
+	env["SETUP_TIMEOUT_SECONDS"] = "300"
 	for name, value := range map[string]string{
 		"INSPECT_SANDBOX_CPU": "0.5", "INSPECT_SANDBOX_MEMORY": "4096", "INSPECT_SANDBOX_LIFETIME": "90m",
 		"INSPECT_SANDBOX_NETWORKS": "140.82.112.0/20, 2606:50c0::/32", "INSPECT_MAX_SANDBOX_HOURS": "36",

@@ -41,6 +41,12 @@ func (c *Config) checkSandbox() error {
 	return nil
 }
 
+// Bounds of what is written for "no limit". Their products are still times that can be counted in nanoseconds.
+const (
+	maxSandboxes = 10_000 // at once
+	maxTimeout   = 86_400 // seconds, of a script
+)
+
 // room returns how many sandboxes may live at once.
 func (c *Config) room() int {
 	if c.MaxSandboxes != nil {
@@ -126,6 +132,8 @@ func (c *Config) checkSize() error {
 			return &ConfigError{"INSPECT_SANDBOX_LIFETIME", fmt.Sprintf("is %s, of which the scripts alone may take %.0f s (SETUP_TIMEOUT_SECONDS and START_TIMEOUT_SECONDS). Make it longer, or them shorter.", c.SandboxLifetime, (setup + start).Seconds())}
 		}
 		c.size.lifetime = d
+	} else if setup, start := c.timeouts(); c.Sandbox == onModal && setup+start > maxLifetime*3/4 {
+		return &ConfigError{"SETUP_TIMEOUT_SECONDS", fmt.Sprintf("and START_TIMEOUT_SECONDS are %.0f s together. A sandbox on Modal lives 24 hours, of which the scripts may take 18: 64800 s.", (setup + start).Seconds())}
 	}
 	for _, s := range c.SandboxNetworks {
 		p, err := cidr(s)

@@ -1,6 +1,7 @@
 package session
 
 import (
+	"cmp"
 	"slices"
 	"strings"
 )
@@ -9,8 +10,8 @@ import (
 // sentences that say there is no such thing. Case does not count.
 func Nearest(name string, known []string, n int) []string {
 	type hit struct {
-		name string
-		away int
+		name       string
+		away, rest int // rest is what stands around it in name
 	}
 	name = strings.ToLower(strings.TrimSpace(name))
 	if name == "" || len(name) > 200 {
@@ -23,11 +24,15 @@ func Nearest(name string, known []string, n int) []string {
 		if len(name) >= 3 && strings.Contains(low, name) || len(low) >= 3 && strings.Contains(name, low) {
 			away = min(away, 1) // a piece of a name, or a name with something around it, is a better sign than equal letters
 		}
+		rest := 0
+		if strings.Contains(name, low) {
+			rest = len(name) - len(low)
+		}
 		if away <= max(1, (min(len(name), len(low))+1)/3) {
-			hits = append(hits, hit{k, away})
+			hits = append(hits, hit{k, away, rest})
 		}
 	}
-	slices.SortStableFunc(hits, func(a, b hit) int { return a.away - b.away })
+	slices.SortStableFunc(hits, func(a, b hit) int { return cmp.Or(a.away-b.away, a.rest-b.rest) })
 	var near []string
 	for _, h := range hits[:min(n, len(hits))] {
 		near = append(near, h.name)

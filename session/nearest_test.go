@@ -6,9 +6,9 @@ import (
 )
 
 func TestNearest(t *testing.T) {
-	known := []string{"INSPECT_PUBLIC_URL", "INSPECT_MODEL", "INSPECT_HTTP_ADDR", "acme/web", "acme/webhooks"}
+	known := []string{"INSPECT_PUBLIC_URL", "INSPECT_MODEL", "INSPECT_HTTP_ADDR", "INSPECT_SANDBOX", "INSPECT_SANDBOX_CPU", "acme/web", "acme/webhooks"}
 	for name, want := range map[string]string{
-		"INSPECT_PUBLICURL": "INSPECT_PUBLIC_URL", "INSPECT_MODLE": "INSPECT_MODEL", "acme/wbe": "acme/web", "web": "acme/web acme/webhooks",
+		"INSPECT_PUBLICURL": "INSPECT_PUBLIC_URL", "INSPECT_MODLE": "INSPECT_MODEL", "INSPECT_SANDBOX_CPUS": "INSPECT_SANDBOX_CPU INSPECT_SANDBOX", "acme/wbe": "acme/web", "web": "acme/web acme/webhooks",
 		"ACME/WEB": "acme/web acme/webhooks", "nothing like it": "", "": "",
 	} {
 		if got := strings.Join(Nearest(name, known, 2), " "); got != want {
