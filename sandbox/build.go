@@ -173,14 +173,14 @@ func (b *Builder) make(ctx context.Context, sp session.Spare) (made built, err e
 	stop := m.c.Clock.AfterFunc(max(buildLimit, m.c.Setup+buildPatience), func() { cancel(errTooLate) })
 	defer stop()
 	defer func() {
-		if e := m.discard(context.WithoutCancel(ctx), sp); e != nil {
+		if e := m.discardSpare(context.WithoutCancel(ctx), sp); e != nil {
 			b.report("end the sandbox of a build", e) // it stays written down, and is ended later
 		}
 		if errors.Is(context.Cause(ctx), errTooLate) {
 			err = session.Errorf(session.Unavailable, "It took longer than %.0f minutes, and was ended.", max(buildLimit, m.c.Setup+buildPatience).Minutes())
 		}
 	}()
-	t, err := m.raise(ctx, sp, "")
+	t, err := m.createSpare(ctx, sp, "")
 	if err != nil {
 		return made, err
 	}
@@ -193,7 +193,7 @@ func (b *Builder) make(ctx context.Context, sp session.Spare) (made built, err e
 		return made, err
 	}
 	made.commit, made.setup = hexadecimal(st.Head), hexadecimal(st.Setup)
-	t.letGo()
+	t.unfollow()
 	if made.image, err = b.snapshot(ctx, sp); err != nil {
 		return made, err
 	}

@@ -114,7 +114,7 @@ func (b *Builder) resume(ctx context.Context) {
 	b.report("look for builds that were cut off", err)
 	for _, sp := range spares {
 		if sp.Kind == session.SpareBuild {
-			b.report("end a build that was cut off", b.m.discard(ctx, sp))
+			b.report("end a build that was cut off", b.m.discardSpare(ctx, sp))
 		}
 	}
 	all, err := b.m.c.Prebuilt.Prebuilts(ctx)

@@ -7,30 +7,32 @@ import (
 	"openinspect/session"
 )
 
-// Tended is what a test sees of a spare.
-type Tended = tended
+// LiveSpare is what a test sees of a spare.
+type LiveSpare = liveSpare
 
 // Raise and Tend are what builds and the pool of warm sandboxes stand on.
-func (m *Manager) Raise(ctx context.Context, sp session.Spare) (*Tended, error) {
-	return m.raise(ctx, sp, "")
+func (m *Manager) Raise(ctx context.Context, sp session.Spare) (*LiveSpare, error) {
+	return m.createSpare(ctx, sp, "")
 }
 
-func (m *Manager) Tend(sp session.Spare) (*Tended, error) { return m.tend(sp) }
+func (m *Manager) Tend(sp session.Spare) (*LiveSpare, error) { return m.followSpare(sp) }
 
-func (m *Manager) Discard(ctx context.Context, sp session.Spare) error { return m.discard(ctx, sp) }
+func (m *Manager) Discard(ctx context.Context, sp session.Spare) error {
+	return m.discardSpare(ctx, sp)
+}
 
-func (t *Tended) Ready(ctx context.Context) error { return t.ready(ctx) }
+func (t *LiveSpare) Ready(ctx context.Context) error { return t.ready(ctx) }
 
 // Phases returns what is kept of its boot.
-func (t *Tended) Phases() []session.Boot {
+func (t *LiveSpare) Phases() []session.Boot {
 	phases, _, _ := t.boot()
 	return phases
 }
 
-func (t *Tended) Spare() session.Spare { return t.spare }
+func (t *LiveSpare) Spare() session.Spare { return t.spare }
 
 // Look has the pool looked after, and is over when that is decided.
-func (m *Manager) Look() { m.pool.look() }
+func (m *Manager) Look() { m.pool.rebalance() }
 
 // Waiting returns how many of the pool's have come as far as they do for nobody.
 func (m *Manager) Waiting() (n int) {
@@ -49,7 +51,7 @@ func (m *Manager) Likely() (d time.Duration) {
 	m.pool.mu.Lock()
 	defer m.pool.mu.Unlock()
 	for _, w := range m.pool.warm {
-		d = max(d, w.likely.Sub(m.c.Clock.Now()))
+		d = max(d, w.wantedUntil.Sub(m.c.Clock.Now()))
 	}
 	return d
 }
@@ -58,14 +60,14 @@ func (m *Manager) Likely() (d time.Duration) {
 func (m *Manager) Note(r session.StartRequest) {
 	m.pool.mu.Lock()
 	defer m.pool.mu.Unlock()
-	m.pool.note(r)
+	m.pool.noteStart(r)
 }
 
 // InHand reports whether the pool has something to end.
 func (m *Manager) InHand() bool {
 	m.pool.mu.Lock()
 	defer m.pool.mu.Unlock()
-	return len(m.pool.hand) > 0
+	return len(m.pool.owned) > 0
 }
 
 const MaxPatches = maxPatches

@@ -158,7 +158,7 @@ func (m *Manager) Start(ctx context.Context, r session.StartRequest) (session.Be
 		return session.Begun{}, session.Wrap(op, err)
 	}
 	warm, ok, err := m.pool.take(ctx, r)
-	m.pool.giveWay(ctx, r)
+	m.pool.makeRoom(ctx, r)
 	if ok || err != nil {
 		return warm, session.Wrap(op, err)
 	}

@@ -14,65 +14,68 @@ import (
 
 // How the pool decides what waits in it.
 const (
-	likelyFor  = 5 * time.Minute  // somebody who seemed about to ask for a sandbox may still do so
-	warmAge    = 30 * time.Minute // a sandbox may wait; then a younger one, with what setup.sh installs by now, takes its place
-	wantedFor  = 30 * time.Minute // a start counts as demand
-	wantedEach = 3                // starts keep one warm
-	warmBerths = 2                // of one branch at most
-	warmPause  = 10 * time.Minute // none is made where one failed
-	poolEvery  = time.Minute
+	likelyFor     = 5 * time.Minute  // how long a sign that somebody is about to ask for a sandbox counts
+	maxWarmAge    = 30 * time.Minute // then a younger one takes its place, with what setup.sh installs by now
+	demandWindow  = 30 * time.Minute // how long a start counts as demand
+	startsPerWarm = 3                // so many starts within the window keep one warm
+	maxWarm       = 2                // of one branch
+	failurePause  = 10 * time.Minute // how long none is made for a branch after one failed
+	poolInterval  = time.Minute      // between two looks
 )
 
-// Pool keeps sandboxes warm: booted as far as their agents, and nobody's, until a session takes one. Some are made because somebody is likely to
+// pool keeps sandboxes warm: booted as far as their agents, and nobody's, until a session takes one. Some are made because somebody is likely to
 // ask, and end soon if they do not; others stay while their branch is in demand. They never take the room of sessions.
 type pool struct {
-	m    *Manager
-	most int                                // how many may wait
-	free func(context.Context) (int, error) // how many may live beside the sandboxes of sessions
-	kept sync.WaitGroup                     // goroutines that keep one, or end one
-	warm map[session.ID]*waiting            // what may be taken
-	hand map[session.ID]bool                // what is the pool's to end: what may be taken, is being made, handed over or ended
-	want map[berth]*demand
-	bars map[berth]time.Time // where none is made, until when
-	stop func() bool         // the timer of the next look; nil: there is none
-	open bool                // what waited when the bot started is known
+	m       *Manager
+	limit   int                                // how many may wait
+	free    func(context.Context) (int, error) // how many may live beside the sandboxes of sessions
+	working sync.WaitGroup                     // goroutines that keep one, or end one
+	warm    map[session.ID]*warmSandbox        // what may be taken
+	owned   map[session.ID]bool                // what is the pool's to end: what may be taken, is being made, handed over or ended
+	demands map[branch]*demand
+	paused  map[branch]time.Time // where none is made, until when
+	stop    func() bool          // the timer of the next look; nil: there is none
+	open    bool                 // what waited when the bot started is known
 
-	shutting sync.Mutex // of shut
-	shut     bool       // nothing more begins
+	closing sync.Mutex // guards closed
+	closed  bool       // nothing more begins
 
 	deciding sync.Mutex // held by whoever makes some or lets some end
-	mu       sync.Mutex // of the maps, and of what waits
+	mu       sync.Mutex // guards the maps and what is in them, stop and open
 }
 
-// berth is what a sandbox can wait for. GitHub's names do not know case.
-type berth struct{ repo, base string }
+// branch is what a sandbox is warm for: a branch of a repository, whose name is in lower case, because GitHub's names do not know case.
+type branch struct{ repo, base string }
 
-func berthOf(r session.Repo, base string) berth { return berth{strings.ToLower(r.String()), base} }
+func branchOf(r session.Repo, base string) branch { return branch{strings.ToLower(r.String()), base} }
 
-// demand is what sessions asked for.
+// demand is what sessions asked for of a branch.
 type demand struct {
-	repo  session.Repo
-	base  string
-	asked map[string]time.Time // by start id, of the last while
+	repo   session.Repo
+	base   string
+	starts map[string]time.Time // by start id, of the last while
 }
 
-// waiting is one of the pool's.
-type waiting struct {
-	spare  session.Spare
-	berth  berth
-	likely time.Time          // until when somebody is likely to want it
-	cancel context.CancelFunc // ends keeping it
-	up     chan struct{}      // closed when tended is known
-	done   chan struct{}      // closed when it is kept no longer
-	gone   chan struct{}      // closed when it has been ended
-	tended *tended            // nil: it was not made
-	ready  bool
+// warmSandbox is one of the pool's, from before it is made until it is taken or has ended.
+type warmSandbox struct {
+	spare       session.Spare
+	branch      branch
+	wantedUntil time.Time          // until when somebody is likely to want it
+	cancel      context.CancelFunc // ends keeping it
+	created     chan struct{}      // closed when live is known
+	done        chan struct{}      // closed when it is kept no longer
+	ended       chan struct{}      // closed when it has been ended
+	live        *liveSpare         // nil: it was not made
+	ready       bool
 }
 
 func newPool(m *Manager) *pool {
-	p := &pool{m: m, most: m.c.Warm, free: m.c.Free, warm: map[session.ID]*waiting{}, hand: map[session.ID]bool{}, want: map[berth]*demand{}, bars: map[berth]time.Time{}}
+	p := &pool{
+		m: m, limit: m.c.Warm, free: m.c.Free, warm: map[session.ID]*warmSandbox{}, owned: map[session.ID]bool{},
+		demands: map[branch]*demand{}, paused: map[branch]time.Time{},
+	}
 	if p.free == nil {
-		p.free = func(context.Context) (int, error) { return p.most, nil }
+		p.free = func(context.Context) (int, error) { return p.limit, nil }
 	}
 	return p
 }
@@ -90,24 +93,24 @@ func (m *Manager) OpenPool(ctx context.Context) error {
 	defer p.deciding.Unlock()
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.open = p.most > 0
+	p.open = p.limit > 0
 	for _, sp := range all {
 		switch {
 		case sp.Kind != session.SpareWarm || sp.Taken():
-		case !p.open || sp.Handle == (session.Handle{}) || now.Sub(sp.At) >= warmAge:
+		case !p.open || sp.Handle == (session.Handle{}) || now.Sub(sp.At) >= maxWarmAge:
 			p.spawn(func() { p.discard(sp) })
 		default:
-			p.add(sp, sp.At.Add(likelyFor), func(context.Context) (*tended, error) { return m.tend(sp) })
+			p.add(sp, sp.At.Add(likelyFor), func(context.Context) (*liveSpare, error) { return m.followSpare(sp) })
 		}
 	}
-	p.arm()
+	p.schedule()
 	return nil
 }
 
 // Warm is told that somebody will probably want a sandbox soon, for a repository from a branch. It returns at once.
 func (m *Manager) Warm(r session.Repo, base string) {
 	p := m.pool
-	if p.most == 0 {
+	if p.limit == 0 {
 		return
 	}
 	p.spawn(func() {
@@ -117,24 +120,24 @@ func (m *Manager) Warm(r session.Repo, base string) {
 		p.mu.Lock()
 		defer p.mu.Unlock()
 		now := m.c.Clock.Now()
-		b := berthOf(r, base)
-		if all := p.of(b); len(all) > 0 {
-			all[0].likely = now.Add(likelyFor)
+		b := branchOf(r, base)
+		if all := p.candidates(b); len(all) > 0 {
+			all[0].wantedUntil = now.Add(likelyFor)
 			return
 		}
 		if len(p.warm) < room {
-			p.make(r, base, now.Add(likelyFor))
-			p.arm()
+			p.start(r, base, now.Add(likelyFor))
+			p.schedule()
 		}
 	})
 }
 
 // spawn has something go on in the pool, unless that is closed.
 func (p *pool) spawn(f func()) {
-	p.shutting.Lock()
-	defer p.shutting.Unlock()
-	if !p.shut {
-		p.kept.Go(f)
+	p.closing.Lock()
+	defer p.closing.Unlock()
+	if !p.closed {
+		p.working.Go(f)
 	}
 }
 
@@ -145,11 +148,11 @@ func (p *pool) close(ctx context.Context) {
 		p.stop()
 	}
 	p.mu.Unlock()
-	p.shutting.Lock()
-	p.shut = true
-	p.shutting.Unlock()
+	p.closing.Lock()
+	p.closed = true
+	p.closing.Unlock()
 	done := make(chan struct{})
-	go func() { p.kept.Wait(); close(done) }()
+	go func() { p.working.Wait(); close(done) }()
 	select {
 	case <-done:
 	case <-ctx.Done():
@@ -158,7 +161,7 @@ func (p *pool) close(ctx context.Context) {
 
 // room is how many may wait now.
 func (p *pool) room(ctx context.Context) int {
-	if p.most == 0 || p.m.stopping() || !p.m.breaker.closed() {
+	if p.limit == 0 || p.m.stopping() || !p.m.breaker.closed() {
 		return 0
 	}
 	n, err := p.free(ctx)
@@ -166,13 +169,13 @@ func (p *pool) room(ctx context.Context) int {
 		p.m.c.Report("", "room for warm sandboxes", err)
 		return 0
 	}
-	return min(n, p.most)
+	return min(n, p.limit)
 }
 
-// of returns what waits for a berth, the best first: what is ready, and of that what has waited longest. The lock is held.
-func (p *pool) of(b berth) (all []*waiting) {
+// candidates returns what waits for a branch, the best first: what is ready, and of that what has waited longest. The lock is held.
+func (p *pool) candidates(b branch) (all []*warmSandbox) {
 	for _, w := range p.warm {
-		if w.berth == b {
+		if w.branch == b {
 			all = append(all, w)
 		}
 	}
@@ -180,7 +183,7 @@ func (p *pool) of(b berth) (all []*waiting) {
 	return all
 }
 
-func better(a, b *waiting) int {
+func better(a, b *warmSandbox) int {
 	if a.ready != b.ready {
 		if a.ready {
 			return -1
@@ -190,35 +193,35 @@ func better(a, b *waiting) int {
 	return cmp.Or(a.spare.At.Compare(b.spare.At), cmp.Compare(a.spare.ID, b.spare.ID))
 }
 
-// look ends what waits in vain and makes what is in demand.
-func (p *pool) look() {
+// rebalance ends what waits in vain and makes what is in demand.
+func (p *pool) rebalance() {
 	p.deciding.Lock()
 	defer p.deciding.Unlock()
 	room := p.room(p.m.ctx)
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	now := p.m.c.Clock.Now()
-	p.forget(now)
-	for _, b := range p.berths() {
-		for i, w := range p.of(b) {
-			vain := !now.Before(w.likely) && i >= p.wanted(b)
-			if vain || now.Sub(w.spare.At) >= warmAge || !w.fit(now) {
-				p.letEnd(w)
+	p.expire(now)
+	for _, b := range p.branches() {
+		for i, w := range p.candidates(b) {
+			vain := !now.Before(w.wantedUntil) && i >= p.target(b)
+			if vain || now.Sub(w.spare.At) >= maxWarmAge || !w.fit(now) {
+				p.endLater(w)
 			}
 		}
 	}
 	p.shrink(room)
-	for _, b := range p.berths() {
-		for n := len(p.of(b)); n < p.wanted(b) && len(p.warm) < room; n++ {
-			p.make(p.want[b].repo, b.base, now)
+	for _, b := range p.branches() {
+		for n := len(p.candidates(b)); n < p.target(b) && len(p.warm) < room; n++ {
+			p.start(p.demands[b].repo, b.base, now)
 		}
 	}
-	p.arm()
+	p.schedule()
 }
 
 // shrink lets the least useful end until there are no more than room. The lock is held.
-func (p *pool) shrink(room int) (ending []*waiting) {
-	var all []*waiting
+func (p *pool) shrink(room int) (ending []*warmSandbox) {
+	var all []*warmSandbox
 	for _, w := range p.warm {
 		all = append(all, w)
 	}
@@ -226,76 +229,76 @@ func (p *pool) shrink(room int) (ending []*waiting) {
 	for len(all) > room {
 		w := all[len(all)-1]
 		all = all[:len(all)-1]
-		p.letEnd(w)
+		p.endLater(w)
 		ending = append(ending, w)
 	}
 	return ending
 }
 
-// letEnd ends one in the background. The lock is held.
-func (p *pool) letEnd(w *waiting) {
+// endLater ends one in the background. The lock is held.
+func (p *pool) endLater(w *warmSandbox) {
 	delete(p.warm, w.spare.ID)
 	p.spawn(func() { p.end(w) })
 }
 
 // fit reports whether a session that takes it has at least half of its lifetime.
-func (w *waiting) fit(now time.Time) bool {
+func (w *warmSandbox) fit(now time.Time) bool {
 	sp := w.spare
 	return sp.Ends.IsZero() || sp.Ends.Sub(now) >= sp.Ends.Sub(sp.At)/2
 }
 
-// forget drops what says nothing any more. The lock is held.
-func (p *pool) forget(now time.Time) {
-	for b, d := range p.want {
-		maps.DeleteFunc(d.asked, func(_ string, at time.Time) bool { return now.Sub(at) >= wantedFor })
-		if len(d.asked) == 0 {
-			delete(p.want, b)
+// expire drops what says nothing any more. The lock is held.
+func (p *pool) expire(now time.Time) {
+	for b, d := range p.demands {
+		maps.DeleteFunc(d.starts, func(_ string, at time.Time) bool { return now.Sub(at) >= demandWindow })
+		if len(d.starts) == 0 {
+			delete(p.demands, b)
 		}
 	}
-	for b, until := range p.bars {
+	for b, until := range p.paused {
 		if !now.Before(until) {
-			delete(p.bars, b)
+			delete(p.paused, b)
 		}
 	}
 }
 
-// wanted is how many are to wait for a berth. The lock is held.
-func (p *pool) wanted(b berth) int { return min(p.demand(b)/wantedEach, warmBerths) }
+// target is how many are to wait for a branch. The lock is held.
+func (p *pool) target(b branch) int { return min(p.demand(b)/startsPerWarm, maxWarm) }
 
-func (p *pool) demand(b berth) int {
-	if d := p.want[b]; d != nil {
-		return len(d.asked)
+func (p *pool) demand(b branch) int {
+	if d := p.demands[b]; d != nil {
+		return len(d.starts)
 	}
 	return 0
 }
 
-// berths are those that are in demand or have something waiting, the most wanted first. The lock is held.
-func (p *pool) berths() (all []berth) {
-	for b := range p.want {
+// branches are those that are in demand or have something waiting, the most wanted first. The lock is held.
+func (p *pool) branches() (all []branch) {
+	for b := range p.demands {
 		all = append(all, b)
 	}
 	for _, w := range p.warm {
-		if !slices.Contains(all, w.berth) {
-			all = append(all, w.berth)
+		if !slices.Contains(all, w.branch) {
+			all = append(all, w.branch)
 		}
 	}
-	slices.SortFunc(all, func(a, b berth) int {
+	slices.SortFunc(all, func(a, b branch) int {
 		return cmp.Or(cmp.Compare(p.demand(b), p.demand(a)), cmp.Compare(a.repo, b.repo), cmp.Compare(a.base, b.base))
 	})
 	return all
 }
 
-// arm has the pool looked after in a while, if there is anything to look after. The lock is held.
-func (p *pool) arm() {
-	if p.stop != nil || !p.open || len(p.warm) == 0 && len(p.want) == 0 {
+// schedule has the pool looked after in a while, if there is anything to look after. The lock is held.
+func (p *pool) schedule() {
+	if p.stop != nil || !p.open || len(p.warm) == 0 && len(p.demands) == 0 {
 		return
 	}
-	p.stop = p.m.c.Clock.AfterFunc(poolEvery, func() {
+	p.stop = p.m.c.Clock.AfterFunc(poolInterval, func() {
 		p.mu.Lock()
 		p.stop = nil
 		p.mu.Unlock()
 		if !p.m.stopping() {
-			p.look()
+			p.rebalance()
 		}
 	})
 }

@@ -8,20 +8,20 @@ import (
 	"openinspect/session"
 )
 
-// make has one more sandbox started, unless the last one failed. The lock is held.
-func (p *pool) make(r session.Repo, base string, likely time.Time) {
+// start has one more sandbox started, unless the last one failed. The lock is held.
+func (p *pool) start(r session.Repo, base string, likely time.Time) {
 	now := p.m.c.Clock.Now()
-	if !p.open || now.Before(p.bars[berthOf(r, base)]) {
+	if !p.open || now.Before(p.paused[branchOf(r, base)]) {
 		return
 	}
 	sp := session.NewSpare(session.SpareWarm, session.BootFresh, r, base, now)
 	sp.Ends = p.m.ends(now)
 	p.m.c.Pool(sp, "starts")
-	p.add(sp, likely, func(ctx context.Context) (*tended, error) { return p.raise(ctx, sp) })
+	p.add(sp, likely, func(ctx context.Context) (*liveSpare, error) { return p.create(ctx, sp) })
 }
 
-// raise makes a sandbox, from the branch's image if there is one. An image of which nothing comes is not used again.
-func (p *pool) raise(ctx context.Context, sp session.Spare) (*tended, error) {
+// create makes a sandbox, from the branch's image if there is one. An image of which nothing comes is not used again.
+func (p *pool) create(ctx context.Context, sp session.Spare) (*liveSpare, error) {
 	image, err := p.m.library.of(ctx, sp.Repo)
 	if err != nil {
 		p.m.c.Report(sp.ID, "look for the repository's image", err)
@@ -30,30 +30,33 @@ func (p *pool) raise(ctx context.Context, sp session.Spare) (*tended, error) {
 	if err == nil && image.Good() && image.Base == sp.Base {
 		sp.Mode, sp.Image, setup = session.BootImage, image.Image, image.Setup
 	}
-	t, err := p.m.raise(ctx, sp, setup)
+	t, err := p.m.createSpare(ctx, sp, setup)
 	if session.CodeOf(err) == session.NotFound {
 		p.m.blame(ctx, sp.Repo, sp.Image, "It does not exist any more.")
 	}
 	return t, err
 }
 
-// add has a sandbox kept that raise makes or finds. The lock is held.
-func (p *pool) add(sp session.Spare, likely time.Time, raise func(context.Context) (*tended, error)) {
+// add has a sandbox kept that create makes or finds. The lock is held.
+func (p *pool) add(sp session.Spare, likely time.Time, create func(context.Context) (*liveSpare, error)) {
 	ctx, cancel := context.WithCancel(p.m.ctx)
-	w := &waiting{spare: sp, berth: berthOf(sp.Repo, sp.Base), likely: likely, cancel: cancel, up: make(chan struct{}), done: make(chan struct{}), gone: make(chan struct{})}
-	p.warm[sp.ID], p.hand[sp.ID] = w, true
-	p.spawn(func() { p.keep(ctx, w, raise) })
+	w := &warmSandbox{
+		spare: sp, branch: branchOf(sp.Repo, sp.Base), wantedUntil: likely, cancel: cancel,
+		created: make(chan struct{}), done: make(chan struct{}), ended: make(chan struct{}),
+	}
+	p.warm[sp.ID], p.owned[sp.ID] = w, true
+	p.spawn(func() { p.keep(ctx, w, create) })
 }
 
 // keep follows a sandbox until it is taken, ended, or of no use.
-func (p *pool) keep(ctx context.Context, w *waiting, raise func(context.Context) (*tended, error)) {
+func (p *pool) keep(ctx context.Context, w *warmSandbox, create func(context.Context) (*liveSpare, error)) {
 	defer close(w.done)
 	defer w.cancel()
-	t, err := raise(ctx)
+	t, err := create(ctx)
 	if err == nil {
-		w.tended = t
+		w.live = t
 	}
-	close(w.up)
+	close(w.created)
 	if err == nil {
 		if err = t.ready(ctx); err == nil {
 			p.mu.Lock()
@@ -61,30 +64,30 @@ func (p *pool) keep(ctx context.Context, w *waiting, raise func(context.Context)
 			p.mu.Unlock()
 			p.m.c.Pool(t.spare, "waits")
 			select {
-			case <-t.link.done:
-				err = t.link.err
+			case <-t.attachment.done:
+				err = t.attachment.err
 			case <-ctx.Done():
 			}
 		}
 	}
-	if !p.drop(w) || p.m.stopping() {
+	if !p.remove(w) || p.m.stopping() {
 		return // somebody else has it, or the next run of the bot will
 	}
 	p.m.c.Report(w.spare.ID, "warm sandbox", err)
 	if boot, ok := errors.AsType[*BootError](err); ok && boot.Boot.Phase == session.PhaseSync {
-		p.m.blame(p.m.ctx, w.spare.Repo, w.tended.spare.Image, "No sandbox became ready from it.")
+		p.m.blame(p.m.ctx, w.spare.Repo, w.live.spare.Image, "No sandbox became ready from it.")
 	}
 	p.mu.Lock()
-	p.bars[w.berth] = p.m.c.Clock.Now().Add(warmPause)
+	p.paused[w.branch] = p.m.c.Clock.Now().Add(failurePause)
 	p.mu.Unlock()
-	if w.tended != nil { // else nothing was left of it
-		p.discard(w.tended.spare)
+	if w.live != nil { // else nothing was left of it
+		p.discard(w.live.spare)
 	}
 	p.release(w)
 }
 
-// drop takes one out of the pool. False: it is not there any more, and somebody else's.
-func (p *pool) drop(w *waiting) bool {
+// remove takes one out of the pool. False: it is not there any more, and somebody else's.
+func (p *pool) remove(w *warmSandbox) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.warm[w.spare.ID] != w {
@@ -95,28 +98,35 @@ func (p *pool) drop(w *waiting) bool {
 }
 
 // end ends one that was dropped.
-func (p *pool) end(w *waiting) {
-	defer close(w.gone)
+func (p *pool) end(w *warmSandbox) {
+	defer close(w.ended)
 	w.cancel()
 	<-w.done
-	if w.tended != nil && !p.m.stopping() {
-		p.discard(w.tended.spare)
+	if w.live != nil && !p.m.stopping() {
+		p.discard(w.live.spare)
 	}
 	p.release(w)
 }
 
 // release leaves what is left of one to the hourly sweep.
-func (p *pool) release(w *waiting) {
+func (p *pool) release(w *warmSandbox) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	delete(p.hand, w.spare.ID)
+	delete(p.owned, w.spare.ID)
 }
 
 // discard ends a sandbox. One that cannot be ended stays written down, and the hourly sweep tries again.
 func (p *pool) discard(sp session.Spare) {
-	if err := p.m.discard(context.WithoutCancel(p.m.ctx), sp); err != nil {
+	if err := p.m.discardSpare(context.WithoutCancel(p.m.ctx), sp); err != nil {
 		p.m.c.Report(sp.ID, "end a warm sandbox", err)
 		return
 	}
 	p.m.c.Pool(sp, "has ended")
+}
+
+// has reports whether one is the pool's to end.
+func (p *pool) has(id session.ID) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.owned[id]
 }

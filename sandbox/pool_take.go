@@ -21,20 +21,20 @@ const (
 // take hands a warm sandbox over to a session that asks for one, if it can use one and there is one; without one the start goes on by itself. The
 // same start gets the same one again. The error is the store's.
 func (p *pool) take(ctx context.Context, r session.StartRequest) (b session.Begun, ok bool, err error) {
-	if !usable(r) {
+	if !canUseWarm(r) {
 		return b, false, nil
 	}
-	if b, ok, err = p.again(ctx, r); ok || err != nil {
+	if b, ok, err = p.retake(ctx, r); ok || err != nil {
 		return b, ok, err
 	}
-	w := p.best(r)
+	w := p.takeBest(r)
 	if w == nil {
 		return b, false, nil
 	}
-	p.made(ctx, w)
+	p.awaitCreated(ctx, w)
 	limited, cancel := context.WithTimeout(ctx, takeLimit)
 	defer cancel()
-	for ; w != nil && limited.Err() == nil; w = p.best(r) {
+	for ; w != nil && limited.Err() == nil; w = p.takeBest(r) {
 		b, err := p.handOver(limited, w, r)
 		if err == nil {
 			p.release(w)
@@ -52,8 +52,8 @@ func (p *pool) take(ctx context.Context, r session.StartRequest) (b session.Begu
 	return session.Begun{}, false, nil
 }
 
-// made waits until one that is being made is there, and its runner has been heard of. One that was ready is not being made, whatever became of it.
-func (p *pool) made(ctx context.Context, w *waiting) {
+// awaitCreated waits until one that is being made is there, and its runner has been heard of. One that was ready is not being made, whatever became of it.
+func (p *pool) awaitCreated(ctx context.Context, w *warmSandbox) {
 	p.mu.Lock()
 	ready := w.ready
 	p.mu.Unlock()
@@ -63,21 +63,21 @@ func (p *pool) made(ctx context.Context, w *waiting) {
 	ctx, cancel := context.WithTimeout(ctx, madeLimit)
 	defer cancel()
 	select {
-	case <-w.up:
+	case <-w.created:
 	case <-ctx.Done():
 		return
 	}
-	if w.tended != nil {
-		_ = w.tended.link.until(ctx, func() bool { return w.tended.link.cur != nil }) // it is asked next
+	if w.live != nil {
+		_ = w.live.attachment.until(ctx, func() bool { return w.live.attachment.cur != nil }) // it is asked next
 	}
 }
 
-// best takes the best one for a request out of the pool; nil if there is none.
-func (p *pool) best(r session.StartRequest) *waiting {
+// takeBest takes the best one for a request out of the pool; nil if there is none.
+func (p *pool) takeBest(r session.StartRequest) *warmSandbox {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	now := p.m.c.Clock.Now()
-	for _, w := range p.of(berthOf(r.Repo, r.Base)) {
+	for _, w := range p.candidates(branchOf(r.Repo, r.Base)) {
 		if w.fit(now) {
 			delete(p.warm, w.spare.ID)
 			return w
@@ -87,13 +87,13 @@ func (p *pool) best(r session.StartRequest) *waiting {
 }
 
 // handOver makes one that was taken out of the pool a session's: it is written down before anything of it is.
-func (p *pool) handOver(ctx context.Context, w *waiting, r session.StartRequest) (session.Begun, error) {
+func (p *pool) handOver(ctx context.Context, w *warmSandbox, r session.StartRequest) (session.Begun, error) {
 	select {
-	case <-w.up:
+	case <-w.created:
 	case <-ctx.Done():
 		return session.Begun{}, ctx.Err()
 	}
-	t := w.tended
+	t := w.live
 	if t == nil {
 		return session.Begun{}, session.Errorf(session.NotFound, "It was not made.")
 	}
@@ -105,21 +105,21 @@ func (p *pool) handOver(ctx context.Context, w *waiting, r session.StartRequest)
 	if err := p.m.c.Spares.PutSpare(ctx, sp); err != nil {
 		return session.Begun{}, err
 	}
-	return p.m.give(ctx, t, sp)
+	return p.m.claim(ctx, t, sp)
 }
 
 // healthy asks a runner directly whether it can be a session's. One that still boots can.
-func (t *tended) healthy(ctx context.Context) error {
+func (t *liveSpare) healthy(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, healthLimit)
 	defer cancel()
 	var l *link.Link
-	if err := t.link.until(ctx, func() bool { l = t.link.cur; return l != nil }); err != nil {
+	if err := t.attachment.until(ctx, func() bool { l = t.attachment.cur; return l != nil }); err != nil {
 		return err
 	}
 	if _, _, err := t.boot(); err != nil {
 		return err
 	}
-	st, err := t.link.status(ctx, l)
+	st, err := t.attachment.status(ctx, l)
 	switch {
 	case err != nil:
 		return err
@@ -129,16 +129,16 @@ func (t *tended) healthy(ctx context.Context) error {
 	return nil
 }
 
-// give claims a spare's sandbox for the session that took it, and leaves it to that session.
-func (m *Manager) give(ctx context.Context, t *tended, sp session.Spare) (session.Begun, error) {
+// claim claims a spare's sandbox for the session that took it, and leaves it to that session.
+func (m *Manager) claim(ctx context.Context, t *liveSpare, sp session.Spare) (session.Begun, error) {
 	var l *link.Link
-	if err := t.link.until(ctx, func() bool { l = t.link.cur; return l != nil }); err != nil {
+	if err := t.attachment.until(ctx, func() bool { l = t.attachment.cur; return l != nil }); err != nil {
 		return session.Begun{}, err
 	}
-	if err := t.link.post(ctx, l, "http://runner/claim", link.Claim{Session: sp.Session, LogURL: m.c.LogURL(sp.Session)}); err != nil {
+	if err := t.attachment.post(ctx, l, "http://runner/claim", link.Claim{Session: sp.Session, LogURL: m.c.LogURL(sp.Session)}); err != nil {
 		return session.Begun{}, err
 	}
-	t.letGo()
+	t.unfollow()
 	token, err := m.c.Store.Secret(ctx, tokenKey(sp.ID, sp.Start))
 	if err == nil {
 		err = m.c.Store.PutSecret(ctx, tokenKey(sp.Session, sp.Start), token)
@@ -149,15 +149,15 @@ func (m *Manager) give(ctx context.Context, t *tended, sp session.Spare) (sessio
 	if err := m.c.Store.DeleteSecret(ctx, tokenKey(sp.ID, sp.Start)); err != nil {
 		m.c.Report(sp.Session, "forget token", err)
 	}
-	return begunWith(sp), nil
+	return begunFrom(sp), nil
 }
 
-func begunWith(sp session.Spare) session.Begun {
+func begunFrom(sp session.Spare) session.Begun {
 	return session.Begun{Handle: sp.Handle, Start: sp.Start, Mode: sp.Mode, Image: sp.Image, Ends: sp.Ends}
 }
 
-// again returns what the same start took before: the bot was killed before that was committed.
-func (p *pool) again(ctx context.Context, r session.StartRequest) (session.Begun, bool, error) {
+// retake returns what the same start took before: the bot was killed before that was committed.
+func (p *pool) retake(ctx context.Context, r session.StartRequest) (session.Begun, bool, error) {
 	ctx, cancel := context.WithTimeout(ctx, takeLimit)
 	defer cancel()
 	all, err := p.m.c.Spares.Spares(ctx)
@@ -167,62 +167,62 @@ func (p *pool) again(ctx context.Context, r session.StartRequest) (session.Begun
 	}
 	sp := all[i]
 	if _, err := p.m.c.Store.Secret(ctx, tokenKey(r.Session, sp.Start)); session.CodeOf(err) != session.NotFound {
-		return begunWith(sp), err == nil, err
+		return begunFrom(sp), err == nil, err
 	}
-	t, err := p.m.tend(sp)
+	t, err := p.m.followSpare(sp)
 	var b session.Begun
 	if err == nil {
-		b, err = p.m.give(ctx, t, sp)
+		b, err = p.m.claim(ctx, t, sp)
 	}
 	if err == nil || p.m.stopping() {
 		return b, err == nil, err
 	}
 	p.m.c.Report(r.Session, "take a warm sandbox again", err)
-	if err := p.m.discard(context.WithoutCancel(ctx), sp); err != nil {
+	if err := p.m.discardSpare(context.WithoutCancel(ctx), sp); err != nil {
 		p.m.c.Report(sp.ID, "end a warm sandbox", err)
 	}
 	return session.Begun{}, false, nil
 }
 
-// giveWay notes that a session asks for a sandbox, and lets those end that wait in its room. It returns when they have, or after some seconds.
-func (p *pool) giveWay(ctx context.Context, r session.StartRequest) {
-	if p.most == 0 {
+// makeRoom notes that a session asks for a sandbox, and lets those end that wait in its room. It returns when they have, or after some seconds.
+func (p *pool) makeRoom(ctx context.Context, r session.StartRequest) {
+	if p.limit == 0 {
 		return
 	}
 	p.deciding.Lock()
 	room := p.room(ctx)
 	p.mu.Lock()
-	p.note(r)
+	p.noteStart(r)
 	ending := p.shrink(room)
-	p.arm()
+	p.schedule()
 	p.mu.Unlock()
 	p.deciding.Unlock()
 	limited, cancel := context.WithTimeout(ctx, takeLimit)
 	defer cancel()
 	for _, w := range ending {
 		select {
-		case <-w.gone:
+		case <-w.ended:
 		case <-limited.Done():
 			return
 		}
 	}
 }
 
-// note counts a start that a warm sandbox serves, or would have. The lock is held.
-func (p *pool) note(r session.StartRequest) {
-	if !usable(r) {
+// noteStart counts a start that a warm sandbox serves, or would have. The lock is held.
+func (p *pool) noteStart(r session.StartRequest) {
+	if !canUseWarm(r) {
 		return
 	}
-	b := berthOf(r.Repo, r.Base)
-	d := p.want[b]
+	b := branchOf(r.Repo, r.Base)
+	d := p.demands[b]
 	if d == nil {
-		d = &demand{repo: r.Repo, base: r.Base, asked: map[string]time.Time{}}
-		p.want[b] = d
+		d = &demand{repo: r.Repo, base: r.Base, starts: map[string]time.Time{}}
+		p.demands[b] = d
 	}
-	d.asked[r.Start] = p.m.c.Clock.Now()
+	d.starts[r.Start] = p.m.c.Clock.Now()
 }
 
-// usable reports whether a session could use a warm sandbox: it has no files of its own, and has not found the image bad from which one may have begun.
-func usable(r session.StartRequest) bool {
+// canUseWarm reports whether a session could use a warm sandbox: it has no files of its own, and has not found the image bad from which one may have begun.
+func canUseWarm(r session.StartRequest) bool {
 	return r.Mode == session.BootFresh && r.Repo != (session.Repo{}) && !r.Anew && r.Collected == "" && !r.Patch && r.Bad == ""
 }

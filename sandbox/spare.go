@@ -22,21 +22,21 @@ type SpareStore interface {
 	ForgetSpare(ctx context.Context, id session.ID, lived ...session.Lived) error
 }
 
-// tended is a spare sandbox with a runner in it, followed as a session's is, as long as it is nobody's. Its runner may read the repository; there is
+// liveSpare is a spare sandbox with a runner in it, followed as a session's is, as long as it is nobody's. Its runner may read the repository; there is
 // nobody for whom it could ask a model or use a tool.
-type tended struct {
-	m     *Manager
-	spare session.Spare
-	link  *attachment
+type liveSpare struct {
+	m          *Manager
+	spare      session.Spare
+	attachment *attachment
 
-	mu     sync.Mutex
-	phases []session.Boot // what was last told of each that there is, in order
-	err    error          // why it is of no use
-	moved  chan struct{}
+	mu      sync.Mutex
+	phases  []session.Boot // what was last told of each that there is, in order
+	err     error          // why it is of no use
+	changed chan struct{}
 }
 
-// raise makes the sandbox of a spare and starts its runner; setup is Boot.Setup, if it begins from an image. Of one that cannot be made nothing is left.
-func (m *Manager) raise(ctx context.Context, sp session.Spare, setup string) (*tended, error) {
+// createSpare makes the sandbox of a spare and starts its runner; setup is Boot.Setup, if it begins from an image. Of one that cannot be made nothing is left.
+func (m *Manager) createSpare(ctx context.Context, sp session.Spare, setup string) (*liveSpare, error) {
 	if err := m.c.Spares.PutSpare(ctx, sp); err != nil {
 		return nil, err
 	}
@@ -49,32 +49,32 @@ func (m *Manager) raise(ctx context.Context, sp session.Spare, setup string) (*t
 		err = m.c.Spares.PutSpare(ctx, sp)
 	}
 	if err != nil {
-		if err := m.discard(context.WithoutCancel(ctx), sp); err != nil {
+		if err := m.discardSpare(context.WithoutCancel(ctx), sp); err != nil {
 			m.c.Report(sp.ID, "end a sandbox that did not start", err) // the sweep ends it
 		}
 		return nil, err
 	}
-	return m.tend(sp)
+	return m.followSpare(sp)
 }
 
-// tend follows a spare's runner, from the beginning of its journal. ErrStopped when the manager is closed.
-func (m *Manager) tend(sp session.Spare) (*tended, error) {
-	t := &tended{m: m, spare: sp, moved: make(chan struct{})}
+// followSpare follows a spare's runner, from the beginning of its journal. ErrStopped when the manager is closed.
+func (m *Manager) followSpare(sp session.Spare) (*liveSpare, error) {
+	t := &liveSpare{m: m, spare: sp, changed: make(chan struct{})}
 	a, _, err := m.attachment(session.AttachRequest{Session: sp.ID, Repo: sp.Repo, Start: sp.Start, Handle: sp.Handle}, t.send, true)
-	t.link = a
+	t.attachment = a
 	return t, err
 }
 
-// letGo ends following it. Its sandbox lives on, and its token stays where it is.
-func (t *tended) letGo() { t.link.stop() }
+// unfollow ends following it. Its sandbox lives on, and its token stays where it is.
+func (t *liveSpare) unfollow() { t.attachment.stop() }
 
 // send takes what its runner tells.
-func (t *tended) send(_ context.Context, in session.Input) error {
+func (t *liveSpare) send(_ context.Context, in session.Input) error {
 	switch in := in.(type) {
 	case session.Journaled:
 		for _, e := range in.Events {
 			if e.Kind == session.KindBoot && e.Boot != nil {
-				t.told(*e.Boot)
+				t.noteBoot(*e.Boot)
 			}
 		}
 		return nil
@@ -91,8 +91,8 @@ const (
 	maxTail   = 16 << 10
 )
 
-// told takes one word of its boot, if it is one.
-func (t *tended) told(b session.Boot) {
+// noteBoot takes one word of its boot, if it is one.
+func (t *liveSpare) noteBoot(b session.Boot) {
 	if !b.Phase.Known() {
 		return
 	}
@@ -111,7 +111,7 @@ func (t *tended) told(b session.Boot) {
 	t.wake()
 }
 
-func (t *tended) fail(err error) {
+func (t *liveSpare) fail(err error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.err == nil {
@@ -121,13 +121,13 @@ func (t *tended) fail(err error) {
 }
 
 // wake is called with the lock held.
-func (t *tended) wake() {
-	close(t.moved)
-	t.moved = make(chan struct{})
+func (t *liveSpare) wake() {
+	close(t.changed)
+	t.changed = make(chan struct{})
 }
 
 // boot returns what was told of its boot so far, and whether it is ready; the error is why it never will be.
-func (t *tended) boot() (phases []session.Boot, ready bool, err error) {
+func (t *liveSpare) boot() (phases []session.Boot, ready bool, err error) {
 	last := session.PhaseReady
 	if t.spare.Kind == session.SpareWarm {
 		last = session.PhaseAgent // it stops there, until it is claimed
@@ -139,21 +139,21 @@ func (t *tended) boot() (phases []session.Boot, ready bool, err error) {
 }
 
 // ready waits until it is. The error is a BootError when a phase failed, NotFound when the sandbox is lost, ErrStopped when it is followed no longer.
-func (t *tended) ready(ctx context.Context) error {
+func (t *liveSpare) ready(ctx context.Context) error {
 	for {
 		t.mu.Lock()
-		moved := t.moved
+		moved := t.changed
 		t.mu.Unlock()
 		if _, ready, err := t.boot(); ready || err != nil {
 			return err
 		}
 		select {
 		case <-moved:
-		case <-t.link.done:
+		case <-t.attachment.done:
 			if _, ready, err := t.boot(); ready || err != nil {
 				return err
 			}
-			return t.link.err
+			return t.attachment.err
 		case <-ctx.Done():
 			return &session.Error{Code: session.Unavailable, Op: "sandbox.ready", Message: "The sandbox did not become ready in time.", Err: ctx.Err()}
 		}
@@ -167,8 +167,8 @@ func (e *BootError) Error() string {
 	return cmp.Or(session.OneLine(e.Boot.Detail, maxDetail), string(e.Boot.Phase)+" failed")
 }
 
-// discard ends a spare's sandbox and forgets it, with its token. What cannot be ended now stays written down.
-func (m *Manager) discard(ctx context.Context, sp session.Spare) error {
+// discardSpare ends a spare's sandbox and forgets it, with its token. What cannot be ended now stays written down.
+func (m *Manager) discardSpare(ctx context.Context, sp session.Spare) error {
 	if a := m.attached(sp.ID); a != nil {
 		a.stop()
 	}
@@ -196,10 +196,10 @@ func (m *Manager) destroyNamed(ctx context.Context, name string, h session.Handl
 }
 
 // status asks its runner how it is.
-func (t *tended) status(ctx context.Context) (link.Status, error) {
+func (t *liveSpare) status(ctx context.Context) (link.Status, error) {
 	_, l, err := t.m.up(ctx, t.spare.ID)
 	if err != nil {
 		return link.Status{}, err
 	}
-	return t.link.status(ctx, l)
+	return t.attachment.status(ctx, l)
 }

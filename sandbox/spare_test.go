@@ -18,7 +18,7 @@ import (
 	"openinspect/session"
 )
 
-func (b *bench) raise(kind session.SpareKind) *sandbox.Tended {
+func (b *bench) raise(kind session.SpareKind) *sandbox.LiveSpare {
 	b.t.Helper()
 	t, err := b.Raise(b.ctx, session.NewSpare(kind, session.BootBuild, repo, "main", b.clock.Now()))
 	if err != nil {

@@ -38,7 +38,7 @@ func (m *Manager) forgetSpares(ctx context.Context, all []session.Spare, known, 
 		switch {
 		case sp.Kind == session.SpareBuild:
 			if !built(sp.ID) {
-				errs = append(errs, m.discard(ctx, sp))
+				errs = append(errs, m.discardSpare(ctx, sp))
 			}
 		case sp.Taken() && !known(sp.Name) && !left(sp.Name):
 			errs = append(errs, m.c.Spares.ForgetSpare(ctx, sp.ID, sp.Lived(sp.TakenAt)...))
@@ -57,12 +57,5 @@ func (m *Manager) discardUntaken(ctx context.Context, id session.ID) error {
 	if err != nil || i < 0 || all[i].Taken() {
 		return err
 	}
-	return m.discard(ctx, all[i])
-}
-
-// has reports whether one is the pool's to end.
-func (p *pool) has(id session.ID) bool {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.hand[id]
+	return m.discardSpare(ctx, all[i])
 }
