@@ -32,7 +32,7 @@ func (b *Builder) begin(r session.Repo) {
 	b.builds[key] = cancel
 	b.working.Go(func() {
 		defer cancel(nil)
-		<-b.clear
+		<-b.resumed
 		noted := true
 		select {
 		case b.slots <- struct{}{}:
@@ -48,7 +48,7 @@ func (b *Builder) begin(r session.Repo) {
 		if !noted {
 			return // it may say yet that one is due: the next look sees to that
 		}
-		if p, err := b.m.library.of(b.ctx, r); err == nil && p.State == session.BuildDue {
+		if p, err := b.m.prebuilts.get(b.ctx, r); err == nil && p.State == session.BuildDue {
 			b.begin(r) // it was asked for just as the last one ended
 		}
 	})
@@ -79,11 +79,11 @@ func (b *Builder) build(ctx context.Context, r session.Repo) (noted bool) {
 		err = session.Errorf(session.NotFound, "The repository has no commit yet.")
 	}
 	var sp session.Spare
-	var made built
+	var made builtImage
 	if err == nil {
 		sp = session.NewSpare(session.SpareBuild, session.BootBuild, r, base, began)
 		sp.Commit = tip
-		err = m.library.change(ctx, r, func(p *session.Prebuilt) bool {
+		err = m.prebuilts.update(ctx, r, func(p *session.Prebuilt) bool {
 			if p.Tip != tip || p.With != b.c.Basis {
 				p.Tip, p.With, p.Fails = tip, b.c.Basis, 0
 			}
@@ -123,7 +123,7 @@ func failed(p *session.Prebuilt, at time.Time, reason, output string) {
 
 // end stores how a build ended, and tells those who asked; false if it could not be stored.
 func (b *Builder) end(ctx context.Context, r session.Repo, how func(*session.Prebuilt)) bool {
-	err := b.m.library.change(ctx, r, func(p *session.Prebuilt) bool {
+	err := b.m.prebuilts.update(ctx, r, func(p *session.Prebuilt) bool {
 		how(p)
 		switch p.State {
 		case session.BuildDone:
@@ -144,13 +144,13 @@ func (b *Builder) end(ctx context.Context, r session.Repo, how func(*session.Pre
 
 // tell tells those who asked for a build that has ended.
 func (b *Builder) tell(ctx context.Context, r session.Repo) {
-	p, err := b.m.library.of(ctx, r)
+	p, err := b.m.prebuilts.get(ctx, r)
 	if err == nil && len(p.Asked) > 0 {
 		err = b.c.Told(ctx, p)
 	}
 	if err == nil && len(p.Asked) > 0 {
 		told := len(p.Asked)
-		err = b.m.library.change(ctx, r, func(p *session.Prebuilt) bool {
+		err = b.m.prebuilts.update(ctx, r, func(p *session.Prebuilt) bool {
 			p.Asked = p.Asked[min(told, len(p.Asked)):]
 			return true
 		})
@@ -158,15 +158,15 @@ func (b *Builder) tell(ctx context.Context, r session.Repo) {
 	b.report("tell how a build ended", err)
 }
 
-// built is an image that was made.
-type built struct {
+// builtImage is an image that was made.
+type builtImage struct {
 	begun         bool // there was a sandbox
 	image         string
 	commit, setup string
 }
 
 // make makes the image in a sandbox of its own, of which nothing is left.
-func (b *Builder) make(ctx context.Context, sp session.Spare) (made built, err error) {
+func (b *Builder) make(ctx context.Context, sp session.Spare) (made builtImage, err error) {
 	m := b.m
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)

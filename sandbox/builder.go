@@ -50,7 +50,7 @@ type Builder struct {
 
 	slots   chan struct{} // one for each build that goes on
 	ctx     context.Context
-	clear   chan struct{} // closed once nothing is left of an earlier bot's builds
+	resumed chan struct{} // closed once nothing is left of an earlier bot's builds
 	working sync.WaitGroup
 
 	mu     sync.Mutex
@@ -68,7 +68,7 @@ func NewBuilder(c BuilderConfig) *Builder {
 	if c.Told == nil {
 		c.Told = func(context.Context, session.Prebuilt) error { return nil }
 	}
-	return &Builder{m: c.Manager, c: c, slots: make(chan struct{}, maxBuilds), clear: make(chan struct{}), builds: map[string]context.CancelCauseFunc{}}
+	return &Builder{m: c.Manager, c: c, slots: make(chan struct{}, maxBuilds), resumed: make(chan struct{}), builds: map[string]context.CancelCauseFunc{}}
 }
 
 // Start takes up what an earlier bot has left, looks at all repositories now and every half hour, and returns at once. All of it ends with ctx; Wait
@@ -77,9 +77,9 @@ func (b *Builder) Start(ctx context.Context) {
 	b.ctx = ctx
 	b.working.Go(func() {
 		b.resume(ctx)
-		close(b.clear)
+		close(b.resumed)
 		b.look(ctx)
-		b.again(ctx)
+		b.lookLater(ctx)
 	})
 }
 
@@ -91,8 +91,8 @@ func (b *Builder) Wait() {
 	all.Wait()
 }
 
-// again looks in the timer's own goroutine, so that a clock that is stepped goes on when everything is looked at.
-func (b *Builder) again(ctx context.Context) {
+// lookLater looks in the timer's own goroutine, so that a clock that is stepped goes on when everything is looked at.
+func (b *Builder) lookLater(ctx context.Context) {
 	stop := b.m.c.Clock.AfterFunc(lookEvery, func() {
 		b.mu.Lock()
 		if ctx.Err() == nil {
@@ -102,7 +102,7 @@ func (b *Builder) again(ctx context.Context) {
 		b.mu.Unlock()
 		b.look(ctx)
 		if ctx.Err() == nil {
-			b.again(ctx)
+			b.lookLater(ctx)
 		}
 	})
 	context.AfterFunc(ctx, func() { stop() })
@@ -169,7 +169,7 @@ func (b *Builder) stale(p session.Prebuilt, base, tip string) bool {
 
 // Image returns what is known of a repository's image; its name alone if that is nothing.
 func (b *Builder) Image(ctx context.Context, r session.Repo) (session.Prebuilt, error) {
-	p, err := b.m.library.of(ctx, r)
+	p, err := b.m.prebuilts.get(ctx, r)
 	return p, session.Wrap("sandbox.Image", err)
 }
 
@@ -182,7 +182,7 @@ func (b *Builder) Images(ctx context.Context) ([]session.Prebuilt, error) {
 // Switch has a repository's image kept up to date, and built at once if there is none, how that ended being told; or has nobody begin from it any more.
 func (b *Builder) Switch(ctx context.Context, r session.Repo, on bool, by session.Person) (session.Prebuilt, error) {
 	var now session.Prebuilt
-	err := b.m.library.change(ctx, r, func(p *session.Prebuilt) bool {
+	err := b.m.prebuilts.update(ctx, r, func(p *session.Prebuilt) bool {
 		if p.Enabled != on {
 			p.Enabled, p.By, p.At = on, by, b.m.c.Clock.Now()
 		}
@@ -207,7 +207,7 @@ func (b *Builder) Switch(ctx context.Context, r session.Repo, on bool, by sessio
 // Build has a repository's image built, whether it is kept up to date or not. A person hears how it ended, also if it goes on already.
 func (b *Builder) Build(ctx context.Context, r session.Repo, by session.Person) (session.Prebuilt, error) {
 	var now session.Prebuilt
-	err := b.m.library.change(ctx, r, func(p *session.Prebuilt) bool {
+	err := b.m.prebuilts.update(ctx, r, func(p *session.Prebuilt) bool {
 		if by.Slack != "" && !slices.ContainsFunc(p.Asked, func(o session.Person) bool { return o.Slack == by.Slack }) {
 			p.Asked = append(p.Asked, by)
 		}

@@ -6,8 +6,9 @@
 // token, keeps a link to it, hands on what comes over it and puts the sandbox away. What an agent does inside is package runner's
 // business, how both ends talk is package link's.
 //
-// A Builder makes repositories' images, each in a sandbox that is no session's (a session.Spare) and is followed as a session's is. Where a session's own
-// sandbox begins, best decides.
+// A Builder makes repositories' images, each in a sandbox that is no session's (a session.Spare) and is followed as a session's is. A pool keeps such
+// sandboxes warm for sessions to take. What a session's sandbox begins from, Start decides: a warm one, the session's own files, its repository's image, or
+// the provider's base.
 //
 // # A link's life
 //

@@ -26,11 +26,11 @@ const drainLimit = 10 * time.Second
 // made and, with r.End, the sandbox destroyed.
 func (m *Manager) Keep(ctx context.Context, id session.ID, r session.KeepRequest) (kept session.Kept, err error) {
 	const op = "sandbox.Keep"
-	d, leave, err := m.sit(ctx, r.Handle)
+	s, unlock, err := m.lockSnapshots(ctx, r.Handle)
 	if err != nil {
 		return kept, session.Wrap(op, err)
 	}
-	defer leave()
+	defer unlock()
 	if a := m.attached(id); a != nil && a.req.Handle.Name == r.Name {
 		m.drain(ctx, a)
 		if r.Patch && !r.Same && (!r.Bare || r.Soon) { // in one that did not begin there may be less than is kept
@@ -38,15 +38,15 @@ func (m *Manager) Keep(ctx context.Context, id session.ID, r session.KeepRequest
 		}
 	}
 	if r.Patch {
-		if kept.Patch, err = m.patched(ctx, id); err != nil {
+		if kept.Patch, err = m.keptPatch(ctx, id); err != nil {
 			return kept, session.Wrap(op, err)
 		}
 	}
 	if r.End {
-		kept.Image, err = m.suspend(ctx, id, r, d)
+		kept.Image, err = m.suspend(ctx, id, r, s)
 		r.From = "" // nothing works on it any more
 	} else {
-		kept.Image, err = m.snapshot(ctx, id, r, d)
+		kept.Image, err = m.snapshot(ctx, id, r, s)
 	}
 	if err != nil {
 		return kept, session.Wrap(op, err)
@@ -57,35 +57,35 @@ func (m *Manager) Keep(ctx context.Context, id session.ID, r session.KeepRequest
 	return kept, nil
 }
 
-// desk is where one at a time keeps the files of a sandbox.
-type desk struct {
-	busy  chan struct{} // held by whoever does
-	image string        // that was made last
-	work  int           // what it has, as in KeepRequest
+// snapshotState is what is known of a sandbox's snapshots, of which one is made at a time.
+type snapshotState struct {
+	lock  chan struct{} // held by whoever makes one, or ends the sandbox; guards the rest
+	image string        // the newest
+	work  int           // how much work it has, as KeepRequest.Work
 }
 
-// sit waits for a sandbox's desk.
-func (m *Manager) sit(ctx context.Context, h session.Handle) (d *desk, leave func(), err error) {
+// lockSnapshots waits until no other snapshot of a sandbox is being made.
+func (m *Manager) lockSnapshots(ctx context.Context, h session.Handle) (s *snapshotState, unlock func(), err error) {
 	m.mu.Lock()
-	d = m.desks[h.ID]
-	if d == nil {
-		d = &desk{busy: make(chan struct{}, 1)}
-		m.desks[h.ID] = d
+	s = m.snapshots[h.ID]
+	if s == nil {
+		s = &snapshotState{lock: make(chan struct{}, 1)}
+		m.snapshots[h.ID] = s
 	}
 	m.mu.Unlock()
 	select {
-	case d.busy <- struct{}{}:
-		return d, func() { <-d.busy }, nil
+	case s.lock <- struct{}{}:
+		return s, func() { <-s.lock }, nil
 	case <-ctx.Done():
 		return nil, nil, ctx.Err()
 	}
 }
 
-// forgetDesk takes away the desk of a sandbox that has ended.
-func (m *Manager) forgetDesk(h session.Handle) {
+// forgetSnapshots drops what is known of the snapshots of a sandbox that has ended.
+func (m *Manager) forgetSnapshots(h session.Handle) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	delete(m.desks, h.ID)
+	delete(m.snapshots, h.ID)
 }
 
 func (m *Manager) drain(ctx context.Context, a *attachment) {
@@ -155,8 +155,8 @@ func (a *attachment) askPatch(ctx context.Context, l *link.Link, from string) ([
 	return body, nil
 }
 
-// patched tells which patch is kept of a session.
-func (m *Manager) patched(ctx context.Context, id session.ID) (*session.Patch, error) {
+// keptPatch tells which patch is kept of a session.
+func (m *Manager) keptPatch(ctx context.Context, id session.ID) (*session.Patch, error) {
 	from, body, err := m.c.Archive.Patch(ctx, id)
 	if err != nil && session.CodeOf(err) != session.NotFound {
 		return nil, err
@@ -166,7 +166,7 @@ func (m *Manager) patched(ctx context.Context, id session.ID) (*session.Patch, e
 
 // snapshot makes an image and remembers it. Once it is being made, it is waited for even if nobody wants it any more: one that nobody knows of
 // could not be deleted.
-func (m *Manager) snapshot(ctx context.Context, id session.ID, r session.KeepRequest, d *desk) (image string, err error) {
+func (m *Manager) snapshot(ctx context.Context, id session.ID, r session.KeepRequest, s *snapshotState) (image string, err error) {
 	if err := ctx.Err(); err != nil {
 		return "", err
 	}
@@ -182,50 +182,28 @@ func (m *Manager) snapshot(ctx context.Context, id session.ID, r session.KeepReq
 	if err = m.c.Archive.PutImage(whole, i); err != nil {
 		return "", errors.Join(err, m.delete(whole, image))
 	}
-	d.image, d.work = image, r.Work
+	s.image, s.work = image, r.Work
 	return image, nil
 }
 
-// suspend keeps the image in the store before it ends the sandbox, for a bot that is killed in between and asked again.
-func (m *Manager) suspend(ctx context.Context, id session.ID, r session.KeepRequest, d *desk) (image string, err error) {
-	h, start := r.Handle, ""
-	if a := m.attached(id); a != nil && a.req.Handle.Name == h.Name {
+// suspend ends the sandbox once its image is in the store, for a bot that is killed in between and asked again.
+func (m *Manager) suspend(ctx context.Context, id session.ID, r session.KeepRequest, s *snapshotState) (image string, err error) {
+	start := ""
+	if a := m.attached(id); a != nil && a.req.Handle.Name == r.Name {
 		start = a.req.Start
 		a.stop()
-	} else if f, err := m.c.Provider.Find(ctx, h.Name); err == nil {
+	} else if f, err := m.c.Provider.Find(ctx, r.Name); err == nil {
 		start = f.Start
 	}
-	before := ""
-	switch {
-	case r.Bare && r.Soon: // one may have been made by a try that could not end the sandbox
-		if image, before, err = m.putAway(ctx, id, r); err != nil {
-			return "", err
-		}
-	case r.Bare:
-	case r.Same:
-		image = r.Image
-	default:
-		if image = d.image; image == "" || d.work != r.Work || r.Work == 0 { // else one that was being made when this was asked for has everything
-			image, err = m.snapshot(ctx, id, r, d)
-		}
-		switch code := session.CodeOf(err); {
-		case err == nil:
-			if err := m.c.Store.PutSecret(ctx, imageKey(id), []byte(strings.Join([]string{h.Name, image, start, h.ID, strconv.Itoa(r.Work)}, "\n"))); err != nil {
-				return "", err
-			}
-		case code == session.NotFound:
-			if image, before, err = m.putAway(ctx, id, r); err != nil {
-				return "", err
-			}
-		default:
-			return "", err
-		}
-	}
-	start = cmp.Or(start, before)
-	if err := m.c.Provider.Destroy(ctx, h); err != nil {
+	image, before, err := m.lastImage(ctx, id, start, r, s)
+	if err != nil {
 		return "", err
 	}
-	m.forgetDesk(h)
+	start = cmp.Or(start, before)
+	if err := m.c.Provider.Destroy(ctx, r.Handle); err != nil {
+		return "", err
+	}
+	m.forgetSnapshots(r.Handle)
 	if start != "" {
 		if err := m.c.Store.DeleteSecret(ctx, tokenKey(id, start)); err != nil {
 			m.c.Report(id, "forget token", err)
@@ -234,8 +212,38 @@ func (m *Manager) suspend(ctx context.Context, id session.ID, r session.KeepRequ
 	return image, nil
 }
 
-// putAway returns the image that an earlier call for the same sandbox made when as much work was in it, and the start of its runner; "" if there is none.
-func (m *Manager) putAway(ctx context.Context, id session.ID, r session.KeepRequest) (image, start string, err error) {
+// lastImage returns an image with all that is in a sandbox that is about to be ended, "" if there is nothing in it to keep. before is the start of the
+// runner in it if an earlier call made the image.
+func (m *Manager) lastImage(ctx context.Context, id session.ID, start string, r session.KeepRequest, s *snapshotState) (image, before string, err error) {
+	switch {
+	case r.Bare && r.Soon: // one may have been made by a try that could not end the sandbox
+		return m.suspendedImage(ctx, id, r)
+	case r.Bare:
+		return "", "", nil
+	case r.Same:
+		return r.Image, "", nil
+	case s.image != "" && s.work == r.Work && r.Work != 0: // it was being made when this was asked for, and has everything
+		image = s.image
+	default:
+		image, err = m.snapshot(ctx, id, r, s)
+	}
+	switch {
+	case session.CodeOf(err) == session.NotFound:
+		return m.suspendedImage(ctx, id, r)
+	case err != nil:
+		return "", "", err
+	}
+	return image, "", m.putSuspended(ctx, id, start, image, r)
+}
+
+// putSuspended stores which image was made of a sandbox that is about to be ended: five lines, of which older versions wrote the first three.
+func (m *Manager) putSuspended(ctx context.Context, id session.ID, start, image string, r session.KeepRequest) error {
+	lines := []string{r.Name, image, start, r.ID, strconv.Itoa(r.Work)}
+	return m.c.Store.PutSecret(ctx, imageKey(id), []byte(strings.Join(lines, "\n")))
+}
+
+// suspendedImage returns the image that putSuspended stored for the same sandbox when as much work was in it, and the start of its runner; "" if there is none.
+func (m *Manager) suspendedImage(ctx context.Context, id session.ID, r session.KeepRequest) (image, start string, err error) {
 	b, err := m.c.Store.Secret(ctx, imageKey(id))
 	if session.CodeOf(err) == session.NotFound {
 		return "", "", nil
@@ -257,8 +265,8 @@ func (m *Manager) Forget(ctx context.Context, id session.ID) error {
 	return session.Wrap("sandbox.Forget", m.c.Store.DeleteSecret(ctx, imageKey(id)))
 }
 
-// fits returns NotFound for an image that another version of the runner worked on: what lies there is not for this one.
-func (m *Manager) fits(ctx context.Context, image string) error {
+// checkVersion returns NotFound for an image that another version of the runner worked on: what lies there is not for this one.
+func (m *Manager) checkVersion(ctx context.Context, image string) error {
 	if image == "" {
 		return nil
 	}

@@ -2,17 +2,13 @@ package sandbox
 
 import (
 	"context"
-	"crypto/rand"
-	"encoding/base64"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
-	"strings"
 	"sync"
 	"time"
 
-	"openinspect/sandbox/link"
 	"openinspect/session"
 )
 
@@ -91,18 +87,18 @@ type Manager struct {
 	cancel  context.CancelFunc
 	breaker breaker
 
-	library  library
-	pool     *pool
-	patching chan struct{} // held while a runner's patch is taken
-	dialing  chan struct{} // held while a runner is dialled: a start with a thousand sandboxes must not do all of it at once
+	prebuilts prebuiltRecords
+	pool      *pool
+	patching  chan struct{} // held while a runner's patch is taken
+	dialing   chan struct{} // held while a runner is dialled: a start with a thousand sandboxes must not do all of it at once
 
 	handing sync.Mutex          // held while values are noted that sandboxes get
 	handed  map[string][]string // by secretsKey, oldest first
 
-	mu     sync.Mutex
-	links  map[session.ID]*attachment
-	desks  map[string]*desk // by the provider's id of a sandbox
-	closed bool
+	mu        sync.Mutex
+	links     map[session.ID]*attachment
+	snapshots map[string]*snapshotState // by the provider's id of a sandbox
+	closed    bool
 }
 
 var _ session.Sandboxes = (*Manager)(nil)
@@ -136,7 +132,11 @@ func New(c Config) (*Manager, error) {
 	if c.StartScript == 0 {
 		c.StartScript = 120 * time.Second
 	}
-	m := &Manager{c: c, library: library{store: c.Prebuilt}, dialing: make(chan struct{}, maxDialing), patching: make(chan struct{}, maxPatches), links: map[session.ID]*attachment{}, desks: map[string]*desk{}, handed: map[string][]string{}, breaker: breaker{clock: c.Clock, report: func(err error) { c.Report("", "breaker", err) }}}
+	m := &Manager{
+		c: c, prebuilts: prebuiltRecords{store: c.Prebuilt}, breaker: breaker{clock: c.Clock, report: func(err error) { c.Report("", "breaker", err) }},
+		dialing: make(chan struct{}, maxDialing), patching: make(chan struct{}, maxPatches),
+		links: map[session.ID]*attachment{}, snapshots: map[string]*snapshotState{}, handed: map[string][]string{},
+	}
 	m.ctx, m.cancel = context.WithCancel(context.Background())
 	m.pool = newPool(m)
 	return m, nil
@@ -144,88 +144,6 @@ func New(c Config) (*Manager, error) {
 
 // maxDialing is how many runners are dialled at a time.
 const maxDialing = 64
-
-// tokenKey is where the token of a runner's link is kept.
-func tokenKey(id session.ID, start string) string { return "link/" + string(id) + "/" + start }
-
-// fullPause is how long a start waits before a provider that was full is asked again.
-const fullPause = 30 * time.Second
-
-// Start implements session.Sandboxes. A retry with the same start id uses the same token, which the runner of the first try knows.
-func (m *Manager) Start(ctx context.Context, r session.StartRequest) (session.Begun, error) {
-	const op = "sandbox.Start"
-	if err := m.fits(ctx, r.Image); err != nil {
-		return session.Begun{}, session.Wrap(op, err)
-	}
-	warm, ok, err := m.pool.take(ctx, r)
-	m.pool.makeRoom(ctx, r)
-	if ok || err != nil {
-		return warm, session.Wrap(op, err)
-	}
-	leave, err := m.breaker.enter(ctx)
-	if err != nil {
-		return session.Begun{}, session.Wrap(op, err)
-	}
-	said := error(session.ErrStopped) // what the start says of the provider: nothing, until that has answered
-	defer func() { leave(said) }()
-	begun, err := m.best(ctx, r)
-	if ctx.Err() == nil {
-		said = err
-		if code := session.CodeOf(err); err != nil && code != session.Unavailable { // final: no runner has this token
-			err = errors.Join(err, m.c.Store.DeleteSecret(ctx, tokenKey(r.Session, r.Start)))
-		} else if errors.Is(err, ErrFull) {
-			m.c.Report(r.Session, "start", err)
-			err = &session.Later{At: m.c.Clock.Now().Add(fullPause), Err: &session.Error{Code: session.Unavailable, Err: err,
-				Message: session.Sentence(err) + " Your request waits, and is tried again every half minute."}}
-		}
-	}
-	if err != nil {
-		return session.Begun{}, session.Wrap(op, err)
-	}
-	begun.Ends = m.ends(r.At)
-	return begun, nil
-}
-
-// ends returns when the provider will have ended a sandbox that was asked for at a time; zero if it lets it live.
-func (m *Manager) ends(asked time.Time) time.Time {
-	p, ok := m.c.Provider.(Mortal)
-	if !ok || asked.IsZero() {
-		return time.Time{}
-	}
-	return asked.Add(p.Lifetime())
-}
-
-// order is what every runner is told. The token that it is to know by its hash is made at the first call for a start.
-func (m *Manager) order(ctx context.Context, id session.ID, start string, repo session.Repo) (link.Boot, error) {
-	token, err := m.token(ctx, id, start, repo)
-	b := link.Boot{
-		Session: id, Start: start, TokenHash: link.HashToken(token), Repo: repo, Bot: m.c.Bot,
-		Catalogue: m.c.Catalogue, Providers: m.c.Providers, SetupTimeout: m.c.Setup, StartTimeout: m.c.StartScript,
-	}
-	if repo != (session.Repo{}) {
-		b.CloneURL, b.Environment = m.c.CloneURL(repo), m.c.Secrets != nil
-	}
-	return b, err
-}
-
-// token returns the token of a start, made at the first call. It is kept with the name that the repository has then.
-func (m *Manager) token(ctx context.Context, id session.ID, start string, repo session.Repo) (string, error) {
-	token, _, err := m.keptToken(ctx, id, start)
-	if session.CodeOf(err) != session.NotFound {
-		return token, err
-	}
-	var raw [32]byte
-	_, _ = rand.Read(raw[:]) // never fails: crypto/rand
-	token = session.OwnToken + base64.RawURLEncoding.EncodeToString(raw[:])
-	return token, m.c.Store.PutSecret(ctx, tokenKey(id, start), []byte(token+"\n"+repo.String()))
-}
-
-// keptToken returns the token of a start, and the name that its repository had then: it may have another by now.
-func (m *Manager) keptToken(ctx context.Context, id session.ID, start string) (token, repo string, err error) {
-	b, err := m.c.Store.Secret(ctx, tokenKey(id, start))
-	token, repo, _ = strings.Cut(string(b), "\n")
-	return token, repo, err
-}
 
 // Attach implements session.Sandboxes.
 func (m *Manager) Attach(ctx context.Context, r session.AttachRequest, send session.Send) error {

@@ -22,7 +22,7 @@ func (p *pool) start(r session.Repo, base string, likely time.Time) {
 
 // create makes a sandbox, from the branch's image if there is one. An image of which nothing comes is not used again.
 func (p *pool) create(ctx context.Context, sp session.Spare) (*liveSpare, error) {
-	image, err := p.m.library.of(ctx, sp.Repo)
+	image, err := p.m.prebuilts.get(ctx, sp.Repo)
 	if err != nil {
 		p.m.c.Report(sp.ID, "look for the repository's image", err)
 	}
@@ -32,7 +32,7 @@ func (p *pool) create(ctx context.Context, sp session.Spare) (*liveSpare, error)
 	}
 	t, err := p.m.createSpare(ctx, sp, setup)
 	if session.CodeOf(err) == session.NotFound {
-		p.m.blame(ctx, sp.Repo, sp.Image, "It does not exist any more.")
+		p.m.markBad(ctx, sp.Repo, sp.Image, doesNotExist)
 	}
 	return t, err
 }
@@ -75,7 +75,7 @@ func (p *pool) keep(ctx context.Context, w *warmSandbox, create func(context.Con
 	}
 	p.m.c.Report(w.spare.ID, "warm sandbox", err)
 	if boot, ok := errors.AsType[*BootError](err); ok && boot.Boot.Phase == session.PhaseSync {
-		p.m.blame(p.m.ctx, w.spare.Repo, w.live.spare.Image, "No sandbox became ready from it.")
+		p.m.markBad(p.m.ctx, w.spare.Repo, w.live.spare.Image, neverReady)
 	}
 	p.mu.Lock()
 	p.paused[w.branch] = p.m.c.Clock.Now().Add(failurePause)

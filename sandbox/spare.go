@@ -40,7 +40,7 @@ func (m *Manager) createSpare(ctx context.Context, sp session.Spare, setup strin
 	if err := m.c.Spares.PutSpare(ctx, sp); err != nil {
 		return nil, err
 	}
-	boot, err := m.order(ctx, sp.ID, sp.Start, sp.Repo)
+	boot, err := m.newBoot(ctx, sp.ID, sp.Start, sp.Repo)
 	if err == nil {
 		boot.Mode, boot.Base, boot.Setup, boot.Warm = sp.Mode, sp.Base, setup, sp.Kind == session.SpareWarm
 		sp.Handle, err = m.c.Provider.Create(ctx, Spec{Name: sp.Name, Image: sp.Image, Boot: boot})

@@ -8,12 +8,12 @@ import (
 	"openinspect/session"
 )
 
-// toldWithin is how long a session may not know yet what it has taken, as while the disk refuses to store. One that has given its start up never will.
-const toldWithin = time.Hour
+// takeGrace is how long a session may not know yet what it has taken, as while the disk refuses to store. One that has given its start up never will.
+const takeGrace = time.Hour
 
-// spared looks through what is written down of sandboxes that are no session's, and returns who knows a sandbox or an image by its name: a spare, or
+// spareOwners looks through what is written down of sandboxes that are no session's, and returns who knows a sandbox or an image by its name: a spare, or
 // known, which is asked for what sessions have. What a session took is named for the spare that it was.
-func (m *Manager) spared(ctx context.Context, known func(owner session.ID, name string) bool) (func(name string) bool, []session.Spare, error) {
+func (m *Manager) spareOwners(ctx context.Context, known func(owner session.ID, name string) bool) (func(name string) bool, []session.Spare, error) {
 	all, err := m.c.Spares.Spares(ctx)
 	by := map[session.ID]session.Spare{}
 	for _, sp := range all {
@@ -25,7 +25,7 @@ func (m *Manager) spared(ctx context.Context, known func(owner session.ID, name 
 		case !spare:
 			return known(owner, name)
 		case sp.Taken():
-			return known(sp.Session, name) || known(sp.Session, sp.Asked()) && m.c.Clock.Now().Sub(sp.TakenAt) < toldWithin
+			return known(sp.Session, name) || known(sp.Session, sp.Asked()) && m.c.Clock.Now().Sub(sp.TakenAt) < takeGrace
 		}
 		return true
 	}, all, err

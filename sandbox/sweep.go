@@ -26,11 +26,11 @@ func (m *Manager) Sweep(ctx context.Context, ofSession func(owner session.ID, na
 	}
 	remembered, err := m.c.Archive.Images(ctx)
 	all = append(all, err)
-	known, spares, err := m.spared(ctx, ofSession)
+	known, spares, err := m.spareOwners(ctx, ofSession)
 	if err != nil {
 		return session.Wrap(op, errors.Join(append(all, err)...)) // whose anything is cannot be told
 	}
-	images, err := m.imagesOf(ctx)
+	images, err := m.prebuiltUse(ctx)
 	if err != nil {
 		return session.Wrap(op, errors.Join(append(all, err)...))
 	}
@@ -58,27 +58,27 @@ func (m *Manager) Sweep(ctx context.Context, ofSession func(owner session.ID, na
 	return session.Wrap(op, errors.Join(all...))
 }
 
-// shop is what is known of repositories' images at a moment.
-type shop struct {
-	current  map[string]bool       // that repositories have
-	building map[session.Repo]bool // of which a build goes on: an image that it has made is not theirs yet
-	builds   map[session.ID]bool
+// prebuiltUse tells which images repositories have at a moment, and which builds go on.
+type prebuiltUse struct {
+	current  map[string]bool       // images, by id, that repositories have
+	building map[session.Repo]bool // repositories of which a build goes on: an image that it has made is not theirs yet
+	builds   map[session.ID]bool   // the spares of those builds
 }
 
 // built reports whether a build that goes on has an id.
-func (s shop) built(id session.ID) bool { return s.builds[id] }
+func (u prebuiltUse) built(id session.ID) bool { return u.builds[id] }
 
-func (m *Manager) imagesOf(ctx context.Context) (shop, error) {
-	s := shop{map[string]bool{}, map[session.Repo]bool{}, map[session.ID]bool{}}
+func (m *Manager) prebuiltUse(ctx context.Context) (prebuiltUse, error) {
+	u := prebuiltUse{map[string]bool{}, map[session.Repo]bool{}, map[session.ID]bool{}}
 	if m.c.Prebuilt == nil {
-		return s, nil
+		return u, nil
 	}
 	all, err := m.c.Prebuilt.Prebuilts(ctx)
 	for _, p := range all {
-		s.current[p.Image] = true
+		u.current[p.Image] = true
 		if p.State == session.BuildGoesOn {
-			s.building[p.Repo], s.builds[p.Build] = true, true
+			u.building[p.Repo], u.builds[p.Build] = true, true
 		}
 	}
-	return s, err
+	return u, err
 }
