@@ -33,45 +33,45 @@ const maxStrikes = 3
 
 // attachment keeps a link to one runner for one session.
 type attachment struct {
-	m       *Manager
-	req     session.AttachRequest
-	send    session.Send
-	before  *attachment // ends first: one reader of a session's journal at a time
-	handler http.Handler
-	spare   bool // the sandbox is no session's: its runner may read the repository, and nothing else
-	ctx     context.Context
-	cancel  context.CancelFunc
-	done    chan struct{} // closed when it has ended
-	err     error         // why; read after done
-	strikes int           // of run alone
+	m        *Manager
+	req      session.AttachRequest
+	send     session.Send
+	previous *attachment // ends first: one reader of a session's journal at a time
+	handler  http.Handler
+	isSpare  bool // the sandbox is no session's: its runner may read the repository, and nothing else
+	ctx      context.Context
+	cancel   context.CancelFunc
+	done     chan struct{} // closed when it has ended
+	err      error         // why; read after done
+	strikes  int           // of run alone
 
 	minting chan struct{} // held by whoever uses credit
 
-	since   time.Time   // when it was begun, on the session's clock
-	overdue atomic.Bool // it never became ready
+	begunAt time.Time   // on the session's clock
+	overdue atomic.Bool // the runner did not become ready in time
 
-	uploading atomic.Bool     // an image is being taken: one at a time, because they are large
-	handing   atomic.Bool     // what is kept of the session is being handed out; whoever set it may use asked
-	asked     int             // how often it was
-	credit    link.Credential // newest that was made for the runner
+	uploading  atomic.Bool     // an image is being taken: one at a time, because they are large
+	handingOut atomic.Bool     // what is kept of the session is being handed out; whoever set it may use handedOut
+	handedOut  int             // how often it was
+	credit     link.Credential // newest that was made for the runner
 
-	mu       sync.Mutex
-	cur      *link.Link // nil while there is none
-	moved    chan struct{}
-	cursor   session.Cursor
-	heard    time.Time // on the session's clock
-	limit    time.Duration
-	turn     bool      // one was begun or spoken of, and has not been answered
-	progress time.Time // when something last came of the agent's work, on the session's clock
-	prompt   string    // the newest one that was delivered or spoken of
+	mu           sync.Mutex    // guards what follows
+	current      *link.Link    // nil while there is none
+	changed      chan struct{} // closed with the next change
+	cursor       session.Cursor
+	heard        time.Time     // on the session's clock
+	silenceLimit time.Duration // that the runner may be silent for
+	turn         bool          // one was begun or spoken of, and has not been answered
+	progressAt   time.Time     // when something last came of the agent's work, on the session's clock
+	prompt       string        // the newest one that was delivered or spoken of
 }
 
-func newAttachment(m *Manager, r session.AttachRequest, send session.Send, before *attachment) *attachment {
+func newAttachment(m *Manager, r session.AttachRequest, send session.Send, previous *attachment) *attachment {
 	a := &attachment{
-		m: m, req: r, send: send, before: before, done: make(chan struct{}), moved: make(chan struct{}),
-		cursor: r.Cursor, heard: m.c.Clock.Now(), limit: connectLimit, progress: m.c.Clock.Now(), minting: make(chan struct{}, 1),
+		m: m, req: r, send: send, previous: previous, done: make(chan struct{}), changed: make(chan struct{}),
+		cursor: r.Cursor, heard: m.c.Clock.Now(), silenceLimit: connectLimit, progressAt: m.c.Clock.Now(), minting: make(chan struct{}, 1),
 	}
-	a.since = a.heard
+	a.begunAt = a.heard
 	a.ctx, a.cancel = context.WithCancel(m.ctx)
 	a.handler = a.serve()
 	return a
@@ -99,23 +99,23 @@ func (a *attachment) ended() bool {
 func (a *attachment) link() *link.Link {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	return a.cur
+	return a.current
 }
 
-// set changes what is known, and wakes whoever waits for it.
-func (a *attachment) set(change func()) {
+// change changes what is known, and wakes whoever waits for it.
+func (a *attachment) change(f func()) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	change()
-	close(a.moved)
-	a.moved = make(chan struct{})
+	f()
+	close(a.changed)
+	a.changed = make(chan struct{})
 }
 
 // until waits until ok, which is asked whenever something has changed. It returns Unavailable when the attachment ends.
 func (a *attachment) until(ctx context.Context, ok func() bool) error {
 	for {
 		a.mu.Lock()
-		yes, moved := ok(), a.moved
+		yes, moved := ok(), a.changed
 		a.mu.Unlock()
 		if yes {
 			return nil
@@ -130,67 +130,74 @@ func (a *attachment) until(ctx context.Context, ok func() bool) error {
 	}
 }
 
-// hear notes that the runner gave a sign of life.
-func (a *attachment) hear() {
+// linked waits until there is a link, and returns it. The error is until's.
+func (a *attachment) linked(ctx context.Context) (l *link.Link, err error) {
+	err = a.until(ctx, func() bool { l = a.current; return l != nil })
+	return l, err
+}
+
+// noteHeard notes that the runner gave a sign of life.
+func (a *attachment) noteHeard() {
 	now := a.m.c.Clock.Now()
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.heard, a.limit = now, heartbeatLimit
+	a.heard, a.silenceLimit = now, heartbeatLimit
 }
 
-// quiet returns how much longer the runner may be silent.
-func (a *attachment) quiet() time.Duration {
+// silenceLeft returns how much longer the runner may be silent.
+func (a *attachment) silenceLeft() time.Duration {
 	now := a.m.c.Clock.Now()
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	return a.limit - now.Sub(a.heard)
+	return a.silenceLimit - now.Sub(a.heard)
 }
 
-// strike is what a runner must not do: no reason to believe that dialling again helps often.
-type strike struct{ reason string }
+// protocolError is a strike: a runner did what it must not. Dialling again may help, but seldom does.
+type protocolError struct{ reason string }
 
-func (s *strike) Error() string { return s.reason }
+func (p *protocolError) Error() string { return p.reason }
 
-// lost is a reason to give the runner up.
-type lost struct{ reason string }
+// lostError gives a runner up.
+type lostError struct{ reason string }
 
-func (l *lost) Error() string { return l.reason }
+func (l *lostError) Error() string { return l.reason }
 
-// refusal is the session's: it does not want this runner's inputs.
-type refusal struct{ err error }
+// refusedError is a session's that does not take this runner's inputs.
+type refusedError struct{ err error }
 
-func (r *refusal) Error() string { return "the session refused: " + r.err.Error() }
-func (r *refusal) Unwrap() error { return r.err }
+func (r *refusedError) Error() string { return "the session refused: " + r.err.Error() }
+func (r *refusedError) Unwrap() error { return r.err }
 
 // run dials, reads, and dials again until the runner is lost or nobody wants it any more.
 func (a *attachment) run() {
 	defer close(a.done)
 	defer a.cancel()
 	defer a.m.forget(a)
-	if a.before != nil {
-		a.before.stop()
-		a.before = nil
+	if a.previous != nil {
+		a.previous.stop()
+		a.previous = nil
 	}
-	a.err = a.keep()
-	if l, ok := errors.AsType[*lost](a.err); ok {
-		a.err = a.lose(l)
+	a.err = a.keepLinked()
+	if l, ok := errors.AsType[*lostError](a.err); ok {
+		a.err = a.reportLost(l)
 	}
 }
 
-func (a *attachment) keep() error {
+// keepLinked dials as often as a link ends. The error, never nil, is why it does so no more.
+func (a *attachment) keepLinked() error {
 	pauses := backoff.NewExponentialBackOff()
 	pauses.InitialInterval, pauses.Multiplier, pauses.MaxInterval = firstPause, 1.5, longPause
 	for {
-		was, overdue := a.place(), a.quiet() <= 0
+		was, overdue := a.position(), a.silenceLeft() <= 0
 		answered, err := a.connect()
 		if a.ctx.Err() != nil || a.m.stopping() {
 			return session.ErrStopped
 		}
-		if a.place() != was {
+		if a.position() != was {
 			pauses.Reset()
 			a.strikes = 0
 		}
-		if err := a.weigh(err); err != nil {
+		if err := a.judge(err); err != nil {
 			return err
 		}
 		pause := pauses.NextBackOff()
@@ -203,35 +210,43 @@ func (a *attachment) keep() error {
 				return err
 			}
 		}
-		t := time.NewTimer(pause)
-		select {
-		case <-t.C:
-		case <-a.ctx.Done():
-			t.Stop()
-		}
+		a.pause(pause) // its end is seen above
 	}
 }
 
-func (a *attachment) place() session.Cursor {
+// pause waits for some real time; false if the attachment is ended meanwhile.
+func (a *attachment) pause(d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return true
+	case <-a.ctx.Done():
+		return false
+	}
+}
+
+// position returns how far the journal was read and committed.
+func (a *attachment) position() session.Cursor {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	return a.cursor
 }
 
-// weigh decides whether err, which ended an attempt or a link, ends the attachment.
-func (a *attachment) weigh(err error) error {
-	if l, ok := errors.AsType[*lost](err); ok {
+// judge decides whether err, which ended an attempt or a link, ends the attachment.
+func (a *attachment) judge(err error) error {
+	if l, ok := errors.AsType[*lostError](err); ok {
 		return l
 	}
-	if s, ok := errors.AsType[*strike](err); ok {
-		if err := a.tell(s); err != nil {
+	if s, ok := errors.AsType[*protocolError](err); ok {
+		if err := a.reportStrike(s); err != nil {
 			return err
 		}
 		if a.strikes++; a.strikes >= maxStrikes {
-			return &lost{s.reason}
+			return &lostError{s.reason}
 		}
 	}
-	if r, ok := errors.AsType[*refusal](err); ok {
+	if r, ok := errors.AsType[*refusedError](err); ok {
 		switch session.CodeOf(r.err) {
 		case session.Unavailable:
 			if errors.Is(r.err, session.ErrStopped) {
@@ -239,7 +254,7 @@ func (a *attachment) weigh(err error) error {
 			}
 		case session.Internal: // a defect: not for ever, and the session must not wait for what never comes
 			if a.strikes++; a.strikes >= maxStrikes {
-				return &lost{"What the sandbox tells cannot be stored."}
+				return &lostError{"What the sandbox tells cannot be stored."}
 			}
 		case session.Invalid, session.NotFound, session.Conflict, session.Forbidden:
 			return r
@@ -248,8 +263,8 @@ func (a *attachment) weigh(err error) error {
 	return nil
 }
 
-// tell puts a strike into the session's log. The cursor stays where it is.
-func (a *attachment) tell(s *strike) error {
+// reportStrike puts a strike into the session's log. The cursor stays where it is.
+func (a *attachment) reportStrike(s *protocolError) error {
 	if a.strikes > 0 {
 		return nil
 	}
@@ -260,7 +275,7 @@ func (a *attachment) tell(s *strike) error {
 		At: a.m.c.Clock.Now(), Kind: session.KindError, PromptID: prompt, Error: &session.Failure{Code: session.Invalid, Message: s.reason},
 	}}})
 	if err != nil {
-		return a.weigh(&refusal{err})
+		return a.judge(&refusedError{err})
 	}
 	return nil
 }
@@ -272,20 +287,20 @@ func (a *attachment) find(late bool) error {
 	f, err := a.m.c.Provider.Find(ctx, a.req.Handle.Name)
 	switch {
 	case session.CodeOf(err) == session.NotFound:
-		return &lost{"The sandbox is gone."}
+		return &lostError{"The sandbox is gone."}
 	case err != nil:
 		a.m.c.Report(a.req.Session, "find sandbox", err) // nothing is known, so nothing is judged
 		return nil
 	case f.Start != "" && f.Start != a.req.Start:
-		return &lost{"Another runner works in the sandbox now."}
+		return &lostError{"Another runner works in the sandbox now."}
 	case late:
-		return &lost{"The sandbox stopped answering."}
+		return &lostError{"The sandbox stopped answering."}
 	}
 	return nil
 }
 
-// lose tells the session, for as long as its store refuses.
-func (a *attachment) lose(l *lost) error {
+// reportLost tells the session, for as long as its store refuses.
+func (a *attachment) reportLost(l *lostError) error {
 	gone := session.Errorf(session.NotFound, "%s", l.reason)
 	for {
 		err := a.send(a.ctx, session.Lost{Start: a.req.Start, Reason: l.reason})
@@ -296,11 +311,7 @@ func (a *attachment) lose(l *lost) error {
 			a.m.c.Report(a.req.Session, "lost", err)
 			return gone
 		}
-		t := time.NewTimer(time.Second)
-		select {
-		case <-t.C:
-		case <-a.ctx.Done():
-			t.Stop()
+		if !a.pause(time.Second) {
 			return session.ErrStopped
 		}
 	}

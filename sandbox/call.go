@@ -25,25 +25,22 @@ const (
 // maxAnswer is how many bytes of an answer are read where only a few are expected.
 const maxAnswer = 64 << 10
 
-// up waits shortly for the session's link.
-func (m *Manager) up(ctx context.Context, id session.ID) (*attachment, *link.Link, error) {
+// connected waits shortly for the session's link.
+func (m *Manager) connected(ctx context.Context, id session.ID) (*attachment, *link.Link, error) {
 	a := m.attached(id)
 	if a == nil {
 		return nil, nil, session.Errorf(session.Unavailable, "The sandbox is not connected.")
 	}
 	ctx, cancel := context.WithTimeout(ctx, linkLimit)
 	defer cancel()
-	var l *link.Link
-	if err := a.until(ctx, func() bool { l = a.cur; return l != nil }); err != nil {
-		return nil, nil, err
-	}
-	return a, l, nil
+	l, err := a.linked(ctx)
+	return a, l, err
 }
 
 // Prompt implements session.Sandboxes.
 func (m *Manager) Prompt(ctx context.Context, id session.ID, d session.Delivery) error {
 	const op = "sandbox.Prompt"
-	a, l, err := m.up(ctx, id)
+	a, l, err := m.connected(ctx, id)
 	if err != nil {
 		return session.Wrap(op, err)
 	}
@@ -52,7 +49,7 @@ func (m *Manager) Prompt(ctx context.Context, id session.ID, d session.Delivery)
 			return session.Wrap(op, err)
 		}
 	}
-	a.begun(d.ID)
+	a.notePrompt(d.ID)
 	d.Log = m.c.LogURL(id)
 	return session.Wrap(op, a.post(ctx, l, "http://runner/prompts", d))
 }
@@ -75,7 +72,7 @@ func (m *Manager) putFile(ctx context.Context, a *attachment, l *link.Link, id s
 // Stop implements session.Sandboxes.
 func (m *Manager) Stop(ctx context.Context, id session.ID, promptID string) error {
 	const op = "sandbox.Stop"
-	a, l, err := m.up(ctx, id)
+	a, l, err := m.connected(ctx, id)
 	if err != nil {
 		return session.Wrap(op, err)
 	}
@@ -98,7 +95,7 @@ const (
 // Unavailable for one that stands still.
 func (m *Manager) Bundle(ctx context.Context, id session.ID, have []string) (io.ReadCloser, error) {
 	const op = "sandbox.Bundle"
-	a, l, err := m.up(ctx, id)
+	a, l, err := m.connected(ctx, id)
 	if err != nil {
 		return nil, session.Wrap(op, err)
 	}

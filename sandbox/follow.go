@@ -33,15 +33,15 @@ func (a *attachment) connect() (answered bool, err error) {
 	case err != nil:
 		return false, err
 	case st.Version != link.Version:
-		return true, &lost{fmt.Sprintf("The sandbox runs version %d of the runner; this bot talks to version %d.", st.Version, link.Version)}
+		return true, &lostError{fmt.Sprintf("The sandbox runs version %d of the runner; this bot talks to version %d.", st.Version, link.Version)}
 	case st.Start != a.req.Start:
-		return true, &lost{"Another runner works in the sandbox now."}
+		return true, &lostError{"Another runner works in the sandbox now."}
 	case !journalID(st.Journal) || !strings.HasPrefix(st.Journal, a.req.Start+"-"):
-		return true, &strike{"The sandbox did not say which journal it keeps."}
+		return true, &protocolError{"The sandbox did not say which journal it keeps."}
 	}
-	a.hear()
-	a.set(func() { a.cur = l })
-	defer a.set(func() { a.cur = nil })
+	a.noteHeard()
+	a.change(func() { a.current = l })
+	defer a.change(func() { a.current = nil })
 	ctx, cancel := context.WithCancel(a.ctx)
 	defer cancel()
 	a.watch(ctx, l)
@@ -49,7 +49,7 @@ func (a *attachment) connect() (answered bool, err error) {
 	a.watchBoot(ctx, l, st.Phase)
 	err = a.follow(ctx, l, st.Journal)
 	if a.overdue.Load() {
-		return true, &lost{"The sandbox did not become ready within an hour of what its scripts may take."}
+		return true, &lostError{"The sandbox did not become ready within an hour of what its scripts may take."}
 	}
 	return true, err
 }
@@ -59,7 +59,7 @@ func (a *attachment) dial() (*link.Link, error) {
 	defer cancel()
 	token, repo, err := a.m.keptToken(ctx, a.req.Session, a.req.Start)
 	if session.CodeOf(err) == session.NotFound {
-		return nil, &lost{"The sandbox cannot be reached any more: its key is gone."}
+		return nil, &lostError{"The sandbox cannot be reached any more: its key is gone."}
 	}
 	if err == nil {
 		err = a.m.recall(ctx, a.req.Repo.String(), repo)
@@ -76,7 +76,7 @@ func (a *attachment) dial() (*link.Link, error) {
 		if err := a.find(false); err != nil { // perhaps another runner answered
 			return nil, err
 		}
-		return nil, &strike{"The sandbox refused its own key."}
+		return nil, &protocolError{"The sandbox refused its own key."}
 	}
 	return l, err
 }
@@ -91,24 +91,24 @@ func (a *attachment) watch(ctx context.Context, l *link.Link) {
 		if ctx.Err() != nil {
 			return
 		}
-		if rest := a.quiet(); rest > 0 {
+		if rest := a.silenceLeft(); rest > 0 {
 			after(rest, check)
 			return
 		}
 		st, err := a.status(ctx, l)
 		if err == nil {
-			at := a.place()
+			at := a.position()
 			behind := st.Journal != at.Journal || st.N > at.N
 			if !behind || !stuck {
 				stuck = behind
-				a.hear()
-				after(a.quiet(), check)
+				a.noteHeard()
+				after(a.silenceLeft(), check)
 				return
 			}
 		}
 		_ = l.Close()
 	}
-	after(a.quiet(), check)
+	after(a.silenceLeft(), check)
 }
 
 // maxJournals bounds how many journals of earlier runners are read over one link.
@@ -118,21 +118,21 @@ const maxJournals = 100
 // then own, the journal of this one.
 func (a *attachment) follow(ctx context.Context, l *link.Link, own string) error {
 	for range maxJournals {
-		from := a.place()
+		from := a.position()
 		at, body, err := a.events(ctx, l, from, own)
 		if err != nil {
 			return err
 		}
-		over, err := a.take(ctx, body, at, at.Journal != own)
+		over, err := a.consume(ctx, body, at, at.Journal != own)
 		body.Close()
-		s, struck := errors.AsType[*strike](err)
-		if _, refused := errors.AsType[*refusal](err); refused {
+		s, struck := errors.AsType[*protocolError](err)
+		if _, refused := errors.AsType[*refusedError](err); refused {
 			return err // what was read before the strike is not stored yet
 		}
 		switch {
-		case over && a.place() != from:
+		case over && a.position() != from:
 		case over:
-			return &strike{"The sandbox hands out a journal that it said was over."}
+			return &protocolError{"The sandbox hands out a journal that it said was over."}
 		case struck && at.Journal != own:
 			if err := a.skip(ctx, own, s); err != nil {
 				return err
@@ -141,20 +141,20 @@ func (a *attachment) follow(ctx context.Context, l *link.Link, own string) error
 			return err
 		}
 	}
-	return &strike{"The sandbox has too many journals of earlier runners."}
+	return &protocolError{"The sandbox has too many journals of earlier runners."}
 }
 
 // skip gives up what is left of the earlier journals: a damaged one must not stand before everything else for ever.
-func (a *attachment) skip(ctx context.Context, own string, s *strike) error {
+func (a *attachment) skip(ctx context.Context, own string, s *protocolError) error {
 	at := session.Cursor{Journal: own}
 	err := a.send(ctx, session.Journaled{Start: a.req.Start, Cursor: at, Earlier: true, Events: []session.Event{{
 		At: a.m.c.Clock.Now(), Kind: session.KindError,
 		Error: &session.Failure{Code: session.Invalid, Message: "What an earlier runner of this sandbox had still to tell is lost. " + s.reason},
 	}}})
 	if err != nil {
-		return &refusal{err}
+		return &refusedError{err}
 	}
-	a.set(func() { a.cursor = at })
+	a.change(func() { a.cursor = at })
 	return nil
 }
 
@@ -174,14 +174,14 @@ func (a *attachment) events(ctx context.Context, l *link.Link, from session.Curs
 	switch {
 	case resp.StatusCode != http.StatusOK:
 		if err = a.problem(resp); session.CodeOf(err) != session.Unavailable {
-			err = &strike{"The sandbox does not hand out its journal: " + session.Sentence(err)}
+			err = &protocolError{"The sandbox does not hand out its journal: " + session.Sentence(err)}
 		}
 	case err != nil || !journalID(at.Journal):
-		err = &strike{"The sandbox did not say which journal it reads from."}
+		err = &protocolError{"The sandbox did not say which journal it reads from."}
 	case at.Journal == from.Journal && at.N != from.N, at.Journal != from.Journal && at.N != 0:
-		err = &strike{"The sandbox reads its journal from the wrong place."}
+		err = &protocolError{"The sandbox reads its journal from the wrong place."}
 	case from.Journal == own && at.Journal != own, from.Journal == "" && at.Journal != own:
-		err = &strike{"The sandbox reads from a journal that nobody asked for."}
+		err = &protocolError{"The sandbox reads from a journal that nobody asked for."}
 	}
 	if err != nil {
 		resp.Body.Close()
@@ -198,18 +198,18 @@ func journalID(s string) bool {
 // errOver tells that an earlier runner's journal was read to its end.
 var errOver = errors.New("the journal is over")
 
-// take sends what comes of a journal to the session, in batches, until reading it ends or the session refuses. over tells that an earlier
+// consume sends what comes of a journal to the session, in batches, until reading it ends or the session refuses. over tells that an earlier
 // runner's journal was read to its end; a runner's own ends with its link.
-func (a *attachment) take(ctx context.Context, body io.ReadCloser, at session.Cursor, earlier bool) (over bool, err error) {
+func (a *attachment) consume(ctx context.Context, body io.ReadCloser, at session.Cursor, earlier bool) (over bool, err error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	n := at.N
-	in := newIntake(
-		func(batch []told) error { return a.pass(ctx, batch, &at, earlier) },
+	in := newBatcher(
+		func(batch []received) error { return a.pass(ctx, batch, &at, earlier) },
 		func() { _ = body.Close() },
 	)
 	read := a.read(in, body, n, earlier)
-	switch err := in.finish(); {
+	switch err := in.wait(); {
 	case err != nil:
 		return false, err
 	case errors.Is(read, errOver):
@@ -219,16 +219,16 @@ func (a *attachment) take(ctx context.Context, body io.ReadCloser, at session.Cu
 }
 
 // pass sends a batch on: events are committed before the deltas that came after them are shown.
-func (a *attachment) pass(ctx context.Context, batch []told, at *session.Cursor, earlier bool) error {
+func (a *attachment) pass(ctx context.Context, batch []received, at *session.Cursor, earlier bool) error {
 	events := make([]session.Event, 0, len(batch))
 	flush := func() error {
 		if len(events) == 0 {
 			return nil
 		}
 		if err := a.send(ctx, session.Journaled{Start: a.req.Start, Cursor: *at, Earlier: earlier, Events: events}); err != nil {
-			return &refusal{err}
+			return &refusedError{err}
 		}
-		a.set(func() { a.cursor, a.prompt = *at, last(events, a.prompt) })
+		a.change(func() { a.cursor, a.prompt = *at, lastPrompt(events, a.prompt) })
 		events = nil
 		return nil
 	}
@@ -247,42 +247,42 @@ func (a *attachment) pass(ctx context.Context, batch []told, at *session.Cursor,
 }
 
 // read reads lines after number n, redacts them and puts them in, until there is an error, which it returns.
-func (a *attachment) read(in *intake, r io.Reader, n int64, earlier bool) error {
+func (a *attachment) read(in *batcher, r io.Reader, n int64, earlier bool) error {
 	live := a.m.c.Redactor.Live()
-	from := &lines{r: r, waits: in.start}
+	from := &lines{r: r, waits: in.flush}
 	defer from.release()
 	for {
 		line, err := from.next()
 		if err != nil {
 			return err
 		}
-		a.hear()
+		a.noteHeard()
 		var l link.Line
 		if len(bytes.TrimSpace(line)) > 0 {
 			if l, err = link.ParseLine(line); err != nil {
-				return &strike{fmt.Sprintf("The sandbox's journal is damaged after line %d.", n)}
+				return &protocolError{fmt.Sprintf("The sandbox's journal is damaged after line %d.", n)}
 			}
 		}
-		t := told{n: l.N}
+		t := received{n: l.N}
 		switch {
 		case l.Over && earlier && l.N == 0 && l.Event == nil && l.Delta == nil:
 			return errOver
 		case l.Over:
-			return &strike{"The sandbox said that a journal was over in the middle of it."}
+			return &protocolError{"The sandbox said that a journal was over in the middle of it."}
 		case l.N == 0 && l.Event == nil && l.Delta == nil: // a heartbeat
 			continue
 		case l.N == 0 && l.Event == nil:
-			a.progressed()
+			a.noteProgress()
 			d, ok := live.Delta(*l.Delta)
 			if !ok || !a.concerns(d.PromptID) {
 				continue
 			}
 			t.delta = &d
 		case l.N != n+1 || l.Event == nil || l.Delta != nil:
-			return &strike{fmt.Sprintf("The sandbox's journal does not go on at line %d.", n+1)}
+			return &protocolError{fmt.Sprintf("The sandbox's journal does not go on at line %d.", n+1)}
 		default:
 			n = l.N
-			a.told(l.Event)
+			a.noteEvent(l.Event)
 			a.m.c.Redactor.Event(l.Event)
 			l.Event.Seq = 0
 			t.event = l.Event
@@ -300,8 +300,8 @@ func (a *attachment) concerns(prompt string) bool {
 	return a.prompt == "" || prompt == a.prompt
 }
 
-// last returns the prompt that the newest of events is about.
-func last(events []session.Event, before string) string {
+// lastPrompt returns the prompt that the newest of events is about.
+func lastPrompt(events []session.Event, before string) string {
 	if id := events[len(events)-1].PromptID; id != "" && id != before {
 		return strings.Clone(id) // which would keep the whole event
 	}
@@ -310,12 +310,9 @@ func last(events []session.Event, before string) string {
 
 // drain returns when all that the runner had in its journal at the call is committed.
 func (a *attachment) drain(ctx context.Context) error {
-	if err := a.until(ctx, func() bool { return a.cur != nil }); err != nil {
+	l, err := a.linked(ctx)
+	if err != nil {
 		return err
-	}
-	l := a.link()
-	if l == nil {
-		return session.Errorf(session.Unavailable, "The connection to the sandbox was lost.")
 	}
 	st, err := a.status(ctx, l)
 	if err != nil {

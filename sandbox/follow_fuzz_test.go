@@ -109,18 +109,18 @@ func FuzzJournal(f *testing.F) {
 		l := newListener(t)
 		a := &attachment{
 			m:   &Manager{c: Config{Redactor: redactor, Clock: session.SystemClock{}, Live: func(session.ID, session.Delta) {}}},
-			req: session.AttachRequest{Session: "abcdefghij", Start: "abcdefghij-1"}, send: l.send, done: make(chan struct{}), moved: make(chan struct{}),
+			req: session.AttachRequest{Session: "abcdefghij", Start: "abcdefghij-1"}, send: l.send, done: make(chan struct{}), changed: make(chan struct{}),
 		}
 		l.at = session.Cursor{Journal: "abcdefghij-1-boot"}
-		over, err := a.take(t.Context(), io.NopCloser(bytes.NewReader(journal)), l.at, earlier)
+		over, err := a.consume(t.Context(), io.NopCloser(bytes.NewReader(journal)), l.at, earlier)
 		if over && !earlier || !over && err == nil {
 			t.Errorf("it ended with %v, %v", over, err)
 		}
 		if whole := int64(bytes.Count(journal, []byte("\n"))); l.at.N > whole {
 			t.Errorf("%d events of %d lines", l.at.N, whole)
 		}
-		if a.place().N != l.at.N {
-			t.Errorf("the attachment is at %v, the session at %v", a.place(), l.at)
+		if a.position().N != l.at.N {
+			t.Errorf("the attachment is at %v, the session at %v", a.position(), l.at)
 		}
 	})
 }

@@ -25,7 +25,7 @@ type lines struct {
 	at, to int               // of buffer: what is not handed out yet
 }
 
-// next returns the next line with its end; a strike when it is too long. A last line that was not ended is none. The line is good until
+// next returns the next line with its end; a protocolError when it is too long. A last line that was not ended is none. The line is good until
 // the call after.
 func (l *lines) next() ([]byte, error) {
 	var long []byte // the beginning of a line that is longer than the buffer
@@ -56,7 +56,7 @@ func (l *lines) next() ([]byte, error) {
 	}
 }
 
-var errLong = &strike{fmt.Sprintf("The sandbox sent a line of more than %d bytes.", link.MaxLine)}
+var errLong = &protocolError{fmt.Sprintf("The sandbox sent a line of more than %d bytes.", link.MaxLine)}
 
 // rest is what was read and not handed out.
 func (l *lines) rest() []byte {

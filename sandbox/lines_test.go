@@ -74,4 +74,4 @@ func TestLineTooLong(t *testing.T) {
 	}
 }
 
-func isStrike(err error) bool { _, ok := errors.AsType[*strike](err); return ok }
+func isStrike(err error) bool { _, ok := errors.AsType[*protocolError](err); return ok }

@@ -92,8 +92,8 @@ type Manager struct {
 	patching  chan struct{} // held while a runner's patch is taken
 	dialing   chan struct{} // held while a runner is dialled: a start with a thousand sandboxes must not do all of it at once
 
-	handing sync.Mutex          // held while values are noted that sandboxes get
-	handed  map[string][]string // by secretsKey, oldest first
+	handedMu sync.Mutex          // held while values are noted that sandboxes get
+	handed   map[string][]string // by secretsKey, oldest first
 
 	mu        sync.Mutex
 	links     map[session.ID]*attachment
@@ -153,7 +153,7 @@ func (m *Manager) Attach(ctx context.Context, r session.AttachRequest, send sess
 		if err != nil {
 			return session.Wrap(op, err)
 		}
-		err = a.until(ctx, func() bool { return a.cur != nil })
+		_, err = a.linked(ctx)
 		switch {
 		case err == nil:
 			return nil
@@ -178,7 +178,7 @@ func (m *Manager) attachment(r session.AttachRequest, send session.Send, spare b
 		return old, true, nil
 	}
 	a = newAttachment(m, r, send, old)
-	a.spare = spare
+	a.isSpare = spare
 	m.links[r.Session] = a
 	go a.run()
 	return a, false, nil

@@ -68,7 +68,7 @@ func (p *pool) awaitCreated(ctx context.Context, w *warmSandbox) {
 		return
 	}
 	if w.live != nil {
-		_ = w.live.attachment.until(ctx, func() bool { return w.live.attachment.cur != nil }) // it is asked next
+		_, _ = w.live.attachment.linked(ctx) // it is asked next
 	}
 }
 
@@ -112,8 +112,8 @@ func (p *pool) handOver(ctx context.Context, w *warmSandbox, r session.StartRequ
 func (t *liveSpare) healthy(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, healthLimit)
 	defer cancel()
-	var l *link.Link
-	if err := t.attachment.until(ctx, func() bool { l = t.attachment.cur; return l != nil }); err != nil {
+	l, err := t.attachment.linked(ctx)
+	if err != nil {
 		return err
 	}
 	if _, _, err := t.boot(); err != nil {
@@ -131,8 +131,8 @@ func (t *liveSpare) healthy(ctx context.Context) error {
 
 // claim claims a spare's sandbox for the session that took it, and leaves it to that session.
 func (m *Manager) claim(ctx context.Context, t *liveSpare, sp session.Spare) (session.Begun, error) {
-	var l *link.Link
-	if err := t.attachment.until(ctx, func() bool { l = t.attachment.cur; return l != nil }); err != nil {
+	l, err := t.attachment.linked(ctx)
+	if err != nil {
 		return session.Begun{}, err
 	}
 	if err := t.attachment.post(ctx, l, "http://runner/claim", link.Claim{Session: sp.Session, LogURL: m.c.LogURL(sp.Session)}); err != nil {

@@ -19,7 +19,7 @@ func (a *attachment) serve() http.Handler {
 	models := a.m.c.Models.Handler(a.req.Session, a.send)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { // a mux for each of a thousand links would be as large as the link
 		switch call := r.Method + " " + r.URL.Path; {
-		case a.spare && (strings.HasPrefix(r.URL.Path, "/model/") || strings.HasPrefix(r.URL.Path, "/tools/")):
+		case a.isSpare && (strings.HasPrefix(r.URL.Path, "/model/") || strings.HasPrefix(r.URL.Path, "/tools/")):
 			refuse(w, session.Errorf(session.Forbidden, "This sandbox is no session's: there is nobody to work for."))
 		case strings.HasPrefix(r.URL.Path, "/model/"):
 			models.ServeHTTP(w, r)
@@ -141,23 +141,23 @@ const maxAsked = 20
 
 // kept hands out what is kept of the session, one thing at a time: a patch is in memory until it is read, and a commit costs questions at GitHub.
 func (a *attachment) kept(w http.ResponseWriter, r *http.Request) {
-	if !a.handing.CompareAndSwap(false, true) {
+	if !a.handingOut.CompareAndSwap(false, true) {
 		refuse(w, session.Errorf(session.Unavailable, "The bot hands something out already."))
 		return
 	}
-	defer a.handing.Store(false)
-	if a.asked >= maxAsked {
+	defer a.handingOut.Store(false)
+	if a.handedOut >= maxAsked {
 		refuse(w, session.Errorf(session.Conflict, "This sandbox has asked too often for what is kept of this thread."))
 		return
 	}
-	a.asked++
+	a.handedOut++
 	give := a.collected
 	if r.URL.Path == "/git/patch" {
 		give = a.patch
 	}
 	if err := give(w, r); err != nil {
 		if session.CodeOf(err) == session.Unavailable {
-			a.asked-- // it will have to ask again
+			a.handedOut-- // it will have to ask again
 		}
 		refuse(w, err)
 	}

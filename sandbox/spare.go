@@ -197,7 +197,7 @@ func (m *Manager) destroyNamed(ctx context.Context, name string, h session.Handl
 
 // status asks its runner how it is.
 func (t *liveSpare) status(ctx context.Context) (link.Status, error) {
-	_, l, err := t.m.up(ctx, t.spare.ID)
+	_, l, err := t.m.connected(ctx, t.spare.ID)
 	if err != nil {
 		return link.Status{}, err
 	}

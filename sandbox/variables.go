@@ -62,8 +62,8 @@ func (m *Manager) handOut(ctx context.Context, r session.Repo, variables map[str
 	if err := m.recall(ctx, r.String()); err != nil {
 		return err
 	}
-	m.handing.Lock()
-	defer m.handing.Unlock()
+	m.handedMu.Lock()
+	defer m.handedMu.Unlock()
 	key := secretsKey(r.String())
 	values := m.handed[key]
 	for _, v := range variables {
@@ -92,8 +92,8 @@ func (m *Manager) recall(ctx context.Context, names ...string) error {
 	if m.c.Secrets == nil {
 		return nil
 	}
-	m.handing.Lock()
-	defer m.handing.Unlock()
+	m.handedMu.Lock()
+	defer m.handedMu.Unlock()
 	for _, name := range names {
 		key := secretsKey(name)
 		if _, known := m.handed[key]; known || name == "" {

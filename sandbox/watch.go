@@ -16,28 +16,28 @@ const (
 	stallAgain = 2 * time.Minute
 )
 
-// progressed notes that something came of the agent's work.
-func (a *attachment) progressed() {
+// noteProgress notes that something came of the agent's work.
+func (a *attachment) noteProgress() {
 	now := a.m.c.Clock.Now()
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.progress = now
+	a.progressAt = now
 }
 
-// begun notes that the runner is given a prompt. To be given it once more is no progress: a runner that never takes it would not be judged.
-func (a *attachment) begun(prompt string) {
+// notePrompt notes that the runner is given a prompt. To be given it once more is no progress: a runner that never takes it would not be judged.
+func (a *attachment) notePrompt(prompt string) {
 	now := a.m.c.Clock.Now()
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if a.prompt != prompt || !a.turn {
-		a.progress = now
+		a.progressAt = now
 	}
 	a.prompt, a.turn = prompt, true
 }
 
-// told notes an event of the runner's.
-func (a *attachment) told(e *session.Event) {
-	a.progressed()
+// noteEvent notes an event of the runner's.
+func (a *attachment) noteEvent(e *session.Event) {
+	a.noteProgress()
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if e.PromptID != "" {
@@ -45,19 +45,19 @@ func (a *attachment) told(e *session.Event) {
 	}
 }
 
-// works reports whether a turn goes on, as far as the bot has heard.
-func (a *attachment) works() bool {
+// turnRuns reports whether a turn goes on, as far as the bot has heard.
+func (a *attachment) turnRuns() bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	return a.turn
 }
 
-// still returns how much longer nothing may come, and since when nothing has.
-func (a *attachment) still() (left time.Duration, since time.Time) {
+// stallLeft returns how much longer nothing may come, and since when nothing has.
+func (a *attachment) stallLeft() (left time.Duration, since time.Time) {
 	now := a.m.c.Clock.Now()
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	return stallAfter - now.Sub(a.progress), a.progress
+	return stallAfter - now.Sub(a.progressAt), a.progressAt
 }
 
 // watchTurn tells the session when nothing comes of a turn and the runner, asked twice, shows no reason to wait or does not answer. Of a link
@@ -70,25 +70,25 @@ func (a *attachment) watchTurn(ctx context.Context, l *link.Link) {
 		if ctx.Err() != nil {
 			return
 		}
-		left, since := a.still()
+		left, since := a.stallLeft()
 		if left <= 0 {
 			left = stallAfter
 			st, err := a.status(ctx, l)
 			switch moves := err == nil && (st.Tools > 0 || st.Models > 0 || st.Settling || st.Phase != session.PhaseReady); {
 			case ctx.Err() != nil:
 				return
-			case moves, !a.works() && st.PromptID == "":
-				a.progressed()
+			case moves, !a.turnRuns() && st.PromptID == "":
+				a.noteProgress()
 			case !suspect.Equal(since):
 				suspect, left = since, stallAgain
 			default:
-				a.progressed()
+				a.noteProgress()
 				a.stalled(st)
 			}
 		}
 		after(left, look)
 	}
-	first, _ := a.still()
+	first, _ := a.stallLeft()
 	after(first, look)
 }
 
@@ -112,7 +112,7 @@ func (a *attachment) watchBoot(ctx context.Context, l *link.Link, now session.Ph
 		}
 	}
 	limit := a.m.c.Setup + a.m.c.StartScript + bootPatience
-	after(limit-a.m.c.Clock.Now().Sub(a.since), look)
+	after(limit-a.m.c.Clock.Now().Sub(a.begunAt), look)
 }
 
 // timer returns what calls a function later, in the place of the one that it was told before; none once ctx, a link's, has ended.

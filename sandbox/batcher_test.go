@@ -12,8 +12,8 @@ import (
 	"openinspect/session"
 )
 
-// TestIntakeBounds: reading runs ahead by one batch and no further, counted in events and in bytes; one thing always fits.
-func TestIntakeBounds(t *testing.T) {
+// TestBatcherBounds: reading runs ahead by one batch and no further, counted in events and in bytes; one thing always fits.
+func TestBatcherBounds(t *testing.T) {
 	for _, test := range []struct {
 		name       string
 		size, fits int
@@ -26,7 +26,7 @@ func TestIntakeBounds(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				gate := make(chan struct{})
 				var batches []int
-				in := newIntake(func(batch []told) error {
+				in := newBatcher(func(batch []received) error {
 					<-gate
 					batches = append(batches, len(batch))
 					return nil
@@ -34,14 +34,14 @@ func TestIntakeBounds(t *testing.T) {
 				put := 0
 				more := func(n int) {
 					for range n {
-						if err := in.put(told{n: int64(put + 1)}, test.size); err != nil {
+						if err := in.put(received{n: int64(put + 1)}, test.size); err != nil {
 							t.Error(err)
 						}
 						put++
 					}
 				}
 				more(1)
-				in.start()
+				in.flush()
 				synctest.Wait() // it is being passed on
 				go more(test.fits + 1)
 				synctest.Wait()
@@ -50,7 +50,7 @@ func TestIntakeBounds(t *testing.T) {
 				}
 				close(gate)
 				synctest.Wait()
-				if err := in.finish(); err != nil || put != 1+test.fits+1 || !slices.Equal(batches, []int{1, test.fits, 1}) {
+				if err := in.wait(); err != nil || put != 1+test.fits+1 || !slices.Equal(batches, []int{1, test.fits, 1}) {
 					t.Fatalf("passed on %v, %v", batches, err)
 				}
 			})
@@ -58,13 +58,13 @@ func TestIntakeBounds(t *testing.T) {
 	}
 }
 
-// TestIntakeStart: what is put is passed on together once it is said that nothing more follows, and at the latest when reading ends.
-func TestIntakeStart(t *testing.T) {
+// TestBatcherFlush: what is put is passed on together once it is said that nothing more follows, and at the latest when reading ends.
+func TestBatcherFlush(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var batches []int
-		in := newIntake(func(batch []told) error { batches = append(batches, len(batch)); return nil }, func() {})
+		in := newBatcher(func(batch []received) error { batches = append(batches, len(batch)); return nil }, func() {})
 		put := func() {
-			if err := in.put(told{}, 1); err != nil {
+			if err := in.put(received{}, 1); err != nil {
 				t.Error(err)
 			}
 		}
@@ -72,33 +72,33 @@ func TestIntakeStart(t *testing.T) {
 		put()
 		synctest.Wait()
 		if len(batches) > 0 {
-			t.Fatalf("passed on before the start: %v", batches)
+			t.Fatalf("passed on before the flush: %v", batches)
 		}
-		in.start()
+		in.flush()
 		synctest.Wait()
 		put()
-		if err := in.finish(); err != nil || !slices.Equal(batches, []int{2, 1}) {
+		if err := in.wait(); err != nil || !slices.Equal(batches, []int{2, 1}) {
 			t.Fatalf("passed on %v, %v", batches, err)
 		}
 	})
 }
 
-// TestIntakeRefused: a batch that is refused ends the reading, and nothing after it is passed on.
-func TestIntakeRefused(t *testing.T) {
+// TestBatcherRefused: a batch that is refused ends the reading, and nothing after it is passed on.
+func TestBatcherRefused(t *testing.T) {
 	no := errors.New("no")
 	gate, stopped, passed := make(chan struct{}), 0, 0
-	in := newIntake(func(batch []told) error { <-gate; passed += len(batch); return no }, func() { stopped++ })
+	in := newBatcher(func(batch []received) error { <-gate; passed += len(batch); return no }, func() { stopped++ })
 	for range 3 {
-		if err := in.put(told{}, 1); err != nil {
+		if err := in.put(received{}, 1); err != nil {
 			t.Fatal(err)
 		}
-		in.start()
+		in.flush()
 	}
 	close(gate)
-	if err := in.finish(); !errors.Is(err, no) {
+	if err := in.wait(); !errors.Is(err, no) {
 		t.Fatal(err)
 	}
-	if err := in.put(told{}, 1); !errors.Is(err, no) || stopped != 1 || passed > 3 {
+	if err := in.put(received{}, 1); !errors.Is(err, no) || stopped != 1 || passed > 3 {
 		t.Fatalf("%v; stopped %d times, passed on %d", err, stopped, passed)
 	}
 }
