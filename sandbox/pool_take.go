@@ -34,7 +34,7 @@ func (p *pool) take(ctx context.Context, r session.StartRequest) (b session.Begu
 	p.awaitCreated(ctx, w)
 	limited, cancel := context.WithTimeout(ctx, takeLimit)
 	defer cancel()
-	for ; w != nil && limited.Err() == nil; w = p.takeBest(r) {
+	for w != nil { // whatever is out of the pool is handed over or ended
 		b, err := p.handOver(limited, w, r)
 		if err == nil {
 			p.release(w)
@@ -48,6 +48,9 @@ func (p *pool) take(ctx context.Context, r session.StartRequest) (b session.Begu
 		p.m.c.Report(r.Session, "take a warm sandbox", err)
 		sick := w
 		p.spawn(func() { p.end(sick) })
+		if w = nil; limited.Err() == nil {
+			w = p.takeBest(r)
+		}
 	}
 	return session.Begun{}, false, nil
 }
