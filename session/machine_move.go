@@ -45,13 +45,14 @@ func (m *Machine) leaveInTime() {
 // been said. The turn loses no attempt by it.
 func (m *Machine) moveOn(whole, told bool) {
 	t, p := m.s.Turn, m.turnPrompt()
+	begun := t != nil && t.State == TurnWorking
 	switch {
 	case t == nil || p == nil:
 		return // the next prompt brings it back
 	case t.Stopping && t.State != TurnAnswered:
 		m.endTurn(t.stopOutcome(), t.stopReason(), "")
 		return
-	case t.State == TurnWorking:
+	case begun:
 		m.endPause("The agent goes on in a new sandbox.")
 		p.State, p.Moved = PromptQueued, whole
 		m.dirty.prompts[p.ID] = true
@@ -61,7 +62,7 @@ func (m *Machine) moveOn(whole, told bool) {
 		m.tell(Event{Kind: KindTurn, Turn: &TurnChange{State: TurnStarted, Reason: "The time of its sandbox was over; the turn goes on in a new one."}})
 	}
 	switch over := "The time of this thread's sandbox was over, so it goes on in a new one."; {
-	case whole:
+	case whole || !told && !begun:
 		m.tell(Event{Kind: KindNote, Note: &Note{Kind: NoteNotice, Text: over + " Nothing is lost."}})
 	case !told:
 		m.tell(Event{Kind: KindNote, Note: &Note{Kind: NoteNotice, Text: over + " What this turn has done so far could not be kept, and the agent begins it again."}})
