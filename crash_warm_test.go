@@ -16,7 +16,7 @@ import (
 	"openinspect/session/boltdb"
 )
 
-// TestCrashWithWarmSandboxes kills the bot at the commits of a conversation in which a sandbox is started on a hunch, waits, and is taken: right before
+// TestCrashWithWarmSandboxes kills the bot at the commits of a conversation in which a sandbox is started ahead, waits, and is taken: right before
 // one is durable or right after. The request is worked on once, and whatever lives in the end is somebody's, or waits.
 func TestCrashWithWarmSandboxes(t *testing.T) {
 	t.Parallel()

@@ -216,8 +216,8 @@ type Bot struct {
 	hearing   hearing
 	oddities  odd
 
-	hunches    hunches
-	preferring sync.Mutex // held while somebody's preferences change
+	warmLimiter warmLimiter
+	preferring  sync.Mutex // held while somebody's preferences change
 }
 
 // identity is who the bot is in its workspace.

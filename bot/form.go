@@ -30,13 +30,13 @@ type formAbout struct {
 
 // openForm opens the form of a shortcut.
 func (b *Bot) openForm(ctx context.Context, s *shortcut) error {
-	var h hunch
+	var h warmHint
 	err := b.show(ctx, s.Trigger, s.key(), s.User.ID, func() (view slack.ModalViewRequest, err error) {
 		view, h, err = b.form(ctx, s)
 		return view, err
 	})
 	if err == nil {
-		b.foresee(ctx, h)
+		b.warm(ctx, h)
 	}
 	return err
 }
@@ -67,7 +67,7 @@ func (b *Bot) show(ctx context.Context, trigger, key, user string, make func() (
 }
 
 // form is what a shortcut on a message asks, or why it can ask nothing; and which repository it will probably be about.
-func (b *Bot) form(ctx context.Context, s *shortcut) (view slack.ModalViewRequest, h hunch, err error) {
+func (b *Bot) form(ctx context.Context, s *shortcut) (view slack.ModalViewRequest, h warmHint, err error) {
 	by, refusal, silent, err := b.who(ctx, s.User.ID, s.Channel.ID)
 	switch {
 	case err != nil:
@@ -104,7 +104,7 @@ func (b *Bot) form(ctx context.Context, s *shortcut) (view slack.ModalViewReques
 		if err != nil {
 			return view, h, err
 		}
-		h = hunch{by, likely}
+		h = warmHint{by, likely}
 		branch := slack.NewPlainTextInputBlockElement(plainText("the repository's default"), inputBranch).WithMaxLength(250)
 		parts = append(append(parts, repo...), input(inputBranch, "Branch", branch, true))
 	} else {

@@ -36,7 +36,7 @@ func (b *Bot) guess(ctx context.Context, e event, by session.Person, text string
 		taken.why = ranked[0].why + otherwise
 		return taken, session.ModelCall{}
 	}
-	b.foresee(ctx, hunch{by, c.likeliest(ranked)}) // a model's or a person's answer takes its time
+	b.warm(ctx, warmHint{by, c.likeliest(ranked)}) // a model's or a person's answer takes its time
 	c.all = c.all[:0:0]
 	for _, r := range ranked {
 		c.all = append(c.all, r.info)

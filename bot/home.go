@@ -51,7 +51,7 @@ func (b *Bot) home(ctx context.Context, user string) error {
 		return b.outside("views.publish", err)
 	}
 	if refusal == "" {
-		b.foresee(ctx, hunch{by: by})
+		b.warm(ctx, warmHint{by: by})
 	}
 	return nil
 }

@@ -27,19 +27,19 @@ const imageHelp = "`/inspect image owner/name on` keeps a repository's image up 
 
 var imageArgs = regexp.MustCompile(`(?is)^images?(?:\s+(on|off|(?:re)?build))?(?:\s+(\S+?))?(?:\s+(on|off|(?:re)?build))?$`)
 
-// imaging is what follows /inspect when somebody asks about images.
-type imaging struct {
+// imageCommand is what follows /inspect when somebody asks about images.
+type imageCommand struct {
 	change string // on, off or build; empty: they ask
 	repo   string // empty: they named none
 }
 
 // readImage reads what follows /inspect. It is a task if it has another form: people also have images in their pages.
-func readImage(text string) (imaging, bool) {
+func readImage(text string) (imageCommand, bool) {
 	m := imageArgs.FindStringSubmatch(strings.TrimSpace(text))
 	if m == nil || m[1] != "" && m[3] != "" {
-		return imaging{}, false
+		return imageCommand{}, false
 	}
-	r := imaging{change: strings.TrimPrefix(strings.ToLower(m[1]+m[3]), "re"), repo: m[2]}
+	r := imageCommand{change: strings.TrimPrefix(strings.ToLower(m[1]+m[3]), "re"), repo: m[2]}
 	return r, r.repo == "" || r.change != "" || strings.Contains(r.repo, "/")
 }
 
@@ -84,12 +84,12 @@ func imageSlip(words []string) string {
 }
 
 // commandImage tells of repositories' images, or has one built, or switches it.
-func (b *Bot) commandImage(ctx context.Context, by session.Person, at place, key string, r imaging) error {
+func (b *Bot) commandImage(ctx context.Context, by session.Person, at place, key string, r imageCommand) error {
 	switch {
 	case r.repo == "" && r.change == "":
 		return b.listImages(ctx, by, at, key)
 	case r.repo == "", strings.EqualFold(r.repo, "none"):
-		return b.imageOfWhich(ctx, by, at, key, r.change)
+		return b.askWhichImage(ctx, by, at, key, r.change)
 	}
 	pick, err := b.choose(ctx, "", options{repo: r.repo}, "", true)
 	if err != nil {
@@ -127,8 +127,8 @@ func (b *Bot) commandImage(ctx context.Context, by session.Person, at place, key
 	return b.whisper(ctx, key, at, by.Slack, said)
 }
 
-// imageOfWhich asks whoever named no repository for one: the channel's, say.
-func (b *Bot) imageOfWhich(ctx context.Context, by session.Person, at place, key, change string) error {
+// askWhichImage asks whoever named no repository for one: the channel's, say.
+func (b *Bot) askWhichImage(ctx context.Context, by session.Person, at place, key, change string) error {
 	name := "owner/name"
 	known, err := b.store.Channel(ctx, at.channel)
 	switch {

@@ -123,7 +123,7 @@ func TestImageCommand(t *testing.T) {
 
 // What merely begins with the word is a task.
 func TestImageInTasks(t *testing.T) {
-	for text, want := range map[string]imaging{
+	for text, want := range map[string]imageCommand{
 		"image":                              {},
 		"images":                             {},
 		"image on":                           {change: "on"},
@@ -137,7 +137,7 @@ func TestImageInTasks(t *testing.T) {
 	} {
 		got, ok := readImage(text)
 		if !ok {
-			got = imaging{"-", ""}
+			got = imageCommand{"-", ""}
 		}
 		if got != want {
 			t.Errorf("%q is read as %+v", text, got)

@@ -14,57 +14,57 @@ type Warmer interface {
 	Warm(r session.Repo, base string)
 }
 
-// hunch is what somebody will probably ask for. The zero hunch is none.
-type hunch struct {
+// warmHint is a sign that somebody is about to ask for a sandbox. The zero warmHint is none.
+type warmHint struct {
 	by   session.Person // who may act
 	repo session.Repo   // none: what they worked on last
 }
 
-// hunchEvery is how often a person's doings may lead to a hunch: whoever opens and closes a tab starts no row of sandboxes.
-const hunchEvery = time.Minute
+// warmEvery is how often at most a sandbox is started ahead for a person: whoever opens and closes a tab starts no row of them.
+const warmEvery = time.Minute
 
-// maxHunches bounds how many people are remembered; those of before the last minute are forgotten first.
-const maxHunches = 1_000
+// maxWarmed bounds how many people are remembered; those of before the last minute are forgotten first.
+const maxWarmed = 1_000
 
-// hunches remembers who had one.
-type hunches struct {
+// warmLimiter remembers for whom a sandbox was started ahead of late. The zero value is ready.
+type warmLimiter struct {
 	mu   sync.Mutex
 	last map[string]time.Time // by Slack id
 }
 
-// take reports whether a person may have one now, which then counts.
-func (h *hunches) take(user string, now time.Time) bool {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if at, ok := h.last[user]; ok && now.Sub(at) < hunchEvery {
+// allow reports whether one may be started for a person now, which then counts.
+func (l *warmLimiter) allow(user string, now time.Time) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if at, ok := l.last[user]; ok && now.Sub(at) < warmEvery {
 		return false
 	}
-	if h.last == nil {
-		h.last = map[string]time.Time{}
+	if l.last == nil {
+		l.last = map[string]time.Time{}
 	}
-	if len(h.last) >= maxHunches {
-		for who, at := range h.last {
-			if now.Sub(at) >= hunchEvery {
-				delete(h.last, who)
+	if len(l.last) >= maxWarmed {
+		for who, at := range l.last {
+			if now.Sub(at) >= warmEvery {
+				delete(l.last, who)
 			}
 		}
 	}
-	if len(h.last) >= maxHunches {
+	if len(l.last) >= maxWarmed {
 		return false
 	}
-	h.last[user] = now
+	l.last[user] = now
 	return true
 }
 
-// foresee has a sandbox started for a hunch, from the branch that the person's sessions start from. It is best effort, and is called once whoever
+// warm has a sandbox started ahead for a hint, from the branch that the person's sessions start from. It is best effort, and is called once whoever
 // waits for an answer has it.
-func (b *Bot) foresee(ctx context.Context, h hunch) {
-	if b.cfg.Warmer == nil || h.by.Slack == "" || !b.hunches.take(h.by.Slack, b.clock.Now()) {
+func (b *Bot) warm(ctx context.Context, h warmHint) {
+	if b.cfg.Warmer == nil || h.by.Slack == "" || !b.warmLimiter.allow(h.by.Slack, b.clock.Now()) {
 		return
 	}
 	p, err := b.preferences(ctx, h.by.Slack)
 	if h.repo == (session.Repo{}) {
-		h.repo = b.last(ctx, p)
+		h.repo = b.lastRepository(ctx, p)
 	}
 	if h.repo == (session.Repo{}) {
 		return
@@ -86,8 +86,8 @@ func (b *Bot) foresee(ctx context.Context, h hunch) {
 	}
 }
 
-// last is the repository that a person worked on last, if there is one.
-func (b *Bot) last(ctx context.Context, p session.Preferences) session.Repo {
+// lastRepository is the repository that a person worked on last, if there is one.
+func (b *Bot) lastRepository(ctx context.Context, p session.Preferences) session.Repo {
 	for _, id := range p.Recent {
 		if st, err := b.cfg.Sessions.Load(ctx, id); err == nil && st.Session.Repo != (session.Repo{}) {
 			return st.Session.Repo

@@ -10,19 +10,19 @@ import (
 	"openinspect/session"
 )
 
-// foreseen is a Warmer that keeps what it was told.
-type foreseen struct {
+// recordingWarmer is a Warmer that keeps what it was told.
+type recordingWarmer struct {
 	mu   sync.Mutex
 	told []string
 }
 
-func (a *foreseen) Warm(r session.Repo, base string) {
+func (a *recordingWarmer) Warm(r session.Repo, base string) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.told = append(a.told, r.String()+"@"+base)
 }
 
-func (a *foreseen) String() string {
+func (a *recordingWarmer) String() string {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	return strings.Join(a.told, " ")
@@ -40,14 +40,14 @@ func (r *rig) worked(user, repo string) {
 	})
 }
 
-func newWarmRig(t *testing.T, change ...func(*rig)) (*rig, *foreseen) {
-	a := &foreseen{}
+func newWarmRig(t *testing.T, change ...func(*rig)) (*rig, *recordingWarmer) {
+	a := &recordingWarmer{}
 	return newRig(t, append([]func(*rig){func(r *rig) { r.forge.repos, r.cfg.Warmer = shop(), a }}, change...)...), a
 }
 
 // A request of which the repository is not certain has the likeliest one's sandbox started while somebody is asked; one that names it has it
 // started anyway, and where nothing speaks for any, none is.
-func TestSandboxesAreStartedOnAHunch(t *testing.T) {
+func TestSandboxesAreStartedAhead(t *testing.T) {
 	for _, c := range []struct{ name, text, want, shown string }{
 		{"likeliest", "the react frontend is slow", "acme/web@main", "[acme/web] [acme/mobile-app]"},
 		{"misspelled", "fix it in acme/bilings", "acme/billing@main", "Did you mean"},
@@ -65,7 +65,7 @@ func TestSandboxesAreStartedOnAHunch(t *testing.T) {
 	}
 }
 
-func TestHunchOfWhereSomebodyWorkedLast(t *testing.T) {
+func TestWarmWhereSomebodyWorkedLast(t *testing.T) {
 	r, a := newWarmRig(t)
 	r.worked("alice", "acme/infra")
 	r.shown(r.mention("alice", "fix the flaky test"), "[acme/infra]")
@@ -74,7 +74,7 @@ func TestHunchOfWhereSomebodyWorkedLast(t *testing.T) {
 	}
 }
 
-func TestHunchOfTheHomeTab(t *testing.T) {
+func TestWarmOnTheHomeTab(t *testing.T) {
 	r, a := newWarmRig(t)
 	r.openHome("alice")
 	r.home("alice", "None yet.")
@@ -84,7 +84,7 @@ func TestHunchOfTheHomeTab(t *testing.T) {
 	}
 	r.worked("bob", "acme/api")
 	r.openHome("bob")
-	r.kept("the hunch", func() bool { return a.String() == "acme/api@dev" })
+	r.kept("the start ahead", func() bool { return a.String() == "acme/api@dev" })
 	r.openHome("gina")
 	r.home("gina", "full members of this workspace only")
 	if a.String() != "acme/api@dev" {
@@ -93,41 +93,41 @@ func TestHunchOfTheHomeTab(t *testing.T) {
 }
 
 // Whoever opens the tab again and again has one sandbox started in a minute.
-func TestHunchesAreBounded(t *testing.T) {
+func TestWarmStartsAreBounded(t *testing.T) {
 	r, a := newWarmRig(t)
 	r.worked("alice", "acme/infra")
 	clock := r.cfg.Clock.(*leap)
 	began := clock.Now()
-	var h hunches
+	var h warmLimiter
 	for i := range 3 {
-		if !h.take("U0ALICE", began.Add(time.Duration(i)*hunchEvery)) {
+		if !h.allow("U0ALICE", began.Add(time.Duration(i)*warmEvery)) {
 			t.Errorf("none in minute %d", i)
 		}
-		if h.take("U0ALICE", began.Add(time.Duration(i+1)*hunchEvery-1)) {
+		if h.allow("U0ALICE", began.Add(time.Duration(i+1)*warmEvery-1)) {
 			t.Errorf("two in minute %d", i)
 		}
 	}
-	for i := range 2 * maxHunches {
-		h.take(fmt.Sprint(i), began.Add(time.Duration(i)*time.Millisecond))
+	for i := range 2 * maxWarmed {
+		h.allow(fmt.Sprint(i), began.Add(time.Duration(i)*time.Millisecond))
 	}
-	if len(h.last) > maxHunches {
+	if len(h.last) > maxWarmed {
 		t.Errorf("%d people are remembered", len(h.last))
 	}
-	if !h.take("U0LATER", began.Add(time.Hour)) {
+	if !h.allow("U0LATER", began.Add(time.Hour)) {
 		t.Error("those of before are not forgotten")
 	}
 	alice := session.Person{Slack: "U0ALICE"}
-	r.bot.foresee(r.ctx, hunch{by: alice})
-	r.bot.hunches.take(alice.Slack, clock.Now().Add(time.Hour)) // the clock leaps by itself: another one a moment ago, whenever that is
+	r.bot.warm(r.ctx, warmHint{by: alice})
+	r.bot.warmLimiter.allow(alice.Slack, clock.Now().Add(time.Hour)) // the clock leaps by itself: another one a moment ago, whenever that is
 	for range 3 {
-		r.bot.foresee(r.ctx, hunch{by: alice})
+		r.bot.warm(r.ctx, warmHint{by: alice})
 	}
 	if a.String() != "acme/infra@main" {
 		t.Errorf("started %q", a)
 	}
 }
 
-func TestHunchOfTheForm(t *testing.T) {
+func TestWarmOnTheForm(t *testing.T) {
 	r, a := newWarmRig(t)
 	r.worked("alice", "acme/infra")
 	m, err := r.slack.As("bob").Post("general", "It is broken since this morning, in acme/billing")
@@ -135,17 +135,17 @@ func TestHunchOfTheForm(t *testing.T) {
 		t.Fatal(err)
 	}
 	r.form("alice", "general", m.TS)
-	r.kept("the hunch", func() bool { return a.String() == "acme/billing@main" })
+	r.kept("the start ahead", func() bool { return a.String() == "acme/billing@main" })
 	if m, err = r.slack.As("bob").Post("general", "It is broken since this morning"); err != nil {
 		t.Fatal(err)
 	}
 	r.worked("bob", "acme/api")
 	r.form("bob", "general", m.TS)
-	r.kept("the hunch of where he worked last", func() bool { return a.String() == "acme/billing@main acme/api@main" })
+	r.kept("the start where he worked last", func() bool { return a.String() == "acme/billing@main acme/api@main" })
 }
 
 // Those who may not act have nothing started, and neither has a repository that is gone or archived.
-func TestNoHunch(t *testing.T) {
+func TestNothingIsWarmed(t *testing.T) {
 	r, a := newWarmRig(t)
 	r.worked("alice", "acme/infra")
 	m, err := r.slack.As("alice").Post("general", "The storefront is slow")
@@ -161,8 +161,8 @@ func TestNoHunch(t *testing.T) {
 	}
 	r.forge.mu.Unlock()
 	alice := session.Person{Slack: "U0ALICE"}
-	r.bot.foresee(r.ctx, hunch{by: alice})
-	r.bot.foresee(r.ctx, hunch{by: session.Person{Slack: "U0BOB"}, repo: session.Repo{Owner: "acme", Name: "gone"}})
+	r.bot.warm(r.ctx, warmHint{by: alice})
+	r.bot.warm(r.ctx, warmHint{by: session.Person{Slack: "U0BOB"}, repo: session.Repo{Owner: "acme", Name: "gone"}})
 	if a.String() != "" {
 		t.Errorf("started %q", a)
 	}
