@@ -64,9 +64,9 @@ type Config struct {
 	OpenCode        string   `name:"inspect-opencode" env:"INSPECT_OPENCODE" help:"The agent's binary (default: opencode on PATH, else fetched once by npm)."`
 	LogLevel        string   `name:"inspect-log-level" env:"INSPECT_LOG_LEVEL" default:"info" help:"debug, info, warn or error; JSON lines on standard error."`
 
-	Secrets Secrets `kong:"-"`
-	budget  float64 // MaxSessionCost; 0: no limit
-	size    size    // of sandboxes on Modal
+	Secrets Secrets     `kong:"-"`
+	budget  float64     // MaxSessionCost; 0: no limit
+	size    sandboxSize // of sandboxes on Modal
 }
 
 // Secrets are the settings that have no flag.

@@ -228,7 +228,7 @@ func TestSetToNothing(t *testing.T) {
 func TestSizeOnModal(t *testing.T) {
 	env := goodEnvironment(t)
 	env["MODAL_TOKEN_ID"], env["MODAL_TOKEN_SECRET"] = "ak-1", "as-1"
-	if c, err := load(t, env); err != nil || !reflect.DeepEqual(c.size, size{}) || c.hours() != 0 {
+	if c, err := load(t, env); err != nil || !reflect.DeepEqual(c.size, sandboxSize{}) || c.hours() != 0 {
 		t.Errorf("%+v %v", c.size, err)
 	}
 	env["SETUP_TIMEOUT_SECONDS"] = "64681" // 18 hours and a second with start.sh
@@ -247,7 +247,7 @@ func TestSizeOnModal(t *testing.T) {
 		env[name] = value
 	}
 	c, err := load(t, env)
-	want := size{cpu: 0.5, memory: 4096, lifetime: 90 * time.Minute, networks: []string{"140.82.112.0/20", "2606:50c0::/32"}}
+	want := sandboxSize{cpu: 0.5, memory: 4096, lifetime: 90 * time.Minute, networks: []string{"140.82.112.0/20", "2606:50c0::/32"}}
 	if err != nil || !reflect.DeepEqual(c.size, want) || c.hours() != 36*time.Hour {
 		t.Errorf("%+v %v", c.size, err)
 	}

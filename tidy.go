@@ -5,20 +5,17 @@ package main
 import (
 	"context"
 	"errors"
-	"io/fs"
-	"log/slog"
 	"slices"
-	"syscall"
 	"time"
 
 	"openinspect/session"
 )
 
 // tidy removes what no session has any more, now and every hour, and every hour what is kept no longer. It returns at once, because none of
-// it is needed to begin: a start reads only what is open. The last of it has ended when tidying is done.
+// it is needed to begin: a start reads only what is open. It is part of background.
 func (a *App) tidy(ctx context.Context) {
-	a.tidying.Go(func() {
-		a.tidied(ctx, "looking for what no session has any more", a.sweep)
+	a.background.Go(func() {
+		a.attempt(ctx, "looking for what no session has any more", a.sweep)
 		a.hourly(ctx)
 	})
 }
@@ -26,11 +23,11 @@ func (a *App) tidy(ctx context.Context) {
 // hourly tidies up in the timer's own goroutine, so that a clock that is stepped goes on only when all is tidy.
 func (a *App) hourly(ctx context.Context) {
 	stop := a.o.Clock.AfterFunc(time.Hour, func() {
-		a.tidying.Add(1)
-		defer a.tidying.Done()
-		a.tidied(ctx, "removing old sessions", a.retire)
-		a.tidied(ctx, "looking for what no session has any more", a.sweep)
-		a.tidied(ctx, "pruning the inbox", a.db.Prune)
+		a.background.Add(1)
+		defer a.background.Done()
+		a.attempt(ctx, "removing old sessions", a.retire)
+		a.attempt(ctx, "looking for what no session has any more", a.sweep)
+		a.attempt(ctx, "pruning the inbox", a.db.Prune)
 		if ctx.Err() == nil {
 			a.hourly(ctx)
 		}
@@ -38,8 +35,8 @@ func (a *App) hourly(ctx context.Context) {
 	context.AfterFunc(ctx, func() { stop() })
 }
 
-// tidied does one thing, unless the bot is stopping.
-func (a *App) tidied(ctx context.Context, what string, f func(context.Context) error) {
+// attempt does one thing and logs why it failed, unless the bot is stopping.
+func (a *App) attempt(ctx context.Context, what string, f func(context.Context) error) {
 	if ctx.Err() != nil {
 		return
 	}
@@ -53,7 +50,7 @@ func (a *App) retire(ctx context.Context) error {
 	if a.c.RetentionDays == 0 {
 		return nil
 	}
-	if err := a.lagging(ctx); err != nil {
+	if err := a.warnOfLag(ctx); err != nil {
 		return err
 	}
 	for {
@@ -70,8 +67,8 @@ func (a *App) retire(ctx context.Context) error {
 	}
 }
 
-// lagging tells the operator that old sessions are kept longer for a while, and why that may be.
-func (a *App) lagging(ctx context.Context) error {
+// warnOfLag tells the operator that old sessions are kept longer for a while, and why that may be.
+func (a *App) warnOfLag(ctx context.Context) error {
 	lag, err := a.db.Lag(ctx)
 	if err == nil && lag > 24*time.Hour {
 		a.log.Warn("the clock is far ahead of when old sessions were last removed, as after a downtime, or because it is wrong; they are removed a day's worth an hour until it is caught up",
@@ -117,52 +114,3 @@ func (a *App) begunFrom(ctx context.Context, of func(session.ID) (session.State,
 		return ok && (st.Session.ID == "" || st.Session.Sandbox.From == image)
 	})
 }
-
-// storage takes the store's word that the disk refuses, and that it stores again: once each, whatever else fails meanwhile because of it.
-func (a *App) storage(err error) {
-	if err == nil {
-		a.log.Info("the disk stores again")
-		return
-	}
-	a.log.Error("the disk refuses to store; nothing is acknowledged until it does, and the bot goes on by itself then", "error", err)
-	if a.bot != nil {
-		a.bot.DiskRefuses()
-	}
-}
-
-// unusable names the setting where the store could not be opened because its directory is no place for it: trying again does not help.
-func unusable(dir string, err error) error {
-	at, ok := errors.AsType[*fs.PathError](err)
-	if !ok {
-		return err
-	}
-	for _, never := range []error{fs.ErrPermission, fs.ErrNotExist, syscall.ENOTDIR, syscall.EISDIR, syscall.EROFS} {
-		if errors.Is(at, never) {
-			return &ConfigError{"INSPECT_DATA_DIR", "is " + dir + ", which cannot be used: " + at.Error() + ". Name a directory that the bot's user may write to."}
-		}
-	}
-	return err
-}
-
-// quiet leaves out of a log what failed because the disk refuses: that is told once, by storage. At the level debug it is there.
-type quiet struct{ slog.Handler }
-
-// Handle implements slog.Handler.
-func (q quiet) Handle(ctx context.Context, r slog.Record) error {
-	r.Attrs(func(attr slog.Attr) bool {
-		if err, ok := attr.Value.Any().(error); ok && errors.Is(err, session.ErrStorage) {
-			r.Level = slog.LevelDebug
-		}
-		return true
-	})
-	if !q.Enabled(ctx, r.Level) {
-		return nil
-	}
-	return q.Handler.Handle(ctx, r)
-}
-
-// WithAttrs implements slog.Handler.
-func (q quiet) WithAttrs(attrs []slog.Attr) slog.Handler { return quiet{q.Handler.WithAttrs(attrs)} }
-
-// WithGroup implements slog.Handler.
-func (q quiet) WithGroup(name string) slog.Handler { return quiet{q.Handler.WithGroup(name)} }

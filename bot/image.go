@@ -133,7 +133,7 @@ func (b *Bot) askWhichImage(ctx context.Context, by session.Person, at place, ke
 	known, err := b.store.Channel(ctx, at.channel)
 	switch {
 	case err != nil && session.CodeOf(err) != session.NotFound:
-		return session.Wrap("bot.imageOfWhich", err)
+		return session.Wrap("bot.askWhichImage", err)
 	case known.Repo != (session.Repo{}):
 		name = known.Repo.String()
 	}

@@ -173,12 +173,12 @@ func (m *Manager) discardSpare(ctx context.Context, sp session.Spare) error {
 		a.stop()
 	}
 	if err := m.destroyNamed(ctx, sp.Name, sp.Handle); err != nil {
-		return session.Wrap("sandbox.discard", err)
+		return session.Wrap("sandbox.discardSpare", err)
 	}
 	if err := m.c.Store.DeleteSecret(ctx, tokenKey(sp.ID, sp.Start)); err != nil {
-		return session.Wrap("sandbox.discard", err)
+		return session.Wrap("sandbox.discardSpare", err)
 	}
-	return session.Wrap("sandbox.discard", m.c.Spares.ForgetSpare(ctx, sp.ID, sp.Lived(m.c.Clock.Now())...))
+	return session.Wrap("sandbox.discardSpare", m.c.Spares.ForgetSpare(ctx, sp.ID, sp.Lived(m.c.Clock.Now())...))
 }
 
 // destroyNamed ends a sandbox whose handle may not be known.

@@ -46,7 +46,7 @@ func TestModalRefusesTheToken(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			_, err = a.onModal(t.Context())
+			_, err = a.modalProvider(t.Context())
 			if _, ok := errors.AsType[*ConfigError](err); !ok || !strings.Contains(err.Error(), want) {
 				t.Errorf("the operator reads %v", err)
 			}

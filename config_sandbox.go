@@ -82,8 +82,8 @@ func (c *Config) hours() time.Duration {
 	return time.Duration(*c.MaxHours) * time.Hour
 }
 
-// size is what a sandbox on Modal is like; zero values leave it to package modal.
-type size struct {
+// sandboxSize is what a sandbox on Modal is like; zero values leave it to package modal.
+type sandboxSize struct {
 	cpu      float64 // physical cores
 	memory   int     // MiB
 	lifetime time.Duration

@@ -19,8 +19,8 @@ import (
 	"openinspect/session"
 )
 
-// onModal makes the provider of sandboxes on Modal. A token that Modal refuses is the operator's to mend; a Modal that does not answer may do so later.
-func (a *App) onModal(ctx context.Context) (sandbox.Provider, error) {
+// modalProvider makes the provider of sandboxes on Modal. A token that Modal refuses is the operator's to mend; a Modal that does not answer may do so later.
+func (a *App) modalProvider(ctx context.Context) (sandbox.Provider, error) {
 	app, err := modalApp(a.c.Secrets.MasterKey)
 	if err != nil {
 		return nil, err
@@ -73,12 +73,12 @@ func (a *App) basis() string {
 	return version()
 }
 
-// prepare has Modal build the image that sandboxes start from, which takes some minutes the first time.
-func (a *App) prepare(ctx context.Context) {
+// prepareBase has Modal build the image that sandboxes start from, which takes some minutes the first time.
+func (a *App) prepareBase(ctx context.Context) {
 	if a.modal == nil {
 		return
 	}
-	a.tidying.Go(func() {
+	a.background.Go(func() {
 		began := a.o.Clock.Now()
 		switch err := a.modal.Prepare(ctx); {
 		case err == nil:
