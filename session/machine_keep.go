@@ -175,6 +175,7 @@ func (m *Machine) goBack() (told bool) {
 		b.Recall, told = true, true
 		m.tell(Event{Kind: KindNote, Note: &Note{Kind: NoteNotice, Text: lostSince}})
 	}
+	b.Recall = b.Recall || b.Recalled > b.Has // whom it was told is gone, too
 	b.Work, b.Wrote = b.Has, min(b.Wrote, b.Has)
 	return told
 }
@@ -182,7 +183,7 @@ func (m *Machine) goBack() (told bool) {
 // goBare takes the session back to what the bot holds of it.
 func (m *Machine) goBare() (told bool) {
 	b := &m.s.Sandbox
-	b.Image, b.Work, b.Wrote, b.Has, b.Recall = "", 0, 0, 0, true
+	b.Image, b.Work, b.Wrote, b.Has, b.Recall, b.Recalled = "", 0, 0, 0, true, 0
 	if p := m.turnPrompt(); p != nil && p.Moved { // not to one with the same files, as it turns out
 		p.Moved = false
 		m.dirty.prompts[p.ID] = true

@@ -209,8 +209,11 @@ func (m *Machine) working(p *Prompt) {
 	}
 	p.State = PromptRunning
 	m.dirty.prompts[p.ID] = true
-	m.s.Sandbox.Work++
-	m.s.Sandbox.Recall = false
+	b := &m.s.Sandbox
+	b.Work++
+	if b.Recall {
+		b.Recall, b.Recalled = false, b.Work
+	}
 	m.s.Contributors = addContributor(m.s.Contributors, p.Author)
 	if a, ok := p.Author.Author(); ok {
 		m.s.Identities = addAuthor(m.s.Identities, a)

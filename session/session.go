@@ -131,8 +131,9 @@ type Sandbox struct {
 	Wrote int `json:"wrote,omitempty"` // the newest of them in which it may have changed files
 	Has   int `json:"has,omitempty"`   // as many of them the image has
 
-	Patch  Patch `json:"patch,omitzero"`   // that is kept beside the image
-	Recall bool  `json:"recall,omitempty"` // the agent in it does not know what was said
+	Patch    Patch `json:"patch,omitzero"`     // that is kept beside the image
+	Recall   bool  `json:"recall,omitempty"`   // the agent in it does not know what was said
+	Recalled int   `json:"recalled,omitempty"` // the newest prompt, as Work counts them, with which an agent was told
 
 	Asked  time.Time   `json:"asked,omitzero"`    // pending: since when it waits for room
 	Place  int         `json:"place,omitempty"`   // pending: its place in the line, as people were told
