@@ -42,7 +42,11 @@ func (m *Machine) keep() {
 	case b.State != SandboxReady && b.State != SandboxRunning:
 	case m.s.Turn != nil && m.s.Turn.State != TurnStarted && b.Wrote == b.Work: // its end asks
 	default:
-		m.ask(Effect{Kind: EffectSnapshot, Start: b.Start, Snapshot: m.keeping()})
+		r := m.keeping()
+		if m.s.Turn != nil && m.s.Turn.State != TurnStarted {
+			r.Work-- // of the turn that goes on it has what there is when it is made
+		}
+		m.ask(Effect{Kind: EffectSnapshot, Start: b.Start, Snapshot: r})
 	}
 }
 

@@ -69,7 +69,7 @@ type KeepRequest struct {
 	Soon  bool   `json:"soon,omitempty"`  // the provider will have ended it soon
 	Image string `json:"image,omitempty"` // the session's newest
 	From  string `json:"from,omitempty"`  // what the sandbox began from
-	Work  int    `json:"work,omitempty"`  // how many prompts the agent had had by then
+	Work  int    `json:"work,omitempty"`  // of how many prompts it has all that the agent did
 	// Patch asks for a patch, too, of what the checkout has beyond Collected: enough to go on from where there is no image.
 	Patch     bool   `json:"patch,omitempty"`
 	Collected string `json:"collected,omitempty"`
