@@ -6,6 +6,7 @@ import (
 	_ "embed"
 	"encoding/base64"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -135,9 +136,9 @@ const shownLog = 20
 
 // notBuilt tells what went wrong in a build.
 func notBuilt(err error) error {
-	remote, ok := asRemote(err)
+	remote, ok := errors.AsType[sdk.RemoteError](err)
 	if !ok {
-		return judge(err)
+		return sessionError(err)
 	}
 	lines := strings.Split(strings.TrimSpace(remote.Exception), "\n")
 	return &session.Error{Code: session.Internal, Err: fmt.Errorf("modal: %s", strings.Join(lines[max(0, len(lines)-shownLog):], "\n")),

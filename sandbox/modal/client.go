@@ -14,18 +14,18 @@ import (
 	"openinspect/session"
 )
 
-// builder is the version of Modal's image builder: this one puts nothing of Modal's own into an image.
-const builder = "2025.06"
+// imageBuilder is the version of Modal's image builder: this one puts nothing of Modal's own into an image.
+const imageBuilder = "2025.06"
 
-// settings is held while the SDK reads its settings from the environment of this process: some it takes from nowhere else.
-var settings sync.Mutex
+// envMu is held while the SDK reads its settings from the environment of this process: some it takes from nowhere else.
+var envMu sync.Mutex
 
 // connect makes the SDK's client. It does no I/O. The file ~/.modal.toml of whoever runs the bot has no say.
 func connect(c Config) (_ *sdk.Client, err error) {
-	settings.Lock()
-	defer settings.Unlock()
+	envMu.Lock()
+	defer envMu.Unlock()
 	for name, value := range map[string]string{
-		"MODAL_SERVER_URL": cmp.Or(c.ServerURL, "https://api.modal.com:443"), "MODAL_CONFIG_PATH": os.DevNull, "MODAL_PROFILE": "", "MODAL_IMAGE_BUILDER_VERSION": builder,
+		"MODAL_SERVER_URL": cmp.Or(c.ServerURL, "https://api.modal.com:443"), "MODAL_CONFIG_PATH": os.DevNull, "MODAL_PROFILE": "", "MODAL_IMAGE_BUILDER_VERSION": imageBuilder,
 		"MODAL_TOKEN_ID": "", "MODAL_TOKEN_SECRET": "", "MODAL_ENVIRONMENT": "",
 	} {
 		was, set := os.LookupEnv(name)

@@ -35,7 +35,7 @@ func (p *Provider) Create(ctx context.Context, s sandbox.Spec) (session.Handle, 
 	if err != nil {
 		return session.Handle{}, session.Wrap(op, err)
 	}
-	sb, made, err := p.place(ctx, s, listen)
+	sb, made, err := p.createOrFind(ctx, s, listen)
 	if err != nil {
 		return session.Handle{}, session.Wrap(op, err)
 	}
@@ -47,7 +47,7 @@ func (p *Provider) Create(ctx context.Context, s sandbox.Spec) (session.Handle, 
 	if err != nil && ctx.Err() == nil && (made || s.Boot.Mode != session.BootSnapshot) {
 		// Nobody would know of it, and it costs. One that was there before may have files that nothing else has. If it cannot be ended, the next Create finds it
 		// by its name, or a sweep does.
-		err = errors.Join(err, p.Destroy(ctx, session.Handle{Provider: ProviderName, Name: s.Name, ID: sb.SandboxID}))
+		err = errors.Join(err, p.Destroy(ctx, handle(s.Name, sb, "")))
 	}
 	return h, session.Wrap(op, err)
 }
@@ -68,7 +68,7 @@ func (p *Provider) endedMeanwhile(ctx context.Context, id string, err error) boo
 	return false
 }
 
-// start starts the runner s.Boot.Start in a sandbox, unless it works there already.
+// start starts the runner s.Boot.Start in a sandbox, unless it works there already. made: nothing has worked there yet.
 func (p *Provider) start(ctx context.Context, sb *sdk.Sandbox, s sandbox.Spec, listen string, made bool) (session.Handle, error) {
 	url, port, err := p.address(ctx, sb)
 	if err != nil {
@@ -78,34 +78,33 @@ func (p *Provider) start(ctx context.Context, sb *sdk.Sandbox, s sandbox.Spec, l
 	boot.Dir, boot.Socket, boot.Proxy, boot.Agent = insideDir, "", "", p.c.AgentPath
 	boot.Listen = net.JoinHostPort(hostOf(listen), strconv.Itoa(port))
 	boot.Alone, boot.Processes, boot.Bounded = false, 0, false // process 1 is not bubblewrap's
-	if boot.Mode == session.BootSnapshot && s.Image == "" {
-		if !made {
-			if err := p.launch(ctx, sb, boot, onlyWithFiles); !errors.Is(err, errNoFiles) {
-				return p.started(sb, s, url, err)
-			}
+	how := launchAlways
+	if boot.Mode == session.BootSnapshot && s.Image == "" { // the files that are there are asked for
+		if how = launchWithFiles; made {
+			how, boot.Mode = launchAlways, session.BootFresh
 		}
-		boot.Mode = session.BootFresh
 	}
-	return p.started(sb, s, url, p.launch(ctx, sb, boot, anyhow))
-}
-
-func (p *Provider) started(sb *sdk.Sandbox, s sandbox.Spec, url string, err error) (session.Handle, error) {
+	err = p.launch(ctx, sb, boot, how)
+	if errors.Is(err, errNoFiles) {
+		boot.Mode = session.BootFresh
+		err = p.launch(ctx, sb, boot, launchAlways)
+	}
 	if err != nil {
 		return session.Handle{}, err
 	}
-	p.learn(sb.SandboxID, false)
-	return session.Handle{Provider: ProviderName, Name: s.Name, ID: sb.SandboxID, Address: url}, nil
+	p.noteSeen(sb.SandboxID, false)
+	return handle(s.Name, sb, url), nil
 }
 
-// maxPlaces is how often a sandbox is tried to be made whose name, image or App turn out to be others than was thought: what has the name may be about
-// to end, or to begin. placePause is before the second try, and grows.
+// maxCreateTries is how often a sandbox is tried to be made whose name, image or App turn out to be others than was thought: what has the name may be
+// about to end, or to begin. The pause between two tries is twice the one before.
 const (
-	maxPlaces  = 6
-	placePause = 50 * time.Millisecond
+	maxCreateTries = 6
+	createPause    = 50 * time.Millisecond
 )
 
-// place makes the sandbox s.Name, or finds the one that has the name. The caller detaches the handle.
-func (p *Provider) place(ctx context.Context, s sandbox.Spec, listen string) (sb *sdk.Sandbox, made bool, err error) {
+// createOrFind makes the sandbox s.Name, or finds the one that has the name. The caller detaches the handle.
+func (p *Provider) createOrFind(ctx context.Context, s sandbox.Spec, listen string) (sb *sdk.Sandbox, made bool, err error) {
 	_, port, err := net.SplitHostPort(listen)
 	if err != nil {
 		return nil, false, err
@@ -114,12 +113,12 @@ func (p *Provider) place(ctx context.Context, s sandbox.Spec, listen string) (sb
 	if err != nil {
 		return nil, false, err
 	}
-	for try := range maxPlaces {
-		if try > 0 && pause(ctx, placePause<<try) != nil {
+	for try := range maxCreateTries {
+		if try > 0 && pause(ctx, createPause<<try) != nil {
 			break
 		}
 		var image *sdk.Image
-		if sb, image, err = p.make(ctx, s, n); err == nil {
+		if sb, image, err = p.create(ctx, s, n); err == nil {
 			return sb, true, nil
 		}
 		switch code := session.CodeOf(err); {
@@ -146,7 +145,7 @@ func (p *Provider) place(ctx context.Context, s sandbox.Spec, listen string) (sb
 			}
 		}
 	}
-	return nil, false, &session.Error{Code: session.Unavailable, Message: saysNothing, Err: err}
+	return nil, false, &session.Error{Code: session.Unavailable, Message: msgNoAnswer, Err: err}
 }
 
 func pause(ctx context.Context, d time.Duration) error {
@@ -160,8 +159,8 @@ func pause(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// make makes the sandbox s.Name from its image, which it returns too unless that could not be had.
-func (p *Provider) make(ctx context.Context, s sandbox.Spec, port int) (*sdk.Sandbox, *sdk.Image, error) {
+// create makes the sandbox s.Name from its image, which it returns too unless that could not be had.
+func (p *Provider) create(ctx context.Context, s sandbox.Spec, port int) (*sdk.Sandbox, *sdk.Image, error) {
 	app, err := p.app(ctx)
 	if err != nil {
 		return nil, nil, err
@@ -179,9 +178,9 @@ func (p *Provider) make(ctx context.Context, s sandbox.Spec, port int) (*sdk.San
 		CPU: p.c.CPU, MemoryMiB: p.c.MemoryMiB, Timeout: p.c.Lifetime, CIDRAllowlist: p.c.Networks,
 	})
 	if status.Code(err) == codes.ResourceExhausted {
-		err = &session.Error{Code: session.Unavailable, Message: saysLater, Err: fmt.Errorf("%w: %w", sandbox.ErrFull, err)}
+		err = &session.Error{Code: session.Unavailable, Message: msgNoRoom, Err: fmt.Errorf("%w: %w", sandbox.ErrFull, err)}
 	}
-	return sb, image, judge(err)
+	return sb, image, sessionError(err)
 }
 
 // exists returns NotFound for an image that does not exist.
@@ -192,13 +191,13 @@ func (p *Provider) exists(ctx context.Context, image string) error {
 	if isNotFound(err) {
 		return &session.Error{Code: session.NotFound, Message: "The snapshot " + image + " does not exist any more.", Err: err}
 	}
-	return judge(err)
+	return sessionError(err)
 }
 
 // What launch asks for beside a start.
 const (
-	anyhow        = ""
-	onlyWithFiles = "restore" // errNoFiles if no runner has worked there yet
+	launchAlways    = ""
+	launchWithFiles = "restore" // errNoFiles if no runner has worked there yet
 )
 
 var errNoFiles = errors.New("no runner has worked in this sandbox")
@@ -229,6 +228,6 @@ func (p *Provider) launch(ctx context.Context, sb *sdk.Sandbox, boot link.Boot, 
 			continue
 		}
 		return &session.Error{Code: session.Internal, Op: "modal.launch", Message: "The sandbox's runner did not start; the operator's log says why. Please send your message again.",
-			Err: fmt.Errorf("exit status %d: %s", code, session.OneLine(out, 600))}
+			Err: scriptError(code, out)}
 	}
 }

@@ -224,7 +224,7 @@ func TestDeaths(t *testing.T) {
 		code(t, "Snapshot", err, session.NotFound)
 		_, err = r.provider().Dial(r.ctx, h)
 		code(t, "Dial of a bot that was started anew", err, session.NotFound)
-		r.Provider.known[h.ID] = known{at: time.Now().Add(-time.Minute)}
+		r.Provider.sightings[h.ID] = sighting{at: time.Now().Add(-time.Minute)}
 		_, err = r.Dial(r.ctx, h)
 		code(t, "Dial after a while", err, session.NotFound)
 		if err := r.Destroy(r.ctx, h); err != nil {
@@ -450,11 +450,11 @@ func TestTokens(t *testing.T) {
 
 // What an SDK's error means is decided by its type or status; a new kind is not a sentence of its own.
 func TestJudge(t *testing.T) {
-	if judge(nil) != nil {
+	if sessionError(nil) != nil {
 		t.Error("nothing is something")
 	}
 	own := session.Errorf(session.Conflict, "ours")
-	if err := judge(fmt.Errorf("in a chain: %w", own)); session.CodeOf(err) != session.Conflict || session.Sentence(err) != "ours" {
+	if err := sessionError(fmt.Errorf("in a chain: %w", own)); session.CodeOf(err) != session.Conflict || session.Sentence(err) != "ours" {
 		t.Errorf("ours: %v", err)
 	}
 	for want, err := range map[session.Code]error{
@@ -462,7 +462,7 @@ func TestJudge(t *testing.T) {
 		session.NotFound:    errors.New("Sandbox sb-1 has already completed with result: status:GENERIC_STATUS_TIMEOUT"),
 		session.Forbidden:   errors.New("missing token_id or token_secret, please set in .modal.toml"),
 	} {
-		code(t, err.Error(), judge(err), want)
+		code(t, err.Error(), sessionError(err), want)
 	}
 }
 

@@ -28,7 +28,7 @@ const (
 	exitDone      = 0
 	exitNoProgram = 10
 	exitNoFiles   = 11
-	exitNobody    = 12
+	exitNoRunner  = 12
 )
 
 // How long the scripts may take once they run.
@@ -42,6 +42,7 @@ const (
 const (
 	maxPiece = 1 << 20 // a message of Exec's input; Modal's limit is not published, a gRPC server's own is 4 MiB
 	maxSaid  = 64 << 10
+	maxShown = 600 // characters of it in an error
 )
 
 // run runs a script of ours to its end, with arguments and an input, and returns what it said. The handle is of no use after an error. limit
@@ -53,67 +54,71 @@ func (p *Provider) run(ctx context.Context, sb *sdk.Sandbox, limit time.Duration
 	defer context.AfterFunc(ctx, func() { detach(sb) })()
 	proc, err := sb.Exec(ctx, append([]string{"sh", "-c", script, "openinspect"}, args...), &sdk.SandboxExecParams{Timeout: limit, Stderr: sdk.Ignore, Workdir: "/"})
 	if err != nil {
-		return "", 0, because(ctx, err)
+		return "", 0, brokenOff(ctx, err)
 	}
 	defer proc.Stdout.Close()
 	ctx, cancel = context.WithTimeout(ctx, limit)
 	defer cancel()
 	defer context.AfterFunc(ctx, func() { detach(sb) })()
-	if err := feed(proc.Stdin, in); err != nil {
-		return "", 0, because(ctx, err)
+	if err := writePieces(proc.Stdin, in); err != nil {
+		return "", 0, brokenOff(ctx, err)
 	}
 	b, err := io.ReadAll(io.LimitReader(proc.Stdout, maxSaid))
 	if err != nil {
-		return "", 0, because(ctx, err)
+		return "", 0, brokenOff(ctx, err)
 	}
 	if code, err = proc.Wait(ctx); err != nil {
-		return "", 0, because(ctx, err)
+		return "", 0, brokenOff(ctx, err)
 	}
 	return strings.TrimSpace(string(b)), code, nil
 }
 
-// because prefers the reason why a call was broken off to what the call makes of that.
-func because(ctx context.Context, err error) error {
+// brokenOff prefers the reason why a call was broken off to what the call makes of that.
+func brokenOff(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
 		err = errors.Join(ctx.Err(), err)
-		return &session.Error{Code: session.Unavailable, Message: saysNothing, Err: err}
+		return &session.Error{Code: session.Unavailable, Message: msgNoAnswer, Err: err}
 	}
-	return judge(err)
+	return sessionError(err)
 }
 
-// feed writes in pieces: the SDK makes one message of each write, however large.
-func feed(to io.WriteCloser, from io.Reader) error {
-	piece := make([]byte, 0)
-	if from != nil {
-		piece = make([]byte, maxPiece)
+// writePieces writes in pieces, because the SDK makes one message of each write, however large, and closes. from may be nil.
+func writePieces(to io.WriteCloser, from io.Reader) error {
+	if from == nil {
+		return to.Close()
 	}
-	for from != nil {
+	piece := make([]byte, maxPiece)
+	for {
 		n, err := io.ReadFull(from, piece)
 		if n > 0 {
 			if _, err := to.Write(piece[:n]); err != nil {
 				return err
 			}
 		}
-		if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
-			break
-		}
-		if err != nil {
-			return session.Wrap("modal.feed", err)
+		switch {
+		case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+			return to.Close()
+		case err != nil:
+			return session.Wrap("modal.writePieces", err)
 		}
 	}
-	return to.Close()
 }
 
-// working returns the start id of the runner that works in a sandbox. NotFound, with the end of its log, when none does.
-func (p *Provider) working(ctx context.Context, sb *sdk.Sandbox) (start string, err error) {
+// scriptError tells the operator how a script ended that should not have ended so.
+func scriptError(code int, said string) error {
+	return fmt.Errorf("exit status %d: %s", code, session.OneLine(said, maxShown))
+}
+
+// runningStart returns the start id of the runner that works in a sandbox. NotFound, with the end of its log, when none does.
+func (p *Provider) runningStart(ctx context.Context, sb *sdk.Sandbox) (start string, err error) {
 	said, code, err := p.run(ctx, sb, findLimit, findScript, nil, insideDir)
 	switch {
 	case err != nil:
 		return "", err
-	case code == exitNobody:
-		return "", &session.Error{Code: session.NotFound, Message: "The sandbox's runner has ended.", Err: fmt.Errorf("its log ends: %s", session.OneLine(said, 600))}
+	case code == exitNoRunner:
+		return "", &session.Error{Code: session.NotFound, Message: "The sandbox's runner has ended.", Err: fmt.Errorf("its log ends: %s", session.OneLine(said, maxShown))}
 	case code != exitDone:
-		return "", &session.Error{Code: session.Unavailable, Message: saysNothing, Err: fmt.Errorf("looking for the runner: exit status %d: %s", code, session.OneLine(said, 600))}
+		return "", &session.Error{Code: session.Unavailable, Message: msgNoAnswer, Err: fmt.Errorf("looking for the runner: %w", scriptError(code, said))}
 	}
 	if !validName(said) { // the sandbox's word
 		return "", nil

@@ -69,13 +69,13 @@ type Provider struct {
 	built    string        // its id
 	runner   runner
 
-	mu    sync.Mutex
-	appID string
-	known map[string]known // by sandbox id
+	mu        sync.Mutex
+	appID     string
+	sightings map[string]sighting // by sandbox id
 }
 
-// known is what was last learnt of a sandbox.
-type known struct {
+// sighting is what was last heard of a sandbox that lived.
+type sighting struct {
 	at       time.Time
 	noRunner bool
 }
@@ -117,7 +117,7 @@ func New(c Config) (*Provider, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Provider{c: c, client: client, building: make(chan struct{}, 1), runner: runner{path: c.Runner}, known: map[string]known{}}, nil
+	return &Provider{c: c, client: client, building: make(chan struct{}, 1), runner: runner{path: c.Runner}, sightings: map[string]sighting{}}, nil
 }
 
 // Close lets go of Modal. Sandboxes live on.
@@ -136,10 +136,10 @@ func (p *Provider) app(ctx context.Context) (*sdk.App, error) {
 		defer cancel()
 		app, err := p.client.Apps.FromName(ctx, p.c.App, &sdk.AppFromNameParams{CreateIfMissing: true})
 		if isNotFound(err) { // not the App, which would have been made: it must not look as if a sandbox or an image were gone
-			return nil, &session.Error{Code: session.Internal, Message: saysNowhere, Err: errors.Join(ErrNoEnvironment, err)}
+			return nil, &session.Error{Code: session.Internal, Message: msgNoEnvironment, Err: errors.Join(ErrNoEnvironment, err)}
 		}
 		if err != nil {
-			return nil, judge(err)
+			return nil, sessionError(err)
 		}
 		id = app.AppID
 		p.mu.Lock()
@@ -156,21 +156,21 @@ func (p *Provider) forgetApp() {
 	p.appID = ""
 }
 
-// learn notes that a sandbox lives, and whether a runner works there. forget is for one that is gone.
-func (p *Provider) learn(id string, noRunner bool) {
+// noteSeen notes that a sandbox lives, and whether no runner works there. forget is for one that is gone.
+func (p *Provider) noteSeen(id string, noRunner bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.known[id] = known{at: time.Now(), noRunner: noRunner}
+	p.sightings[id] = sighting{at: time.Now(), noRunner: noRunner}
 }
 
 func (p *Provider) forget(id string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	delete(p.known, id)
+	delete(p.sightings, id)
 }
 
 func gone(op string, err error) error {
-	return &session.Error{Code: session.NotFound, Op: op, Message: saysGone, Err: err}
+	return &session.Error{Code: session.NotFound, Op: op, Message: msgGone, Err: err}
 }
 
 // alive returns a handle of the SDK's for a sandbox that runs; NotFound for one that does not any more. The caller detaches it.
@@ -179,12 +179,12 @@ func (p *Provider) alive(ctx context.Context, id string) (*sdk.Sandbox, error) {
 	defer cancel()
 	sb, err := p.client.Sandboxes.FromID(ctx, id)
 	if err != nil {
-		return nil, judge(err)
+		return nil, sessionError(err)
 	}
 	code, err := sb.Poll(ctx)
 	switch {
 	case err != nil:
-		return nil, judge(err)
+		return nil, sessionError(err)
 	case code != nil:
 		return nil, gone("modal.alive", fmt.Errorf("it ended with %d", *code))
 	}
@@ -196,7 +196,12 @@ func (p *Provider) byName(ctx context.Context, name string) (*sdk.Sandbox, error
 	ctx, cancel := context.WithTimeout(ctx, callLimit)
 	defer cancel()
 	sb, err := p.client.Sandboxes.FromName(ctx, p.c.App, name, &sdk.SandboxFromNameParams{Environment: p.c.Environment})
-	return sb, judge(err)
+	return sb, sessionError(err)
+}
+
+// handle makes our handle of a sandbox. url is where its runner listens; "": Dial has to ask.
+func handle(name string, sb *sdk.Sandbox, url string) session.Handle {
+	return session.Handle{Provider: ProviderName, Name: name, ID: sb.SandboxID, Address: url}
 }
 
 // detach lets go of a handle of the SDK's. The sandbox lives on.
@@ -208,7 +213,7 @@ func (p *Provider) address(ctx context.Context, sb *sdk.Sandbox) (url string, po
 	defer cancel()
 	tunnels, err := sb.Tunnels(ctx, callLimit-5*time.Second)
 	if err != nil {
-		return "", 0, judge(err)
+		return "", 0, sessionError(err)
 	}
 	for port, t := range tunnels { // there is one
 		return t.URL(), port, nil
@@ -224,9 +229,9 @@ func (p *Provider) Find(ctx context.Context, name string) (sandbox.Found, error)
 		return sandbox.Found{}, session.Wrap(op, err)
 	}
 	defer detach(sb)
-	start, err := p.working(ctx, sb)
+	start, err := p.runningStart(ctx, sb)
 	if session.CodeOf(err) == session.NotFound {
-		p.learn(sb.SandboxID, true)
+		p.noteSeen(sb.SandboxID, true)
 	}
 	if err != nil {
 		return sandbox.Found{}, session.Wrap(op, err)
@@ -235,8 +240,8 @@ func (p *Provider) Find(ctx context.Context, name string) (sandbox.Found, error)
 	if err != nil {
 		return sandbox.Found{}, session.Wrap(op, err)
 	}
-	p.learn(sb.SandboxID, false)
-	return sandbox.Found{Handle: session.Handle{Provider: ProviderName, Name: name, ID: sb.SandboxID, Address: url}, Start: start}, nil
+	p.noteSeen(sb.SandboxID, false)
+	return sandbox.Found{Handle: handle(name, sb, url), Start: start}, nil
 }
 
 // List implements sandbox.Provider. The handles have no addresses, which would have to be asked for one by one.
@@ -251,20 +256,20 @@ func (p *Provider) List(ctx context.Context) ([]session.Handle, error) {
 	defer cancel()
 	seq, err := p.client.Sandboxes.List(ctx, &sdk.SandboxListParams{AppID: app.AppID, Environment: p.c.Environment})
 	if err != nil {
-		return nil, session.Wrap(op, judge(err))
+		return nil, session.Wrap(op, sessionError(err))
 	}
 	var list []session.Handle
 	for sb, err := range seq {
 		if err != nil {
-			return nil, session.Wrap(op, judge(err))
+			return nil, session.Wrap(op, sessionError(err))
 		}
-		list = append(list, session.Handle{Provider: ProviderName, Name: n[sb.SandboxID], ID: sb.SandboxID})
+		list = append(list, handle(n[sb.SandboxID], sb, ""))
 	}
 	return list, nil
 }
 
-// freshFor is how long what was learnt of a sandbox is believed when it is dialled.
-const freshFor = 5 * time.Second
+// sightingLifetime is how long a sighting of a sandbox is believed when it is dialled.
+const sightingLifetime = 5 * time.Second
 
 // Dial implements sandbox.Provider. It asks Modal at most every five seconds, and never the sandbox itself: whether a runner works there, Find tells.
 func (p *Provider) Dial(ctx context.Context, h session.Handle) (sandbox.Endpoint, error) {
@@ -273,12 +278,12 @@ func (p *Provider) Dial(ctx context.Context, h session.Handle) (sandbox.Endpoint
 		return sandbox.Endpoint{}, gone(op, errors.New("not a sandbox on Modal"))
 	}
 	p.mu.Lock()
-	k, ok := p.known[h.ID]
+	k, ok := p.sightings[h.ID]
 	p.mu.Unlock()
 	if ok && k.noRunner {
 		return sandbox.Endpoint{}, gone(op, errors.New("its runner has ended"))
 	}
-	if !ok || h.Address == "" || time.Since(k.at) > freshFor {
+	if !ok || h.Address == "" || time.Since(k.at) > sightingLifetime {
 		sb, err := p.alive(ctx, h.ID)
 		if err != nil {
 			if session.CodeOf(err) == session.NotFound {
@@ -292,7 +297,7 @@ func (p *Provider) Dial(ctx context.Context, h session.Handle) (sandbox.Endpoint
 				return sandbox.Endpoint{}, session.Wrap(op, err)
 			}
 		}
-		p.learn(h.ID, false)
+		p.noteSeen(h.ID, false)
 	}
 	return sandbox.Endpoint{URL: h.Address + "/link"}, nil
 }
@@ -317,7 +322,7 @@ func (p *Provider) Snapshot(ctx context.Context, h session.Handle) (string, erro
 	if _, now := p.alive(ctx, h.ID); session.CodeOf(now) == session.NotFound { // it ended meanwhile
 		return "", session.Wrap(op, now)
 	}
-	err = judge(err)
+	err = sessionError(err)
 	if session.CodeOf(err) == session.Unavailable {
 		err = &session.Error{Code: session.Unavailable, Err: err, Message: "Modal could not keep the sandbox's files in time."}
 	}
@@ -332,7 +337,7 @@ func (p *Provider) DeleteImage(ctx context.Context, image string) error {
 	if isNotFound(err) {
 		return nil
 	}
-	return session.Wrap("modal.DeleteImage", judge(err))
+	return session.Wrap("modal.DeleteImage", sessionError(err))
 }
 
 // Lifetime implements sandbox.Mortal.
@@ -351,7 +356,7 @@ func (p *Provider) Destroy(ctx context.Context, h session.Handle) error {
 		defer detach(sb)
 		_, err = sb.Terminate(ctx, &sdk.SandboxTerminateParams{Wait: true})
 	}
-	if err = judge(err); err != nil && session.CodeOf(err) != session.NotFound {
+	if err = sessionError(err); err != nil && session.CodeOf(err) != session.NotFound {
 		return session.Wrap(op, err)
 	}
 	p.forget(h.ID)

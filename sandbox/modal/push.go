@@ -7,7 +7,6 @@ import (
 	"debug/elf"
 	"encoding/hex"
 	"errors"
-	"fmt"
 	"io"
 	"math"
 	"os"
@@ -46,7 +45,7 @@ func (r *runner) hash() (string, error) {
 			Message: "The program that sandboxes on Modal are to run, " + r.path + ", cannot be read. Set INSPECT_RUNNER to a build of openinspect for linux/amd64."}
 	}
 	if err = checkPlatform(file); err == nil {
-		r.sum, err = pack(io.Discard, file)
+		r.sum, err = copyHashed(io.Discard, file)
 	}
 	if err != nil {
 		_ = file.Close() // the error to tell is err
@@ -75,7 +74,7 @@ func (r *runner) reader() (io.Reader, error) {
 	z, err := gzip.NewWriterLevel(to, gzip.BestSpeed)
 	now := ""
 	if err == nil {
-		now, err = pack(z, r.file)
+		now, err = copyHashed(z, r.file)
 		err = errors.Join(err, z.Close())
 	}
 	size, seekErr := to.Seek(0, io.SeekEnd)
@@ -90,8 +89,8 @@ func (r *runner) reader() (io.Reader, error) {
 	return io.NewSectionReader(to, 0, size), nil
 }
 
-// pack copies a program, and returns its hash.
-func pack(to io.Writer, file *os.File) (sum string, err error) {
+// copyHashed copies a program, and returns its hash.
+func copyHashed(to io.Writer, file *os.File) (sum string, err error) {
 	h := sha256.New()
 	_, err = io.Copy(io.MultiWriter(h, to), io.NewSectionReader(file, 0, math.MaxInt64))
 	return hex.EncodeToString(h.Sum(nil)), err
@@ -129,7 +128,7 @@ func (p *Provider) push(ctx context.Context, sb *sdk.Sandbox, hash string) error
 	}
 	said, code, err := p.run(ctx, sb, pushLimit, pushScript, in, runnerPath(hash), hash)
 	if err == nil && code != exitDone {
-		err = &session.Error{Code: session.Unavailable, Op: "modal.push", Message: "The runner could not be brought into the sandbox.", Err: fmt.Errorf("exit status %d: %s", code, session.OneLine(said, 600))}
+		err = &session.Error{Code: session.Unavailable, Op: "modal.push", Message: "The runner could not be brought into the sandbox.", Err: scriptError(code, said)}
 	}
 	return err
 }
