@@ -32,7 +32,7 @@ func (a *actor) perform(ctx context.Context, e Effect) Input {
 			return Lost{Start: e.Start, Reason: f.Message}
 		})
 	case EffectPrompt:
-		d := a.remind(ctx, *e.Prompt)
+		d := a.withRecall(ctx, *e.Prompt)
 		err := a.try(ctx, e, 0, func() error { return world.Prompt(ctx, a.id, d) })
 		return outcome(ctx, err, Delivered{Effect: e.ID, PromptID: e.PromptID}, func(f Failure) Input {
 			return DeliveryFailed{Effect: e.ID, PromptID: e.PromptID, Err: f}

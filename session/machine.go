@@ -324,7 +324,7 @@ func (m *Machine) tick() {
 			m.idle()
 		}
 	}
-	m.leaveInTime()
+	m.leaveWhenDue()
 }
 
 // Resume returns what has to be done after a restart: the effects nobody confirmed, and a new link to a live sandbox.

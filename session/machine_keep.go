@@ -6,11 +6,11 @@ import (
 	"time"
 )
 
-// mortal reports whether the sandbox's files end with it: then they are kept while it lives.
+// mortal reports whether the sandbox's files end with it, at a time that is known: then images are made of them while it lives.
 func (m *Machine) mortal() bool { return !m.s.Sandbox.Ends.IsZero() }
 
-// keeping is the request for the sandbox's files to be kept.
-func (m *Machine) keeping() *KeepRequest {
+// keepRequest is the request for the sandbox's files to be kept.
+func (m *Machine) keepRequest() *KeepRequest {
 	b := m.s.Sandbox
 	if !m.mortal() {
 		return &KeepRequest{Handle: b.Handle}
@@ -18,8 +18,8 @@ func (m *Machine) keeping() *KeepRequest {
 	return &KeepRequest{Handle: b.Handle, Image: b.Image, From: b.From, Work: b.Work, Patch: true, Collected: m.s.Collected}
 }
 
-// same reports whether the newest image has all that is in the sandbox. Where making one costs nothing, it is not asked.
-func (m *Machine) same() bool {
+// imageIsCurrent reports whether the newest image has all that is in the sandbox. Where making one costs nothing, it is not asked.
+func (m *Machine) imageIsCurrent() bool {
 	b := m.s.Sandbox
 	return m.mortal() && b.Image != "" && b.Has == b.Work
 }
@@ -27,22 +27,22 @@ func (m *Machine) same() bool {
 // readingTools change no file, whichever agent they are of.
 var readingTools = []string{"read", "glob", "grep", "list", "webfetch", "websearch", "todoread", "todowrite"}
 
-// wrote notes that the turn may have changed files: every tool may that is not known to read alone.
-func (m *Machine) wrote(e Event) {
+// noteWrite notes that the turn may have changed files: every tool may that is not known to read alone.
+func (m *Machine) noteWrite(e Event) {
 	if e.Kind == KindTool && !slices.Contains(readingTools, e.Tool.Name) {
 		m.s.Sandbox.Wrote = m.s.Sandbox.Work
 	}
 }
 
-// keep asks for an image of what turns that are over have changed. It is made beside whatever comes next, one at a time.
-func (m *Machine) keep() {
+// snapshot asks for an image of what turns that are over have changed. It is made beside whatever comes next, one at a time.
+func (m *Machine) snapshot() {
 	b := &m.s.Sandbox
 	switch {
 	case !m.mortal() || b.Wrote <= b.Has || m.pending(EffectSnapshot):
 	case b.State != SandboxReady && b.State != SandboxRunning:
 	case m.s.Turn != nil && m.s.Turn.State != TurnStarted && b.Wrote == b.Work: // its end asks
 	default:
-		r := m.keeping()
+		r := m.keepRequest()
 		if m.s.Turn != nil && m.s.Turn.State != TurnStarted {
 			r.Work-- // of the turn that goes on it has what there is when it is made
 		}
@@ -57,8 +57,8 @@ func (m *Machine) snapshotted(in Snapshotted) {
 	}
 	b := &m.s.Sandbox
 	b.Image, b.Has = in.Kept.Image, e.Snapshot.Work
-	m.patched(in.Kept.Patch)
-	m.keep()
+	m.takePatch(in.Kept.Patch)
+	m.snapshot()
 }
 
 // snapshotFailed waits for the next turn that changes something, or for the sandbox to be put away.
@@ -67,20 +67,21 @@ func (m *Machine) snapshotFailed(in SnapshotFailed) {
 	if !ok {
 		return
 	}
-	m.patched(in.Patch)
+	m.takePatch(in.Patch)
 	if m.s.Sandbox.Wrote > e.Snapshot.Work {
-		m.keep()
+		m.snapshot()
 	}
 }
 
-func (m *Machine) patched(p *Patch) {
+// takePatch notes which patch is kept now; nil: the one before.
+func (m *Machine) takePatch(p *Patch) {
 	if p != nil {
 		m.s.Sandbox.Patch = *p
 	}
 }
 
-// fits reports whether the patch that is kept goes with what the bot holds of the session now.
-func (m *Machine) fits() bool {
+// patchFits reports whether the patch that is kept goes with what the bot holds of the session now.
+func (m *Machine) patchFits() bool {
 	p := m.s.Sandbox.Patch
 	return p.Size > 0 && p.From == m.s.Collected && !m.s.Anew
 }
@@ -91,8 +92,8 @@ func (m *Machine) putAway(reason string) {
 	half := m.s.Sandbox.State == SandboxBooting && m.s.Sandbox.Mode != BootSnapshot
 	m.s.Sandbox.State, m.s.IdleAt = SandboxSnapshotting, time.Time{}
 	m.tell(Event{Kind: KindSandbox, Sandbox: &SandboxChange{State: SandboxSnapshotting, Name: m.s.Sandbox.Name, Reason: reason}})
-	r := m.keeping()
-	r.Same, r.Soon = m.same(), m.s.Sandbox.Moving
+	r := m.keepRequest()
+	r.Same, r.Soon = m.imageIsCurrent(), m.s.Sandbox.Moving
 	r.Bare = half // the next one begins from where this one did: setup.sh may have been cut off, and a patch not have come yet
 	m.ask(Effect{Kind: EffectSuspend, Start: m.s.Sandbox.Start, Suspend: r})
 }
@@ -105,15 +106,15 @@ func (m *Machine) suspended(in Suspended) {
 	}
 	switch b.State {
 	case SandboxFailed:
-		began := b.Bad == "" || b.Bad != b.From
-		m.putOnShelf(e.Suspend, in.Kept)
-		if !began && m.s.Turn != nil { // whoever waits for room waits for more than an image that was bad
+		imageWasBad := b.Bad != "" && b.Bad == b.From // takeKept forgets what it began from
+		m.takeKept(e.Suspend, in.Kept)
+		if imageWasBad && m.s.Turn != nil { // whoever waits for room waits for more than an image that was bad
 			m.replace("")
 			return
 		}
 	case SandboxSnapshotting:
 		m.drop(EffectAttach) // of a bot that started meanwhile
-		m.left(e.Suspend, in.Kept)
+		m.wasPutAway(e.Suspend, in.Kept)
 		return
 	case SandboxNone, SandboxPending, SandboxSpawning, SandboxBooting, SandboxReady, SandboxRunning, SandboxStopped, SandboxLost:
 		return
@@ -123,10 +124,10 @@ func (m *Machine) suspended(in Suspended) {
 	}
 }
 
-// left goes on when a sandbox has been put away.
-func (m *Machine) left(r *KeepRequest, k Kept) {
+// wasPutAway takes word that a sandbox was put away, and goes on with what waits.
+func (m *Machine) wasPutAway(r *KeepRequest, k Kept) {
 	b := &m.s.Sandbox
-	told := m.putOnShelf(r, k)
+	told := m.takeKept(r, k)
 	moving := b.Moving
 	b.State, b.Kept, b.Moving = SandboxStopped, false, false
 	m.tell(Event{Kind: KindSandbox, Sandbox: &SandboxChange{State: SandboxStopped, Name: b.Name}})
@@ -138,43 +139,43 @@ func (m *Machine) left(r *KeepRequest, k Kept) {
 	}
 }
 
-// leaveBare ends a sandbox that will have ended soon anyway, though its files cannot be kept whole.
-func (m *Machine) leaveBare(tried *KeepRequest, reason string) {
+// leaveWithoutFiles ends a sandbox that the provider will have ended soon anyway, though its files could not be kept.
+func (m *Machine) leaveWithoutFiles(tried *KeepRequest, reason string) {
 	if tried.Bare { // it cannot even be ended; the provider will
-		m.left(tried, Kept{})
+		m.wasPutAway(tried, Kept{})
 		return
 	}
 	m.tell(Event{Kind: KindSandbox, Sandbox: &SandboxChange{State: SandboxSnapshotting, Name: m.s.Sandbox.Name, Reason: OneLine(reason, 300)}})
-	r := m.keeping()
+	r := m.keepRequest()
 	r.Bare, r.Soon = true, true
 	m.ask(Effect{Kind: EffectSuspend, Start: m.s.Sandbox.Start, Suspend: r})
 }
 
-// putOnShelf takes what was kept of a sandbox that has ended, and reports whether it told of anything lost.
-func (m *Machine) putOnShelf(r *KeepRequest, k Kept) (told bool) {
+// takeKept notes what was kept of a sandbox that has ended, and reports whether the thread was told of anything lost.
+func (m *Machine) takeKept(r *KeepRequest, k Kept) (told bool) {
 	b := &m.s.Sandbox
 	b.Handle, b.From = Handle{}, ""
-	m.patched(k.Patch)
+	m.takePatch(k.Patch)
 	switch {
 	case r.Bare && !b.Moving: // there was nothing in it
 	case k.Image != "":
 		b.Image, b.Has = k.Image, r.Work
 	default:
-		return m.goBack()
+		return m.fallBack()
 	}
 	return false
 }
 
-// goBack takes the session back to its newest image when the files of its sandbox are gone, or to what the bot holds of it if there is none. It reports
-// whether there was anything to tell.
-func (m *Machine) goBack() (told bool) {
+// fallBack takes the session back to its newest image when the files of its sandbox are gone, or to what the bot holds of it if there is none. told:
+// something is lost, and the thread was told of it.
+func (m *Machine) fallBack() (told bool) {
 	b := &m.s.Sandbox
 	if !m.mortal() {
-		return m.goBare() // its image was made of the same files
+		return m.fallBackToCollected() // its image was made of the same files
 	}
-	switch missing := m.missing() > 0; {
-	case b.Image == "" && (missing || m.fits()):
-		return m.goBare()
+	switch missing := m.missingPrompts() > 0; {
+	case b.Image == "" && (missing || m.patchFits()):
+		return m.fallBackToCollected()
 	case missing:
 		b.Recall, told = true, true
 		m.tell(Event{Kind: KindNote, Note: &Note{Kind: NoteNotice, Text: lostSince}})
@@ -184,8 +185,8 @@ func (m *Machine) goBack() (told bool) {
 	return told
 }
 
-// goBare takes the session back to what the bot holds of it.
-func (m *Machine) goBare() (told bool) {
+// fallBackToCollected takes the session back to what the bot holds of it, the commits that were collected and the patch, and tells the thread.
+func (m *Machine) fallBackToCollected() (told bool) {
 	b := &m.s.Sandbox
 	b.Image, b.Work, b.Wrote, b.Has, b.Recall, b.Recalled = "", 0, 0, 0, true, 0
 	if p := m.turnPrompt(); p != nil && p.Moved { // not to one with the same files, as it turns out
@@ -196,8 +197,8 @@ func (m *Machine) goBare() (told bool) {
 	return true
 }
 
-// missing returns how many prompts the agent has had since the newest image, but for one that it will have again.
-func (m *Machine) missing() int {
+// missingPrompts returns how many prompts the agent has had since the newest image, but for one that it will have again.
+func (m *Machine) missingPrompts() int {
 	b, t, p := m.s.Sandbox, m.s.Turn, m.turnPrompt()
 	n := b.Work - b.Has
 	if p != nil && (t.State == TurnStarted && p.Attempt > 0 || t.State == TurnWorking && b.Moving) {
@@ -218,11 +219,11 @@ func (m *Machine) lostFiles() string {
 		begin = "an empty directory"
 	}
 	switch {
-	case m.s.Collected != "" && m.fits():
+	case m.s.Collected != "" && m.patchFits():
 		begin, lost = begin+", with the commits that a card shows and with the changes after them", "What git ignores is lost."
 	case m.s.Collected != "":
 		begin += ", with the commits that a card shows"
-	case m.fits():
+	case m.patchFits():
 		begin, lost = begin+", with the changes that were made", "What git ignores is lost."
 	default:
 		lost = "What was changed is lost."
@@ -237,7 +238,7 @@ func (m *Machine) suspendFailed(in SuspendFailed) {
 	if !ok || e.Start != b.Start {
 		return
 	}
-	m.patched(in.Patch)
+	m.takePatch(in.Patch)
 	switch b.State {
 	case SandboxFailed:
 		if b.Mode != BootSnapshot { // there is nothing in it that the repository has not
@@ -255,7 +256,7 @@ func (m *Machine) suspendFailed(in SuspendFailed) {
 		}
 	case SandboxSnapshotting:
 		if b.Moving {
-			m.leaveBare(e.Suspend, in.Err.Message)
+			m.leaveWithoutFiles(e.Suspend, in.Err.Message)
 			return
 		}
 		b.State, b.Kept = SandboxReady, true

@@ -2,16 +2,16 @@ package session
 
 import "time"
 
-// A sandbox that ends by itself is left before: from some time ahead, its reserve, as soon as nothing runs in it, and in the middle of a turn when a
-// third of that is left.
-const reserveMost = 15 * time.Minute
+// maxReserve is how long at most before its provider ends it a sandbox is left for another; in a short life it is a quarter of that. A sandbox in which
+// nothing runs is left when its reserve begins, one in the middle of a turn when a third of that remains.
+const maxReserve = 15 * time.Minute
 
-// reserve sets from when on the sandbox is left for another.
-func (m *Machine) reserve() {
+// setLeave sets from when on the sandbox is left for another.
+func (m *Machine) setLeave() {
 	b := &m.s.Sandbox
 	b.Leave = time.Time{}
 	if m.mortal() {
-		b.Leave = b.Ends.Add(-min(reserveMost, b.Ends.Sub(m.at)/4))
+		b.Leave = b.Ends.Add(-min(maxReserve, b.Ends.Sub(m.at)/4))
 	}
 }
 
@@ -31,8 +31,8 @@ func (m *Machine) leaveBy() time.Time {
 	return time.Time{}
 }
 
-// leaveInTime leaves a sandbox that will have ended soon.
-func (m *Machine) leaveInTime() {
+// leaveWhenDue leaves a sandbox that will have ended soon.
+func (m *Machine) leaveWhenDue() {
 	if by := m.leaveBy(); by.IsZero() || by.After(m.at) {
 		return
 	}

@@ -31,7 +31,7 @@ func (m *Machine) start() {
 	m.tell(Event{Kind: KindSandbox, Sandbox: &SandboxChange{State: SandboxSpawning, Name: b.Name}})
 	m.ask(Effect{Kind: EffectStart, Start: b.Start, Boot: &StartRequest{
 		Session: m.s.ID, Name: b.Name, Start: b.Start, Mode: b.Mode, Image: b.Image, Repo: m.s.Repo, Base: m.s.Base, Model: m.s.Model,
-		At: m.at, Anew: b.Anew, Collected: m.s.Collected, Patch: b.Image == "" && m.fits(), Bad: b.Bad,
+		At: m.at, Anew: b.Anew, Collected: m.s.Collected, Patch: b.Image == "" && m.patchFits(), Bad: b.Bad,
 	}})
 }
 
@@ -48,20 +48,20 @@ func (m *Machine) started(in Started) {
 	}
 	if other := b.Handle.ID != got.Handle.ID; other || b.Ends.IsZero() { // a new runner does not make its sandbox live longer
 		if other && b.Handle != (Handle{}) && m.mortal() {
-			m.goBack() // the one that was lost is gone
+			m.fallBack() // the one that was lost is gone
 		}
 		b.Ends, b.From = got.Ends, cmp.Or(got.Image, b.Image)
-		m.reserve()
+		m.setLeave()
 	}
 	b.Name, b.Handle, b.Start, b.Mode = got.Handle.Name, got.Handle, got.Start, got.Mode
 	b.State, b.PutOff = SandboxBooting, false
-	m.tell(Event{Kind: KindSandbox, Sandbox: &SandboxChange{State: SandboxBooting, Name: b.Name, Reason: headStart(in.Start, got)}})
+	m.tell(Event{Kind: KindSandbox, Sandbox: &SandboxChange{State: SandboxBooting, Name: b.Name, Reason: startReason(in.Start, got)}})
 	m.ask(m.attachment())
 	m.shut()
 }
 
-// headStart says, for those who read the log, what spares a sandbox a part of its boot; "" if nothing does, or the thread's own files do.
-func headStart(asked string, got Begun) string {
+// startReason says, for those who read the log, what spares a sandbox a part of its boot; "" if nothing does, or the thread's own files do.
+func startReason(asked string, got Begun) string {
 	switch ahead, image := got.Start != asked, got.Mode == BootImage; {
 	case ahead && image:
 		return "It was started ahead, from the repository's image."
@@ -74,7 +74,7 @@ func headStart(asked string, got Begun) string {
 }
 
 func (m *Machine) attachment() Effect {
-	r := &AttachRequest{Session: m.s.ID, Repo: m.s.Repo, Start: m.s.Sandbox.Start, Handle: m.s.Sandbox.Handle, Cursor: m.s.Cursor, Patch: m.fits()}
+	r := &AttachRequest{Session: m.s.ID, Repo: m.s.Repo, Start: m.s.Sandbox.Start, Handle: m.s.Sandbox.Handle, Cursor: m.s.Cursor, Patch: m.patchFits()}
 	if m.s.Collected != "" {
 		r.Collected, r.Base = m.s.Collected, m.s.Base
 	}
@@ -88,7 +88,7 @@ func (m *Machine) startFailed(in StartFailed) {
 	if b := &m.s.Sandbox; b.Image != "" && in.Err.Code == NotFound {
 		// What it was to begin from does not exist any more, and never will again.
 		b.Handle = Handle{}
-		m.goBare()
+		m.fallBackToCollected()
 		m.start()
 		return
 	}
@@ -124,8 +124,8 @@ func (m *Machine) giveUp(reason string) {
 	m.drop(EffectAttach, EffectPrompt)
 	if b.Handle != (Handle{}) {
 		m.drop(EffectSnapshot)
-		r := m.keeping()
-		r.Bare, r.Same = b.Mode != BootSnapshot, m.same()
+		r := m.keepRequest()
+		r.Bare, r.Same = b.Mode != BootSnapshot, m.imageIsCurrent()
 		m.ask(Effect{Kind: EffectSuspend, Start: b.Start, Suspend: r})
 	}
 }
@@ -161,7 +161,7 @@ func (m *Machine) journaled(in Journaled) error {
 				if !in.Earlier {
 					m.working(m.turnPrompt())
 				}
-				m.wrote(e)
+				m.noteWrite(e)
 				m.record(e)
 			}
 		case KindTurn:

@@ -381,9 +381,9 @@ func (m *Machine) endTurn(outcome PromptState, reason, card string) {
 	if m.s.Anew {
 		m.leave()
 	}
-	m.leaveInTime()
+	m.leaveWhenDue()
 	m.giveWay()
-	m.keep()
+	m.snapshot()
 	m.advance()
 	m.leaveLine()
 	m.shut()

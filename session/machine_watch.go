@@ -4,7 +4,7 @@ package session
 // agent committed is collected, and ended by force if that has no effect.
 func (m *Machine) stalled(in Stalled) {
 	t := m.s.Turn
-	if in.Start != m.s.Sandbox.Start || !m.moves() {
+	if in.Start != m.s.Sandbox.Start || !m.shouldProgress() {
 		return
 	}
 	reason := "The agent made no progress for ten minutes, so its turn was ended. Please send your message again."
@@ -17,9 +17,9 @@ func (m *Machine) stalled(in Stalled) {
 	m.stopTurn(Person{}, reason)
 }
 
-// moves reports whether the turn should make progress: the agent has the prompt, or is to get it, and nothing holds it up that the bot knows of.
+// shouldProgress reports whether the turn should make progress: the agent has the prompt, or is to get it, and nothing holds it up that the bot knows of.
 // A turn that is paused for its budget waits for people.
-func (m *Machine) moves() bool {
+func (m *Machine) shouldProgress() bool {
 	t := m.s.Turn
 	if t == nil || t.Stopping || t.Pause != nil {
 		return false

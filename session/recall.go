@@ -18,8 +18,8 @@ const (
 // recallPage is how many events are read at a time.
 const recallPage = 500
 
-// remind puts what was said in the thread before a delivery to an agent that does not know it. Without it the agent begins all the same.
-func (a *actor) remind(ctx context.Context, d Delivery) Delivery {
+// withRecall puts what was said in the thread before a delivery to an agent that does not know it. Without it the agent begins all the same.
+func (a *actor) withRecall(ctx context.Context, d Delivery) Delivery {
 	if !d.Recall {
 		return d
 	}
@@ -63,13 +63,13 @@ func (a *actor) recall(ctx context.Context, but string) (string, error) {
 			}
 		}
 		if len(events) == 0 {
-			return quoteThread(order, all), nil
+			return quoteExchanges(order, all), nil
 		}
 	}
 }
 
-// quoteThread quotes the newest exchanges that fit.
-func quoteThread(order []string, all map[string]*exchange) string {
+// quoteExchanges quotes the newest exchanges that fit.
+func quoteExchanges(order []string, all map[string]*exchange) string {
 	var parts []string
 	room := maxRecall
 	for _, id := range slices.Backward(order) {
