@@ -145,10 +145,11 @@ func (b *Builder) end(ctx context.Context, r session.Repo, how func(*session.Pre
 // tell tells those who asked for a build that has ended.
 func (b *Builder) tell(ctx context.Context, r session.Repo) {
 	p, err := b.m.prebuilts.get(ctx, r)
-	if err == nil && len(p.Asked) > 0 {
+	asked := len(p.Asked) > 0 && (p.State == session.BuildDone || p.State == session.BuildFailed) // else another one is due already, which they hear of
+	if err == nil && asked {
 		err = b.c.Told(ctx, p)
 	}
-	if err == nil && len(p.Asked) > 0 {
+	if err == nil && asked {
 		told := len(p.Asked)
 		err = b.m.prebuilts.update(ctx, r, func(p *session.Prebuilt) bool {
 			p.Asked = p.Asked[min(told, len(p.Asked)):]

@@ -121,3 +121,18 @@ func TestBuildIsCutOffAfterOthers(t *testing.T) {
 		t.Errorf("%d builds more", again-n)
 	}
 }
+
+// Whoever switches an image off and on again in the middle of a build hears how the one ended that began then, and not of the one that was cut off.
+func TestSwitchedOffAndOnAgain(t *testing.T) {
+	y := newYard(t)
+	y.switched(true)
+	start := y.begun("")
+	y.until(session.BuildGoesOn)
+	y.switched(false)
+	y.switched(true)
+	y.begun(start)
+	p := y.ready()
+	if told := <-y.told; told.State != session.BuildDone || told.Image != p.Image || len(told.Asked) != 1 {
+		t.Errorf("told %+v", told)
+	}
+}
