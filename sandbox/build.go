@@ -101,7 +101,7 @@ func (b *Builder) build(ctx context.Context, r session.Repo) (noted bool) {
 	now := m.c.Clock.Now()
 	return b.end(context.WithoutCancel(ctx), r, func(p *session.Prebuilt) {
 		switch boot, scripts := errors.AsType[*BootError](err); {
-		case sp.ID != "" && p.Build != sp.ID: // switched off, and perhaps on again
+		case errors.Is(context.Cause(ctx), errOff), sp.ID != "" && p.Build != sp.ID: // switched off, and perhaps on again
 		case err == nil:
 			p.State, p.Base, p.Image, p.Commit, p.Setup, p.Basis = session.BuildDone, base, made.image, made.commit, made.setup, b.c.Basis
 			p.Built, p.Took, p.Bad, p.Reason, p.Output, p.Failed, p.Build, p.Tries, p.Fails = now, now.Sub(began), "", "", "", time.Time{}, "", 0, 0

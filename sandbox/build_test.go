@@ -1,7 +1,9 @@
 package sandbox_test
 
 import (
+	"context"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -135,4 +137,46 @@ func TestSwitchedOffAndOnAgain(t *testing.T) {
 	if told := <-y.told; told.State != session.BuildDone || told.Image != p.Image || len(told.Asked) != 1 {
 		t.Errorf("told %+v", told)
 	}
+}
+
+// Nor does one leave a trace that was cut off before it had begun.
+func TestSwitchedOffBeforeItBegan(t *testing.T) {
+	y := newYard(t)
+	asked, once := make(chan bool), sync.Once{}
+	y.tips.waits = func(ctx context.Context) (err error) {
+		once.Do(func() {
+			close(asked)
+			<-ctx.Done()
+			err = ctx.Err()
+		})
+		return err
+	}
+	y.switched(true)
+	<-asked
+	y.switched(false)
+	y.switched(true)
+	y.begun("")
+	y.ready()
+	if told := <-y.told; told.State != session.BuildDone {
+		t.Errorf("told %+v", told)
+	}
+}
+
+// Whoever waits for a build that somebody else switches off hears that.
+func TestWhoWaitsHearsOfTheSwitch(t *testing.T) {
+	y := newYard(t)
+	for _, by := range []session.Person{sessiontest.Ada, sessiontest.Bob} {
+		if _, err := y.Build(y.ctx, repo, by); err != nil {
+			t.Fatal(err)
+		}
+	}
+	y.begun("")
+	y.until(session.BuildGoesOn)
+	y.switched(false)
+	told := <-y.told
+	if told.State != session.BuildFailed || !strings.Contains(told.Reason, "Ada") || len(told.Asked) != 1 || told.Asked[0].Slack != sessiontest.Bob.Slack {
+		t.Errorf("told %+v", told)
+	}
+	eventually(y.bench, "nobody waits any more", func() bool { return len(y.record().Asked) == 0 })
+	y.clean()
 }

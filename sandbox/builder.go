@@ -179,7 +179,8 @@ func (b *Builder) Images(ctx context.Context) ([]session.Prebuilt, error) {
 	return all, session.Wrap("sandbox.Images", err)
 }
 
-// Switch has a repository's image kept up to date, and built at once if there is none, how that ended being told; or has nobody begin from it any more.
+// Switch has a repository's image kept up to date, and built at once if there is none, how that ended being told; or has nobody begin from it any more,
+// which is told to whoever else waits for a build.
 func (b *Builder) Switch(ctx context.Context, r session.Repo, on bool, by session.Person) (session.Prebuilt, error) {
 	var now session.Prebuilt
 	err := b.m.prebuilts.update(ctx, r, func(p *session.Prebuilt) bool {
@@ -187,7 +188,12 @@ func (b *Builder) Switch(ctx context.Context, r session.Repo, on bool, by sessio
 			p.Enabled, p.By, p.At = on, by, b.m.c.Clock.Now()
 		}
 		if !on {
-			*p = session.Prebuilt{Repo: p.Repo, Enabled: false, By: p.By, At: p.At}
+			at := b.m.c.Clock.Now()
+			waiting := slices.DeleteFunc(slices.Clone(p.Asked), func(o session.Person) bool { return o.Slack == by.Slack })
+			if *p = (session.Prebuilt{Repo: p.Repo, Enabled: false, By: p.By, At: p.At}); len(waiting) > 0 {
+				failed(p, at, by.Name+" switched the repository's image off.", "")
+				p.Asked = waiting
+			}
 		}
 		now = *p
 		return true
@@ -198,6 +204,7 @@ func (b *Builder) Switch(ctx context.Context, r session.Repo, on bool, by sessio
 	switch {
 	case !on:
 		b.cancel(r)
+		b.tell(ctx, r)
 	case !now.Good():
 		return b.Build(ctx, r, by)
 	}

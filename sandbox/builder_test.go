@@ -23,9 +23,15 @@ type tips struct {
 	at    map[session.Repo]string
 	err   error
 	asked int
+	waits func(context.Context) error // before it answers; nil: it does not
 }
 
-func (t *tips) Tip(_ context.Context, r session.Repo) (string, string, error) {
+func (t *tips) Tip(ctx context.Context, r session.Repo) (string, string, error) {
+	if t.waits != nil {
+		if err := t.waits(ctx); err != nil {
+			return "", "", err
+		}
+	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.asked++
