@@ -224,7 +224,7 @@ const maxOutput = 2_500
 
 // outputBlock shows the end of a program's output as it was, without what could end the block.
 func outputBlock(output string) string {
-	r := []rune(strings.ReplaceAll(strings.TrimSpace(output), "```", "'''"))
+	r := []rune(strings.ReplaceAll(strings.TrimSpace(seen(output)), "```", "'''"))
 	if len(r) > maxOutput {
 		r = append([]rune("…"), r[len(r)-maxOutput:]...)
 	}

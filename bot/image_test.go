@@ -152,3 +152,15 @@ func TestImageInTasks(t *testing.T) {
 		}
 	}
 }
+
+// What a script prints stays inside the block that shows it.
+func TestOutputBlock(t *testing.T) {
+	for output, want := range map[string]string{
+		"one\n\ttwo\n": "one\n\ttwo", "a```b": "a'''b", "a`\x01``b `\u202e`\x7f`": "a'''b '''", "\x1b[31m<!here> & <@U1>": "[31m&lt;!here&gt; &amp; &lt;@U1&gt;",
+		strings.Repeat("x", maxOutput) + "y": "…" + strings.Repeat("x", maxOutput-1) + "y",
+	} {
+		if got := outputBlock(output); got != "```\n"+want+"\n```" {
+			t.Errorf("%q is shown as %q", output, got)
+		}
+	}
+}
