@@ -4,12 +4,14 @@ import (
 	"compress/gzip"
 	"context"
 	"crypto/sha256"
+	"debug/buildinfo"
 	"debug/elf"
 	"encoding/hex"
 	"errors"
 	"io"
 	"math"
 	"os"
+	"runtime/debug"
 	"sync"
 
 	sdk "github.com/modal-labs/libmodal/modal-go"
@@ -107,7 +109,7 @@ func (r *runner) close() (err error) {
 	return err
 }
 
-// checkPlatform reports whether an executable can run in Modal's sandboxes, which are linux/amd64.
+// checkPlatform reports whether an executable is this program, and can run in Modal's sandboxes, which are linux/amd64.
 func checkPlatform(file *os.File) error {
 	f, err := elf.NewFile(file)
 	if err != nil {
@@ -115,7 +117,12 @@ func checkPlatform(file *os.File) error {
 			Message: "The program that sandboxes on Modal are to run, " + file.Name() + ", is not an executable for Linux. Set INSPECT_RUNNER to a build of openinspect for linux/amd64."}
 	}
 	if f.Machine != elf.EM_X86_64 {
-		return session.Errorf(session.Invalid, "The program that sandboxes on Modal are to run, %s, is for %s. Set INSPECT_RUNNER to a build of openinspect for linux/amd64: GOARCH=amd64 go build.", file.Name(), f.Machine)
+		return session.Errorf(session.Invalid, "The program that sandboxes on Modal are to run, %s, is for another processor (%s). Set INSPECT_RUNNER to a build of openinspect for linux/amd64: GOARCH=amd64 go build.", file.Name(), f.Machine)
+	}
+	own, ok := debug.ReadBuildInfo()
+	if built, err := buildinfo.Read(file); ok && (err != nil || built.Main.Path != own.Main.Path) {
+		return &session.Error{Code: session.Invalid, Op: "modal.checkPlatform", Err: err,
+			Message: "The program that sandboxes on Modal are to run, " + file.Name() + ", is not openinspect. Set INSPECT_RUNNER to a build of it for linux/amd64."}
 	}
 	return nil
 }
@@ -128,7 +135,7 @@ func (p *Provider) push(ctx context.Context, sb *sdk.Sandbox, hash string) error
 	}
 	said, code, err := p.run(ctx, sb, pushLimit, pushScript, in, runnerPath(hash), hash)
 	if err == nil && code != exitDone {
-		err = &session.Error{Code: session.Unavailable, Op: "modal.push", Message: "The runner could not be brought into the sandbox.", Err: scriptError(code, said)}
+		err = &session.Error{Code: session.Unavailable, Op: "modal.push", Message: "The runner could not be brought into the sandbox; the operator's log says why. Please send your message again.", Err: scriptError(code, said)}
 	}
 	return err
 }
