@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net"
 	"strconv"
+	"strings"
 	"time"
 
 	sdk "github.com/modal-labs/libmodal/modal-go"
@@ -30,6 +31,9 @@ func (p *Provider) Create(ctx context.Context, s sandbox.Spec) (session.Handle, 
 	const op = "modal.Create"
 	if !validName(s.Name) || !validName(s.Boot.Start) {
 		return session.Handle{}, &session.Error{Code: session.Invalid, Op: op, Message: fmt.Sprintf("a sandbox cannot have the name %q and the start %q", s.Name, s.Boot.Start)}
+	}
+	if !imageID(s.Image) {
+		return session.Handle{}, session.Wrap(op, noSnapshot(s.Image, nil))
 	}
 	listen, err := p.c.Listen()
 	if err != nil {
@@ -189,10 +193,18 @@ func (p *Provider) exists(ctx context.Context, image string) error {
 	defer cancel()
 	_, err := p.client.Images.FromID(ctx, image)
 	if isNotFound(err) {
-		return &session.Error{Code: session.NotFound, Message: "The snapshot " + image + " does not exist any more.", Err: err}
+		return noSnapshot(image, err)
 	}
 	return sessionError(err)
 }
+
+func noSnapshot(image string, err error) error {
+	return &session.Error{Code: session.NotFound, Message: "The snapshot " + image + " does not exist any more.", Err: err}
+}
+
+// imageID reports whether Modal can have made an image. A session may have one of another provider, from before Modal was used: Modal's answer to that need
+// not be that there is none.
+func imageID(id string) bool { return id == "" || strings.HasPrefix(id, "im-") }
 
 // What launch asks for beside a start.
 const (

@@ -331,6 +331,9 @@ func (p *Provider) Snapshot(ctx context.Context, h session.Handle) (string, erro
 
 // DeleteImage implements sandbox.ImageDeleter. Sandboxes that were made of it go on.
 func (p *Provider) DeleteImage(ctx context.Context, image string) error {
+	if !imageID(image) {
+		return nil
+	}
 	ctx, cancel := context.WithTimeout(ctx, callLimit)
 	defer cancel()
 	err := p.client.Images.Delete(ctx, image, nil)

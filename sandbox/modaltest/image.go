@@ -127,12 +127,20 @@ func (p plane) ImageJoinStreaming(r *pb.ImageJoinStreamingRequest, to grpc.Serve
 	return to.Send(pb.ImageJoinStreamingResponse_builder{EntryId: "2-0", Result: result}.Build())
 }
 
+// noImage is the answer for an image that is not there. What cannot be an image's id at all is another mistake.
+func noImage(id string) error {
+	if !strings.HasPrefix(id, "im-") {
+		return status.Errorf(codes.InvalidArgument, "invalid image ID %q", id)
+	}
+	return status.Errorf(codes.NotFound, "image %s not found", id)
+}
+
 // ImageFromId tells whether an image is there.
 func (p plane) ImageFromId(_ context.Context, r *pb.ImageFromIdRequest) (*pb.ImageFromIdResponse, error) {
 	p.s.mu.Lock()
 	defer p.s.mu.Unlock()
 	if im := p.s.images[r.GetImageId()]; im == nil || !im.built {
-		return nil, status.Errorf(codes.NotFound, "image %s not found", r.GetImageId())
+		return nil, noImage(r.GetImageId())
 	}
 	return pb.ImageFromIdResponse_builder{ImageId: r.GetImageId()}.Build(), nil
 }
@@ -143,7 +151,7 @@ func (p plane) ImageDelete(_ context.Context, r *pb.ImageDeleteRequest) (*emptyp
 	defer p.s.mu.Unlock()
 	im := p.s.images[r.GetImageId()]
 	if im == nil {
-		return nil, status.Errorf(codes.NotFound, "image %s not found", r.GetImageId())
+		return nil, noImage(r.GetImageId())
 	}
 	delete(p.s.images, im.id)
 	if im.snapshot {

@@ -146,7 +146,7 @@ func (s *Server) reserve(b *sandbox) error {
 	}
 	im := s.images[b.def.GetImageId()]
 	if im == nil || !im.built {
-		return status.Errorf(codes.NotFound, "image %s not found", b.def.GetImageId())
+		return noImage(b.def.GetImageId())
 	}
 	if !validName(b.name) {
 		return status.Errorf(codes.InvalidArgument, "a sandbox cannot have the name %q", b.name)
