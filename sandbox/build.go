@@ -9,7 +9,7 @@ import (
 	"openinspect/session"
 )
 
-// A build may take as long as its script and buildPatience; one that takes longer hangs.
+// A build may take buildLimit, or as long as its setup.sh may and buildPatience where that is longer. One that takes longer hangs, and is ended.
 const (
 	buildLimit    = 75 * time.Minute
 	buildPatience = 15 * time.Minute
@@ -65,59 +65,76 @@ func (b *Builder) cancel(r session.Repo) {
 
 // build builds a repository's image, and tells how that ended; false if that could not be noted. If ctx ends because the bot does, the next one takes it up.
 func (b *Builder) build(ctx context.Context, r session.Repo) (noted bool) {
-	m := b.m
-	began := m.c.Clock.Now()
-	var base, tip string
-	spent, err := b.c.Spent(ctx)
-	if err == nil && spent {
-		err = session.Errorf(session.Unavailable, "All sandboxes together have run for as many hours today as they may. None is begun for a build before 00:00 UTC.")
-	}
-	if err == nil {
-		base, tip, err = b.c.Tips.Tip(ctx, r)
-	}
-	if err == nil && tip == "" {
-		err = session.Errorf(session.NotFound, "The repository has no commit yet.")
-	}
-	var sp session.Spare
-	var made builtImage
-	if err == nil {
-		sp = session.NewSpare(session.SpareBuild, session.BootBuild, r, base, began)
-		sp.Commit = tip
-		err = m.prebuilts.update(ctx, r, func(p *session.Prebuilt) bool {
-			if p.Tip != tip || p.With != b.c.Basis {
-				p.Tip, p.With, p.Fails = tip, b.c.Basis, 0
-			}
-			p.Repo, p.State, p.Build, p.Began = r, session.BuildGoesOn, sp.ID, began
-			p.Tries++
-			return true
-		})
-		if err == nil {
-			made, err = b.make(ctx, sp)
-		}
-	}
+	a, err := b.attempt(ctx, r)
 	if cause := context.Cause(ctx); cause != nil && !errors.Is(cause, errOff) || errors.Is(err, session.ErrStopped) {
 		return false
 	}
-	now := m.c.Clock.Now()
+	now := b.m.c.Clock.Now()
 	return b.end(context.WithoutCancel(ctx), r, func(p *session.Prebuilt) {
-		switch boot, scripts := errors.AsType[*BootError](err); {
-		case errors.Is(context.Cause(ctx), errOff), sp.ID != "" && p.Build != sp.ID: // switched off, and perhaps on again
-		case err == nil:
-			p.State, p.Base, p.Image, p.Commit, p.Setup, p.Basis = session.BuildDone, base, made.image, made.commit, made.setup, b.c.Basis
-			p.Built, p.Took, p.Bad, p.Reason, p.Output, p.Failed, p.Build, p.Tries, p.Fails = now, now.Sub(began), "", "", "", time.Time{}, "", 0, 0
-		case scripts:
-			failed(p, now, boot.Error(), boot.Boot.Output)
-			p.Fails = maxFails
-		default:
-			failed(p, now, session.Sentence(err), "")
-			if made.begun || sp.ID != "" && session.CodeOf(err) != session.Unavailable { // a provider that was full or away has cost nothing
-				p.Fails++
-			}
+		if errors.Is(context.Cause(ctx), errOff) || a.spare.ID != "" && p.Build != a.spare.ID {
+			return // switched off, and perhaps on again
 		}
+		b.record(p, a, err, now)
 	})
 }
 
-func failed(p *session.Prebuilt, at time.Time, reason, output string) {
+// attempt is one try to build an image.
+type attempt struct {
+	began time.Time
+	spare session.Spare // zero if it did not come so far
+	made  builtImage
+}
+
+// attempt makes an image of the newest commit of a repository's default branch, and notes before that it is about to.
+func (b *Builder) attempt(ctx context.Context, r session.Repo) (a attempt, err error) {
+	a.began = b.m.c.Clock.Now()
+	switch spent, err := b.c.Spent(ctx); {
+	case err != nil:
+		return a, err
+	case spent:
+		return a, session.Errorf(session.Unavailable, "All sandboxes together have run for as many hours today as they may. None is begun for a build before 00:00 UTC.")
+	}
+	base, tip, err := b.c.Tips.Tip(ctx, r)
+	switch {
+	case err != nil:
+		return a, err
+	case tip == "":
+		return a, session.Errorf(session.NotFound, "The repository has no commit yet.")
+	}
+	a.spare = session.NewSpare(session.SpareBuild, session.BootBuild, r, base, a.began)
+	a.spare.Commit = tip
+	err = b.m.prebuilts.update(ctx, r, func(p *session.Prebuilt) bool {
+		if p.Tip != tip || p.With != b.c.Basis {
+			p.Tip, p.With, p.Fails = tip, b.c.Basis, 0
+		}
+		p.Repo, p.State, p.Build, p.Began = r, session.BuildGoesOn, a.spare.ID, a.began
+		p.Tries++
+		return true
+	})
+	if err == nil {
+		a.made, err = b.make(ctx, a.spare)
+	}
+	return a, err
+}
+
+// record puts into p how an attempt ended, with err or well.
+func (b *Builder) record(p *session.Prebuilt, a attempt, err error, now time.Time) {
+	switch boot, scripts := errors.AsType[*BootError](err); {
+	case err == nil:
+		p.State, p.Base, p.Image, p.Commit, p.Setup, p.Basis = session.BuildDone, a.spare.Base, a.made.image, a.made.commit, a.made.setup, b.c.Basis
+		p.Built, p.Took, p.Bad, p.Reason, p.Output, p.Failed, p.Build, p.Tries, p.Fails = now, now.Sub(a.began), "", "", "", time.Time{}, "", 0, 0
+	case scripts:
+		recordFailure(p, now, boot.Error(), boot.Boot.Output)
+		p.Fails = maxFails
+	default:
+		recordFailure(p, now, session.Sentence(err), "")
+		if a.made.begun || a.spare.ID != "" && session.CodeOf(err) != session.Unavailable { // a provider that was full or away has cost nothing
+			p.Fails++
+		}
+	}
+}
+
+func recordFailure(p *session.Prebuilt, at time.Time, reason, output string) {
 	p.State, p.Failed, p.Reason, p.Output, p.Build, p.Tries = session.BuildFailed, at, reason, output, "", 0
 }
 
@@ -159,7 +176,7 @@ func (b *Builder) tell(ctx context.Context, r session.Repo) {
 	b.report("tell how a build ended", err)
 }
 
-// builtImage is an image that was made.
+// builtImage is what came of a sandbox in which an image was to be made. commit and setup are git's ids of the checkout and of its setup.sh.
 type builtImage struct {
 	begun         bool // there was a sandbox
 	image         string
@@ -171,14 +188,15 @@ func (b *Builder) make(ctx context.Context, sp session.Spare) (made builtImage, 
 	m := b.m
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	stop := m.c.Clock.AfterFunc(max(buildLimit, m.c.Setup+buildPatience), func() { cancel(errTooLate) })
+	limit := max(buildLimit, m.c.Setup+buildPatience)
+	stop := m.c.Clock.AfterFunc(limit, func() { cancel(errTooLate) })
 	defer stop()
 	defer func() {
 		if e := m.discardSpare(context.WithoutCancel(ctx), sp); e != nil {
 			b.report("end the sandbox of a build", e) // it stays written down, and is ended later
 		}
 		if errors.Is(context.Cause(ctx), errTooLate) {
-			err = session.Errorf(session.Unavailable, "It took longer than %.0f minutes, and was ended.", max(buildLimit, m.c.Setup+buildPatience).Minutes())
+			err = session.Errorf(session.Unavailable, "It took longer than %.0f minutes, and was ended.", limit.Minutes())
 		}
 	}()
 	t, err := m.createSpare(ctx, sp, "")

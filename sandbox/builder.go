@@ -123,7 +123,7 @@ func (b *Builder) resume(ctx context.Context) {
 		switch {
 		case p.State == session.BuildGoesOn && p.Tries >= maxTries:
 			b.end(ctx, p.Repo, func(p *session.Prebuilt) {
-				failed(p, b.m.c.Clock.Now(), "It was cut off twice, because the bot ended.", "")
+				recordFailure(p, b.m.c.Clock.Now(), "It was cut off twice, because the bot ended.", "")
 				p.Fails = maxFails // the bot may have ended because of it
 			})
 		case p.State == session.BuildGoesOn, p.State == session.BuildDue:
@@ -191,7 +191,7 @@ func (b *Builder) Switch(ctx context.Context, r session.Repo, on bool, by sessio
 			at := b.m.c.Clock.Now()
 			waiting := slices.DeleteFunc(slices.Clone(p.Asked), func(o session.Person) bool { return o.Slack == by.Slack })
 			if *p = (session.Prebuilt{Repo: p.Repo, Enabled: false, By: p.By, At: p.At}); len(waiting) > 0 {
-				failed(p, at, by.Name+" switched the repository's image off.", "")
+				recordFailure(p, at, by.Name+" switched the repository's image off.", "")
 				p.Asked = waiting
 			}
 		}

@@ -23,8 +23,8 @@ const (
 	None       Isolation = "none"  // not at all
 )
 
-// ProviderName is the provider in every Handle of this package.
-const ProviderName = "local"
+// providerName is the provider in every Handle of this package.
+const providerName = "local"
 
 // ScriptAgent as Config.Agent is the scripted agent of tests, which is part of the runner.
 const ScriptAgent = "script"

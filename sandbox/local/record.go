@@ -26,7 +26,7 @@ type record struct {
 }
 
 func (r *record) handle() session.Handle {
-	return session.Handle{Provider: ProviderName, Name: r.Name, ID: r.Dir}
+	return session.Handle{Provider: providerName, Name: r.Name, ID: r.Dir}
 }
 
 // path returns the sandbox's own directory.
@@ -110,7 +110,7 @@ func (p *Provider) named(name string) (*record, error) {
 
 // handled returns the record that a handle means; nil if that sandbox is gone, also when another has its directory now.
 func (p *Provider) handled(h session.Handle) (*record, error) {
-	if h.Provider != ProviderName || !validName(h.ID) {
+	if h.Provider != providerName || !validName(h.ID) {
 		return nil, nil
 	}
 	r, err := p.read(h.ID)

@@ -163,7 +163,7 @@ func TestRealRunner(t *testing.T) {
 		prompt("1.3", "!run cat note")
 		wait("what was kept", func(e session.Event) bool { return e.Tool != nil && strings.Contains(e.Tool.Output, "kept") })
 		wait("the third answer", answered)
-		if _, err := m.Keep(ctx, realSession, session.KeepRequest{Handle: session.Handle{Provider: ProviderName, Name: "two", ID: kept.Image}, End: true}); err != nil {
+		if _, err := m.Keep(ctx, realSession, session.KeepRequest{Handle: session.Handle{Provider: providerName, Name: "two", ID: kept.Image}, End: true}); err != nil {
 			t.Fatal(err)
 		}
 		if err := m.Sweep(ctx, func(session.ID, string) bool { return false }); err != nil {

@@ -207,7 +207,7 @@ func TestDeaths(t *testing.T) {
 				t.Fatal(err)
 			}
 		}},
-		{"old", func() { r.clock.Advance(MaxLifetime) }},
+		{"old", func() { r.clock.Advance(maxLifetime) }},
 	} {
 		h := r.create(c.name, "s1")
 		l := r.link(r.Provider, h)

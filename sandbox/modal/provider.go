@@ -17,8 +17,8 @@ import (
 	"openinspect/session"
 )
 
-// ProviderName is the provider in every Handle of this package.
-const ProviderName = "modal"
+// providerName is the provider in every Handle of this package.
+const providerName = "modal"
 
 // How long Modal may take. The SDK tries most calls again by itself within these.
 const (
@@ -31,8 +31,8 @@ const (
 	snapshotLimit = 55 * time.Second
 )
 
-// MaxLifetime is the longest that Modal lets a sandbox live: modal.com/docs/guide/sandbox.
-const MaxLifetime = 24 * time.Hour
+// maxLifetime is the longest that Modal lets a sandbox live: modal.com/docs/guide/sandbox.
+const maxLifetime = 24 * time.Hour
 
 // ErrNoEnvironment is in the chain of an error when Modal does not have the environment that Config names.
 var ErrNoEnvironment = errors.New("modal: there is no such environment")
@@ -52,7 +52,7 @@ type Config struct {
 
 	CPU       float64       // physical cores to reserve; default 1
 	MemoryMiB int           // to reserve; default 2048
-	Lifetime  time.Duration // default and at most MaxLifetime; whole seconds
+	Lifetime  time.Duration // whole seconds; default and at most 24 hours
 
 	Networks []string // the only ones, in CIDR form, that sandboxes may reach; none: all
 
@@ -94,7 +94,7 @@ func New(c Config) (*Provider, error) {
 		return nil, session.Errorf(session.Invalid, "Modal needs a token: set MODAL_TOKEN_ID and MODAL_TOKEN_SECRET.")
 	case c.App == "":
 		return nil, session.Errorf(session.Invalid, "sandboxes on Modal need an App of their own")
-	case c.Lifetime < 0 || c.Lifetime > MaxLifetime || c.Lifetime%time.Second != 0:
+	case c.Lifetime < 0 || c.Lifetime > maxLifetime || c.Lifetime%time.Second != 0:
 		return nil, session.Errorf(session.Invalid, "a sandbox on Modal lives whole seconds, at most 24 hours, and not %s", c.Lifetime)
 	}
 	if c.BaseImage == "" {
@@ -103,7 +103,7 @@ func New(c Config) (*Provider, error) {
 		}
 	}
 	c.AgentPath = cmp.Or(c.AgentPath, "opencode")
-	c.CPU, c.MemoryMiB, c.Lifetime = cmp.Or(c.CPU, 1), cmp.Or(c.MemoryMiB, 2048), cmp.Or(c.Lifetime, MaxLifetime)
+	c.CPU, c.MemoryMiB, c.Lifetime = cmp.Or(c.CPU, 1), cmp.Or(c.MemoryMiB, 2048), cmp.Or(c.Lifetime, maxLifetime)
 	if c.Listen == nil {
 		c.Listen = func() (string, error) { return ":8420", nil }
 	}
@@ -201,7 +201,7 @@ func (p *Provider) byName(ctx context.Context, name string) (*sdk.Sandbox, error
 
 // handle makes our handle of a sandbox. url is where its runner listens; "": Dial has to ask.
 func handle(name string, sb *sdk.Sandbox, url string) session.Handle {
-	return session.Handle{Provider: ProviderName, Name: name, ID: sb.SandboxID, Address: url}
+	return session.Handle{Provider: providerName, Name: name, ID: sb.SandboxID, Address: url}
 }
 
 // detach lets go of a handle of the SDK's. The sandbox lives on.
@@ -274,7 +274,7 @@ const sightingLifetime = 5 * time.Second
 // Dial implements sandbox.Provider. It asks Modal at most every five seconds, and never the sandbox itself: whether a runner works there, Find tells.
 func (p *Provider) Dial(ctx context.Context, h session.Handle) (sandbox.Endpoint, error) {
 	const op = "modal.Dial"
-	if h.Provider != ProviderName || h.ID == "" {
+	if h.Provider != providerName || h.ID == "" {
 		return sandbox.Endpoint{}, gone(op, errors.New("not a sandbox on Modal"))
 	}
 	p.mu.Lock()
@@ -349,7 +349,7 @@ func (p *Provider) Lifetime() time.Duration { return p.c.Lifetime }
 // Destroy implements sandbox.Provider.
 func (p *Provider) Destroy(ctx context.Context, h session.Handle) error {
 	const op = "modal.Destroy"
-	if h.Provider != ProviderName || h.ID == "" {
+	if h.Provider != providerName || h.ID == "" {
 		return nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, endLimit)
