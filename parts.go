@@ -77,16 +77,16 @@ func (a *App) newManager(provider sandbox.Provider, self session.Author) (*sandb
 		Provider: provider, Store: a.db, Spares: a.db, Prebuilt: a.db, Archive: a.db, Clock: a.o.Clock, Redactor: a.redactor, Report: a.report,
 		Credentials: a.github, Commits: a.github, CloneURL: a.github.CloneURL, Bot: self, Secrets: a.o.Secrets,
 		Models: a.gateway, Catalogue: model.OpenCode(a.models()), Providers: a.c.providers(),
-		Live:   func(id session.ID, d session.Delta) { a.hub.Live(id, d) },
-		LogURL: func(id session.ID) string { return a.web.Unsigned(id) },
-		Setup:  setup, StartScript: start,
-		Warm: a.c.warm(), Free: func(ctx context.Context) (int, error) { return a.hub.Free(ctx) },
-		Pool: func(sp session.Spare, does string) {
+		Live:         func(id session.ID, d session.Delta) { a.hub.Live(id, d) },
+		LogURL:       func(id session.ID) string { return a.web.Unsigned(id) },
+		SetupTimeout: setup, StartTimeout: start,
+		MaxWarm: a.c.warm(), Free: func(ctx context.Context) (int, error) { return a.hub.Free(ctx) },
+		LogWarm: func(sp session.Spare, did string) {
 			log := a.log.With("sandbox", sp.Name, "repository", sp.Repo.String(), "branch", sp.Base)
 			if sp.Session != "" {
 				log = log.With("session", sp.Session)
 			}
-			log.Info("a warm sandbox " + does)
+			log.Info("a warm sandbox " + did)
 		},
 	})
 }

@@ -188,7 +188,7 @@ func (b *Builder) make(ctx context.Context, sp session.Spare) (made builtImage, 
 	m := b.m
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	limit := max(buildLimit, m.c.Setup+buildPatience)
+	limit := max(buildLimit, m.c.SetupTimeout+buildPatience)
 	stop := m.c.Clock.AfterFunc(limit, func() { cancel(errTooLate) })
 	defer stop()
 	defer func() {

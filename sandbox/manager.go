@@ -53,31 +53,36 @@ type Archive interface {
 	Patch(ctx context.Context, id session.ID) (from string, patch []byte, err error)
 }
 
-// Config is what a Manager works with. Provider, Store, Spares, Archive, Credentials, Models and CloneURL are required.
+// Config is what a Manager works with.
 type Config struct {
+	// Required.
 	Provider    Provider
 	Store       Store
+	Spares      SpareStore
 	Archive     Archive
 	Credentials Credentials
 	Models      Models
-	Spares      SpareStore
-	Prebuilt    PrebuiltStore                             // nil: no repository has an image
-	Warm        int                                       // how many sandboxes may wait for sessions; 0: none
-	Free        func(context.Context) (int, error)        // how many may live beside those of sessions; nil: any number
-	Pool        func(sp session.Spare, does string)       // takes, for the operator's log, what a sandbox that waits for a session does
-	Commits     Commits                                   // nil: none are held
-	Secrets     Secrets                                   // nil: repositories have none
-	Live        func(session.ID, session.Delta)           // shows a delta, at once
-	Clock       session.Clock                             // default: the computer's
-	Report      func(id session.ID, op string, err error) // takes errors that nobody waits for
-	Redactor    *session.Redactor                         // default: token shapes alone
-	Bot         session.Author                            // committer of what a sandbox commits
-	CloneURL    func(session.Repo) string                 // without credentials
-	LogURL      func(session.ID) string                   // of a session's log, unsigned
-	Catalogue   []byte                                    // models, in models.dev form
-	Providers   []string                                  // model providers that Models serves
-	Setup       time.Duration                             // a setup script may take; default 300 s
-	StartScript time.Duration                             // a start script may take; default 120 s
+	CloneURL    func(session.Repo) string // without credentials
+
+	Prebuilt PrebuiltStore // nil: no repository has an image
+	Commits  Commits       // nil: none are held
+	Secrets  Secrets       // nil: repositories have none
+
+	MaxWarm int                                // how many sandboxes may wait for sessions; 0: none
+	Free    func(context.Context) (int, error) // how many may live beside those of sessions; nil: any number
+	LogWarm func(sp session.Spare, did string) // takes, for the operator's log, what became of a sandbox that waits; nil: nobody does
+
+	Clock    session.Clock                             // default: the computer's
+	Redactor *session.Redactor                         // default: token shapes alone
+	Live     func(session.ID, session.Delta)           // shows a delta, at once; nil: nobody does
+	Report   func(id session.ID, op string, err error) // takes errors that nobody waits for; nil: nobody does
+	LogURL   func(session.ID) string                   // of a session's log, unsigned; nil: there is none
+
+	Bot          session.Author // committer of what a sandbox commits
+	Catalogue    []byte         // models, in models.dev form
+	Providers    []string       // model providers that Models serves
+	SetupTimeout time.Duration  // of setup.sh; default 300 s
+	StartTimeout time.Duration  // of start.sh; default 120 s
 }
 
 // Manager implements session.Sandboxes.
@@ -117,8 +122,8 @@ func New(c Config) (*Manager, error) {
 	if c.Report == nil {
 		c.Report = func(session.ID, string, error) {}
 	}
-	if c.Pool == nil {
-		c.Pool = func(session.Spare, string) {}
+	if c.LogWarm == nil {
+		c.LogWarm = func(session.Spare, string) {}
 	}
 	if c.Redactor == nil {
 		c.Redactor = session.NewRedactor()
@@ -126,11 +131,11 @@ func New(c Config) (*Manager, error) {
 	if c.LogURL == nil {
 		c.LogURL = func(session.ID) string { return "" }
 	}
-	if c.Setup == 0 {
-		c.Setup = 300 * time.Second
+	if c.SetupTimeout == 0 {
+		c.SetupTimeout = 300 * time.Second
 	}
-	if c.StartScript == 0 {
-		c.StartScript = 120 * time.Second
+	if c.StartTimeout == 0 {
+		c.StartTimeout = 120 * time.Second
 	}
 	m := &Manager{
 		c: c, prebuilts: prebuiltRecords{store: c.Prebuilt}, breaker: breaker{clock: c.Clock, report: func(err error) { c.Report("", "breaker", err) }},

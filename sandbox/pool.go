@@ -71,7 +71,7 @@ type warmSandbox struct {
 
 func newPool(m *Manager) *pool {
 	p := &pool{
-		m: m, limit: m.c.Warm, free: m.c.Free, warm: map[session.ID]*warmSandbox{}, owned: map[session.ID]bool{},
+		m: m, limit: m.c.MaxWarm, free: m.c.Free, warm: map[session.ID]*warmSandbox{}, owned: map[session.ID]bool{},
 		demands: map[branch]*demand{}, paused: map[branch]time.Time{},
 	}
 	if p.free == nil {

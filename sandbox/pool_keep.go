@@ -16,7 +16,7 @@ func (p *pool) start(r session.Repo, base string, likely time.Time) {
 	}
 	sp := session.NewSpare(session.SpareWarm, session.BootFresh, r, base, now)
 	sp.Ends = p.m.ends(now)
-	p.m.c.Pool(sp, "starts")
+	p.m.c.LogWarm(sp, "starts")
 	p.add(sp, likely, func(ctx context.Context) (*liveSpare, error) { return p.create(ctx, sp) })
 }
 
@@ -62,7 +62,7 @@ func (p *pool) keep(ctx context.Context, w *warmSandbox, create func(context.Con
 			p.mu.Lock()
 			w.ready = true
 			p.mu.Unlock()
-			p.m.c.Pool(t.spare, "waits")
+			p.m.c.LogWarm(t.spare, "waits")
 			select {
 			case <-t.attachment.done:
 				err = t.attachment.err
@@ -121,7 +121,7 @@ func (p *pool) discard(sp session.Spare) {
 		p.m.c.Report(sp.ID, "end a warm sandbox", err)
 		return
 	}
-	p.m.c.Pool(sp, "has ended")
+	p.m.c.LogWarm(sp, "has ended")
 }
 
 // has reports whether one is the pool's to end.

@@ -39,7 +39,7 @@ func (p *pool) take(ctx context.Context, r session.StartRequest) (b session.Begu
 		if err == nil {
 			p.release(w)
 			w.spare.Session = r.Session
-			p.m.c.Pool(w.spare, "is taken")
+			p.m.c.LogWarm(w.spare, "is taken")
 			return b, true, nil
 		}
 		if p.m.stopping() {

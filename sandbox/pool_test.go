@@ -33,7 +33,7 @@ func newHarbour(t *testing.T, warm int) *harbour {
 
 func (h *harbour) config(warm int) func(*sandbox.Config) {
 	return func(c *sandbox.Config) {
-		c.Warm = warm
+		c.MaxWarm = warm
 		c.Free = func(context.Context) (int, error) {
 			h.mu.Lock()
 			defer h.mu.Unlock()

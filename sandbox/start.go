@@ -133,7 +133,7 @@ func (m *Manager) newBoot(ctx context.Context, id session.ID, start string, repo
 	token, err := m.token(ctx, id, start, repo)
 	b := link.Boot{
 		Session: id, Start: start, TokenHash: link.HashToken(token), Repo: repo, Bot: m.c.Bot,
-		Catalogue: m.c.Catalogue, Providers: m.c.Providers, SetupTimeout: m.c.Setup, StartTimeout: m.c.StartScript,
+		Catalogue: m.c.Catalogue, Providers: m.c.Providers, SetupTimeout: m.c.SetupTimeout, StartTimeout: m.c.StartTimeout,
 	}
 	if repo != (session.Repo{}) {
 		b.CloneURL, b.Environment = m.c.CloneURL(repo), m.c.Secrets != nil

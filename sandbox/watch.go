@@ -111,7 +111,7 @@ func (a *attachment) watchBoot(ctx context.Context, l *link.Link, now session.Ph
 			_ = l.Close()
 		}
 	}
-	limit := a.m.c.Setup + a.m.c.StartScript + bootPatience
+	limit := a.m.c.SetupTimeout + a.m.c.StartTimeout + bootPatience
 	after(limit-a.m.c.Clock.Now().Sub(a.begunAt), look)
 }
 
