@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"time"
 
 	"openinspect/session"
@@ -15,7 +16,7 @@ import (
 //	build            clone                       fatal               –         –
 //	fresh            clone                       failure: a warning  fatal     yes
 //	repo_image       fetch, reset; or a warning  if it changed       fatal     yes
-//	snapshot_restore fetch; or a warning         –                   fatal     yes
+//	snapshot_restore fetch; or a warning         if it was cut off   fatal     yes
 //
 // A warm one, which is nobody's at first, stops there until somebody claims it, and then brings the checkout up to date.
 //
@@ -86,6 +87,11 @@ func (r *runner) phase(ctx context.Context, phase session.Phase, run func(contex
 }
 
 func (r *runner) bootSync(ctx context.Context) step {
+	if r.cfg.Boot.Mode != session.BootSnapshot {
+		if err := r.setupDue(); err != nil {
+			return step{state: session.StepFailed, detail: session.Sentence(err), err: err}
+		}
+	}
 	detail, fatal, err := r.sync(ctx)
 	switch {
 	case err == nil:
@@ -104,21 +110,38 @@ func gitOutput(err error) string {
 	return ""
 }
 
+// setupDue notes, where the next runner finds it, that setup.sh has still to be carried through, and setupOver that it need not be any more.
+func (r *runner) setupDue() error {
+	return session.Wrap("runner.setupDue", writeFile(r.paths.due, nil, 0o600))
+}
+
+func (r *runner) setupOver(ctx context.Context) {
+	if ctx.Err() == nil { // else it may have been cut off
+		_ = os.Remove(r.paths.due) // at worst it runs once more
+	}
+}
+
 func (r *runner) bootSetup(ctx context.Context) step {
+	_, err := os.Lstat(r.paths.due)
 	switch mode := r.cfg.Boot.Mode; {
-	case mode == session.BootSnapshot:
+	case mode == session.BootSnapshot && err != nil:
 		return step{state: session.StepSkipped, detail: "what it left is among the files kept from before"}
 	case mode == session.BootImage && r.blob(ctx, setupScript) == r.cfg.Boot.Setup:
+		r.setupOver(ctx)
 		return step{state: session.StepSkipped, detail: "what it left is in the repository's image"}
 	case mode == session.BootBuild:
-		return asStep(r.runScript(ctx, setupScript, timeoutOr(r.cfg.Boot.SetupTimeout, defaultSetupTimeout)))
+		s := asStep(r.runScript(ctx, setupScript, timeoutOr(r.cfg.Boot.SetupTimeout, defaultSetupTimeout)))
+		r.setupOver(ctx)
+		return s
 	}
 	return r.setUp(ctx)
 }
 
 // setUp runs setup.sh where an agent works all the same if it fails.
 func (r *runner) setUp(ctx context.Context) step {
+	_ = r.setupDue() // noted before, but for a sandbox that was claimed; at worst it is not run again
 	s := asStep(r.runScript(ctx, setupScript, timeoutOr(r.cfg.Boot.SetupTimeout, defaultSetupTimeout)))
+	r.setupOver(ctx)
 	if s.err != nil {
 		s.state, s.err = session.StepWarning, nil
 	}

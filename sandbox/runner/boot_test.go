@@ -183,3 +183,28 @@ func TestSync(t *testing.T) {
 		equal(t, "status", b.git("status", "--short"), "")
 	})
 }
+
+// A setup.sh that was cut off with its runner is run again, once, also where the sandbox's files are kept: half of what it installs is no place to work in.
+func TestSetupThatWasCutOffIsRunAgain(t *testing.T) {
+	script := `echo run >> "$HOME/ran"; [ -e "$HOME/again" ] || { touch "$HOME/again"; echo > "$HOME/fifo"; sleep 1000; }`
+	b := newBox(t, session.BootFresh, newRemote(t, setup, script))
+	check(t, os.MkdirAll(b.home(), 0o755))
+	fifo := filepath.Join(b.home(), "fifo")
+	mkfifo(t, fifo)
+	b.start()
+	_, err := os.ReadFile(fifo) // ends when the script has written
+	check(t, err)
+	b.stop()
+	for _, again := range []struct{ start, phases string }{
+		{"start2", "sync:done setup:done start:skipped agent:done ready:done"},
+		{"start3", "sync:done setup:skipped start:skipped agent:done ready:done"},
+	} {
+		b.boot.Mode, b.boot.Start, b.events = session.BootSnapshot, again.start, nil
+		b.start().ready()
+		equal(t, "phases of "+again.start, b.phases(), again.phases)
+		b.stop()
+	}
+	ran, err := os.ReadFile(filepath.Join(b.home(), "ran"))
+	check(t, err)
+	equal(t, "runs", string(ran), "run\nrun\n")
+}

@@ -18,6 +18,7 @@ type paths struct {
 	journals, inside         string
 	gitconfig, models        string
 	files                    string // that people attached
+	due                      string // there as long as setup.sh has not been carried through
 }
 
 func pathsOf(b link.Boot) paths {
@@ -27,6 +28,7 @@ func pathsOf(b link.Boot) paths {
 	p.gitconfig = filepath.Join(p.home, ".gitconfig")
 	p.models = filepath.Join(p.run, "models.json")
 	p.files = filepath.Join(p.dir, "files")
+	p.due = filepath.Join(p.run, "setup-due")
 	return p
 }
 
