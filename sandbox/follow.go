@@ -62,7 +62,7 @@ func (a *attachment) dial() (*link.Link, error) {
 		return nil, &lostError{"The sandbox cannot be reached any more: its key is gone."}
 	}
 	if err == nil {
-		err = a.m.recall(ctx, a.req.Repo.String(), repo)
+		err = a.m.redactHandedOut(ctx, a.req.Repo.String(), repo)
 	}
 	if err != nil {
 		return nil, err

@@ -4,10 +4,6 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"io"
-	"net/http"
-	"net/url"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -94,74 +90,6 @@ func (m *Manager) drain(ctx context.Context, a *attachment) {
 	if err := a.drain(ctx); err != nil {
 		m.c.Report(a.req.Session, "drain", err)
 	}
-}
-
-// patchLimit is how long a runner may take to make a patch and send it, and maxPatches how many of them are taken at a time: each is in memory meanwhile.
-const (
-	patchLimit = time.Minute
-	maxPatches = 4
-)
-
-// takePatch keeps what a checkout has beyond a commit. It is best effort: there may be none the next time it is needed.
-func (m *Manager) takePatch(ctx context.Context, a *attachment, from string) {
-	ctx, cancel := context.WithTimeout(ctx, patchLimit)
-	defer cancel()
-	l := a.link()
-	if l == nil {
-		return
-	}
-	select {
-	case m.patching <- struct{}{}:
-		defer func() { <-m.patching }()
-	case <-ctx.Done():
-	}
-	body, err := a.askPatch(ctx, l, from)
-	if err == nil {
-		err = m.c.Archive.KeepPatch(ctx, a.req.Session, from, body)
-	}
-	if err != nil {
-		m.c.Report(a.req.Session, "keep a patch", err)
-	}
-}
-
-// askPatch asks a runner for a patch; nil if there is nothing in it.
-func (a *attachment) askPatch(ctx context.Context, l *link.Link, from string) ([]byte, error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://runner/patch?"+url.Values{"from": {from}}.Encode(), nil)
-	if err != nil {
-		return nil, err
-	}
-	silent := func(err error) error {
-		return &session.Error{Code: session.Unavailable, Message: "The sandbox did not hand over what is not committed.", Err: err}
-	}
-	resp, err := l.Client().Do(req)
-	if err != nil {
-		return nil, silent(err)
-	}
-	defer resp.Body.Close()
-	switch resp.StatusCode {
-	case http.StatusNoContent:
-		return nil, nil
-	case http.StatusOK:
-	default:
-		return nil, a.problem(resp)
-	}
-	body, err := io.ReadAll(io.LimitReader(resp.Body, link.MaxPatch+1))
-	switch {
-	case err != nil:
-		return nil, silent(err)
-	case len(body) > link.MaxPatch:
-		return nil, session.Errorf(session.Invalid, "What is not committed is larger than %d MiB.", link.MaxPatch>>20)
-	}
-	return body, nil
-}
-
-// keptPatch tells which patch is kept of a session.
-func (m *Manager) keptPatch(ctx context.Context, id session.ID) (*session.Patch, error) {
-	from, body, err := m.c.Archive.Patch(ctx, id)
-	if err != nil && session.CodeOf(err) != session.NotFound {
-		return nil, err
-	}
-	return &session.Patch{From: from, Size: len(body)}, nil
 }
 
 // snapshot makes an image and remembers it. Once it is being made, it is waited for even if nobody wants it any more: one that nobody knows of
@@ -263,47 +191,4 @@ func (m *Manager) suspendedImage(ctx context.Context, id session.ID, r session.K
 // Forget drops what is kept for a session that exists no longer. Its image goes with the next Sweep.
 func (m *Manager) Forget(ctx context.Context, id session.ID) error {
 	return session.Wrap("sandbox.Forget", m.c.Store.DeleteSecret(ctx, imageKey(id)))
-}
-
-// checkVersion returns NotFound for an image that another version of the runner worked on: what lies there is not for this one.
-func (m *Manager) checkVersion(ctx context.Context, image string) error {
-	if image == "" {
-		return nil
-	}
-	all, err := m.c.Archive.Images(ctx)
-	if err != nil {
-		return err
-	}
-	for _, i := range all {
-		if i.ID == image && i.Version != 0 && i.Version != link.Version {
-			return session.Errorf(session.NotFound, "The snapshot %s is of version %d of the runner; this bot has version %d.", image, i.Version, link.Version)
-		}
-	}
-	return nil
-}
-
-// prune deletes the images of a session's sandboxes but those that something may begin from. What cannot be deleted now the next Sweep deletes.
-func (m *Manager) prune(ctx context.Context, id session.ID, keep ...string) {
-	all, err := m.c.Archive.Images(ctx)
-	for _, i := range all {
-		if i.Kind == session.ImageSnapshot && i.Session == id && !slices.Contains(keep, i.ID) {
-			err = errors.Join(err, m.delete(ctx, i.ID))
-		}
-	}
-	if err != nil {
-		m.c.Report(id, "delete images", err)
-	}
-}
-
-// delete deletes an image, unless it is also a sandbox's files, and forgets it.
-func (m *Manager) delete(ctx context.Context, image string) error {
-	if d, ok := m.c.Provider.(ImageDeleter); ok {
-		switch err := d.DeleteImage(ctx, image); {
-		case session.CodeOf(err) == session.Conflict:
-			return nil
-		case err != nil:
-			return err
-		}
-	}
-	return m.c.Archive.ForgetImage(ctx, image)
 }

@@ -97,8 +97,8 @@ type Manager struct {
 	patching  chan struct{} // held while a runner's patch is taken
 	dialing   chan struct{} // held while a runner is dialled: a start with a thousand sandboxes must not do all of it at once
 
-	handedMu sync.Mutex          // held while values are noted that sandboxes get
-	handed   map[string][]string // by secretsKey, oldest first
+	handedOutMu sync.Mutex          // held while values are noted that sandboxes get
+	handedOut   map[string][]string // by secretsKey, oldest first
 
 	mu        sync.Mutex
 	links     map[session.ID]*attachment
@@ -140,7 +140,7 @@ func New(c Config) (*Manager, error) {
 	m := &Manager{
 		c: c, prebuilts: prebuiltRecords{store: c.Prebuilt}, breaker: breaker{clock: c.Clock, report: func(err error) { c.Report("", "breaker", err) }},
 		dialing: make(chan struct{}, maxDialing), patching: make(chan struct{}, maxPatches),
-		links: map[session.ID]*attachment{}, snapshots: map[string]*snapshotState{}, handed: map[string][]string{},
+		links: map[session.ID]*attachment{}, snapshots: map[string]*snapshotState{}, handedOut: map[string][]string{},
 	}
 	m.ctx, m.cancel = context.WithCancel(context.Background())
 	m.pool = newPool(m)

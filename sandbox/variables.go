@@ -22,8 +22,8 @@ type Secrets interface {
 // secretsLimit is how long the secrets may take to be read, on the session's clock.
 const secretsLimit = 20 * time.Second
 
-// variables is the answer to POST /environment. What is handed out is known to the redactor before it is, and to a bot that is started anew.
-func (a *attachment) variables(ctx context.Context, _ struct{}) (link.Environment, error) {
+// handOutVariables is the answer to POST /environment. What is handed out is known to the redactor before it is, and to a bot that is started anew.
+func (a *attachment) handOutVariables(ctx context.Context, _ struct{}) (link.Environment, error) {
 	var env link.Environment
 	if a.m.c.Secrets == nil || a.req.Repo == (session.Repo{}) {
 		return env, nil
@@ -42,7 +42,7 @@ func (a *attachment) variables(ctx context.Context, _ struct{}) (link.Environmen
 		err = &session.Error{Code: code, Message: "The bot cannot read them; the operator's log says why.", Err: err} // their own words could have a value
 	}
 	if err == nil {
-		err = a.m.handOut(ctx, a.req.Repo, env.Variables)
+		err = a.m.noteHandedOut(ctx, a.req.Repo, env.Variables)
 	}
 	if err != nil {
 		a.m.c.Report(a.req.Session, "read secrets", err)
@@ -57,21 +57,21 @@ const maxHandedOut = 4 * link.MaxVariables
 // secretsKey is where the values are kept that a repository's sandboxes were given. Its name on GitHub knows no case.
 func secretsKey(repo string) string { return "environment/" + strings.ToLower(repo) }
 
-// handOut notes the values that a repository's sandbox is about to get.
-func (m *Manager) handOut(ctx context.Context, r session.Repo, variables map[string]string) error {
-	if err := m.recall(ctx, r.String()); err != nil {
+// noteHandedOut notes the values that a repository's sandbox is about to get.
+func (m *Manager) noteHandedOut(ctx context.Context, r session.Repo, variables map[string]string) error {
+	if err := m.redactHandedOut(ctx, r.String()); err != nil {
 		return err
 	}
-	m.handedMu.Lock()
-	defer m.handedMu.Unlock()
+	m.handedOutMu.Lock()
+	defer m.handedOutMu.Unlock()
 	key := secretsKey(r.String())
-	values := m.handed[key]
+	values := m.handedOut[key]
 	for _, v := range variables {
 		if link.Hideable(v) && !slices.Contains(values, v) {
 			values = append(slices.Clone(values), v)
 		}
 	}
-	if len(values) == len(m.handed[key]) {
+	if len(values) == len(m.handedOut[key]) {
 		return nil
 	}
 	values = values[max(0, len(values)-maxHandedOut):]
@@ -80,37 +80,37 @@ func (m *Manager) handOut(ctx context.Context, r session.Repo, variables map[str
 		err = m.c.Store.PutSecret(ctx, key, b)
 	}
 	if err == nil {
-		m.handed[key] = values
+		m.handedOut[key] = values
 		m.c.Redactor.Keep(key, values...)
 	}
-	return session.Wrap("sandbox.handOut", err)
+	return session.Wrap("sandbox.noteHandedOut", err)
 }
 
-// recall has the redactor know what sandboxes of a repository, under each of its names, were given before the bot was started. Nothing of a sandbox is read
-// before that.
-func (m *Manager) recall(ctx context.Context, names ...string) error {
+// redactHandedOut has the redactor know what sandboxes of a repository, under each of its names, were given before the bot was started. Nothing of a
+// sandbox is read before that.
+func (m *Manager) redactHandedOut(ctx context.Context, names ...string) error {
 	if m.c.Secrets == nil {
 		return nil
 	}
-	m.handedMu.Lock()
-	defer m.handedMu.Unlock()
+	m.handedOutMu.Lock()
+	defer m.handedOutMu.Unlock()
 	for _, name := range names {
 		key := secretsKey(name)
-		if _, known := m.handed[key]; known || name == "" {
+		if _, known := m.handedOut[key]; known || name == "" {
 			continue
 		}
-		values, err := m.given(ctx, key)
+		values, err := m.handedOutValues(ctx, key)
 		if err != nil {
-			return session.Wrap("sandbox.recall", err)
+			return session.Wrap("sandbox.redactHandedOut", err)
 		}
-		m.handed[key] = values
+		m.handedOut[key] = values
 		m.c.Redactor.Keep(key, values...)
 	}
 	return nil
 }
 
-// given returns the values that are kept under a key.
-func (m *Manager) given(ctx context.Context, key string) (values []string, err error) {
+// handedOutValues returns the values that are kept under a key.
+func (m *Manager) handedOutValues(ctx context.Context, key string) (values []string, err error) {
 	b, err := m.c.Store.Secret(ctx, key)
 	switch {
 	case session.CodeOf(err) == session.NotFound:
