@@ -163,7 +163,7 @@ func (b *Bot) imageState(p session.Prebuilt) string {
 	var said []string
 	add := func(format string, args ...any) { said = append(said, fmt.Sprintf(format, args...)) }
 	if p.Image != "" {
-		add("built %s from %s of %s in %s", moment(p.Built), code(p.Commit[:min(7, len(p.Commit))]), code(p.Base), elapsed(p.Took))
+		add("built %s from %s of %s in %s", moment(p.Built), code(sevenDigits(p.Commit)), code(p.Base), elapsed(p.Took))
 	}
 	switch {
 	case p.Bad != "":
@@ -194,29 +194,37 @@ func (b *Bot) ImageBuilt(ctx context.Context, p session.Prebuilt) error {
 	case <-ctx.Done():
 		return ctx.Err()
 	}
-	name := code(p.Repo.String())
+	text, over := imageIsThere(p), p.Built
+	if p.State == session.BuildFailed {
+		text, over = imageNotBuilt(p), p.Failed
+	}
+	var all []session.Message
+	for _, who := range p.Asked {
+		key := fmt.Sprintf("image/%s/%d/%s", strings.ToLower(p.Repo.String()), over.Unix(), who.Slack)
+		all = append(all, session.Message{Key: key, Op: session.MessageDirect, User: who.Slack, Text: text, Urgent: true})
+	}
+	return session.Wrap("bot.ImageBuilt", b.put(ctx, all...))
+}
+
+// imageIsThere says what sessions begin with from now on.
+func imageIsThere(p session.Prebuilt) string {
 	with := "with what `.openinspect/setup.sh` left at "
 	if p.Setup == "" { // there is none
 		with = "with its checkout at "
 	}
-	text, over := "The image of "+name+" is there: sessions begin from it, "+with+code(p.Commit[:min(7, len(p.Commit))])+". It took "+elapsed(p.Took)+".", p.Built
-	if p.State == session.BuildFailed {
-		over = p.Failed
-		text = "The image of " + name + " could not be built: " + prose(strings.TrimSuffix(p.Reason, ".")) + "."
-		if p.Output != "" {
-			text += " The last lines:\n" + outputBlock(p.Output)
-		}
-		then := "Sessions go on without one."
-		if p.Good() {
-			then = "Sessions go on from the image of before."
-		}
-		text += "\n" + then
+	return "The image of " + code(p.Repo.String()) + " is there: sessions begin from it, " + with + code(sevenDigits(p.Commit)) + ". It took " + elapsed(p.Took) + "."
+}
+
+// imageNotBuilt says why a build failed, and what sessions begin from meanwhile.
+func imageNotBuilt(p session.Prebuilt) string {
+	text := "The image of " + code(p.Repo.String()) + " could not be built: " + prose(strings.TrimSuffix(p.Reason, ".")) + "."
+	if p.Output != "" {
+		text += " The last lines:\n" + outputBlock(p.Output)
 	}
-	var all []session.Message
-	for _, who := range p.Asked {
-		all = append(all, session.Message{Key: fmt.Sprintf("image/%s/%d/%s", strings.ToLower(p.Repo.String()), over.Unix(), who.Slack), Op: session.MessageDirect, User: who.Slack, Text: text, Urgent: true})
+	if p.Good() {
+		return text + "\nSessions go on from the image of before."
 	}
-	return session.Wrap("bot.ImageBuilt", b.put(ctx, all...))
+	return text + "\nSessions go on without one."
 }
 
 // maxOutput is how many characters of a script's last lines are shown.

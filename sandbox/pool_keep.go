@@ -8,7 +8,7 @@ import (
 	"openinspect/session"
 )
 
-// start has one more sandbox started, unless the last one failed. The lock is held.
+// start has one more sandbox started for a branch, unless the last one failed a short while ago. The lock is held.
 func (p *pool) start(r session.Repo, base string, likely time.Time) {
 	now := p.m.c.Clock.Now()
 	if !p.open || now.Before(p.paused[branchOf(r, base)]) {
@@ -20,7 +20,7 @@ func (p *pool) start(r session.Repo, base string, likely time.Time) {
 	p.add(sp, likely, func(ctx context.Context) (*liveSpare, error) { return p.create(ctx, sp) })
 }
 
-// create makes a sandbox, from the branch's image if there is one. An image of which nothing comes is not used again.
+// create makes a sandbox, from the branch's image if there is one. An image that does not exist any more is not used again.
 func (p *pool) create(ctx context.Context, sp session.Spare) (*liveSpare, error) {
 	image, err := p.m.prebuilts.get(ctx, sp.Repo)
 	if err != nil {
@@ -48,7 +48,7 @@ func (p *pool) add(sp session.Spare, likely time.Time, create func(context.Conte
 	p.spawn(func() { p.keep(ctx, w, create) })
 }
 
-// keep follows a sandbox until it is taken, ended, or of no use.
+// keep makes a sandbox and keeps it in the pool until it is taken, ended, or of no use. Of one that is of no use it leaves nothing.
 func (p *pool) keep(ctx context.Context, w *warmSandbox, create func(context.Context) (*liveSpare, error)) {
 	defer close(w.done)
 	defer w.cancel()
@@ -58,17 +58,7 @@ func (p *pool) keep(ctx context.Context, w *warmSandbox, create func(context.Con
 	}
 	close(w.created)
 	if err == nil {
-		if err = t.ready(ctx); err == nil {
-			p.mu.Lock()
-			w.ready = true
-			p.mu.Unlock()
-			p.m.c.LogWarm(t.spare, "waits")
-			select {
-			case <-t.attachment.done:
-				err = t.attachment.err
-			case <-ctx.Done():
-			}
-		}
+		err = p.wait(ctx, w)
 	}
 	if !p.remove(w) || p.m.stopping() {
 		return // somebody else has it, or the next run of the bot will
@@ -86,7 +76,24 @@ func (p *pool) keep(ctx context.Context, w *warmSandbox, create func(context.Con
 	p.release(w)
 }
 
-// remove takes one out of the pool. False: it is not there any more, and somebody else's.
+// wait waits until a sandbox is ready, and then until it is of no use any more, which the error tells, or ctx ends.
+func (p *pool) wait(ctx context.Context, w *warmSandbox) error {
+	if err := w.live.ready(ctx); err != nil {
+		return err
+	}
+	p.mu.Lock()
+	w.ready = true
+	p.mu.Unlock()
+	p.m.c.LogWarm(w.live.spare, "waits")
+	select {
+	case <-w.live.attachment.done:
+		return w.live.attachment.err
+	case <-ctx.Done():
+		return nil
+	}
+}
+
+// remove takes a sandbox out of the pool. False: it is not there any more, and somebody else's.
 func (p *pool) remove(w *warmSandbox) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -97,7 +104,7 @@ func (p *pool) remove(w *warmSandbox) bool {
 	return true
 }
 
-// end ends one that was dropped.
+// end ends a sandbox that was removed from the pool.
 func (p *pool) end(w *warmSandbox) {
 	defer close(w.ended)
 	w.cancel()
@@ -108,7 +115,7 @@ func (p *pool) end(w *warmSandbox) {
 	p.release(w)
 }
 
-// release leaves what is left of one to the hourly sweep.
+// release disowns a sandbox: what is left of it is a session's, or the hourly sweep's.
 func (p *pool) release(w *warmSandbox) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -124,7 +131,7 @@ func (p *pool) discard(sp session.Spare) {
 	p.m.c.LogWarm(sp, "has ended")
 }
 
-// has reports whether one is the pool's to end.
+// has reports whether the pool owns a sandbox, by its spare's id.
 func (p *pool) has(id session.ID) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -55,7 +55,8 @@ func (p *pool) take(ctx context.Context, r session.StartRequest) (b session.Begu
 	return session.Begun{}, false, nil
 }
 
-// awaitCreated waits until one that is being made is there, and its runner has been heard of. One that was ready is not being made, whatever became of it.
+// awaitCreated waits, within madeLimit, until a sandbox that is being made exists and its runner has a link. One that was ready once is not waited for, even
+// if its link is down.
 func (p *pool) awaitCreated(ctx context.Context, w *warmSandbox) {
 	p.mu.Lock()
 	ready := w.ready

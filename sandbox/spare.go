@@ -22,7 +22,7 @@ type SpareStore interface {
 	ForgetSpare(ctx context.Context, id session.ID, lived ...session.Lived) error
 }
 
-// liveSpare is a spare sandbox with a runner in it, followed as a session's is, as long as it is nobody's. Its runner may read the repository; there is
+// liveSpare is a spare sandbox whose runner is followed, as a session's is, as long as it is nobody's. Its runner may read the repository; there is
 // nobody for whom it could ask a model or use a tool.
 type liveSpare struct {
 	m          *Manager
@@ -30,9 +30,9 @@ type liveSpare struct {
 	attachment *attachment
 
 	mu      sync.Mutex
-	phases  []session.Boot // what was last told of each that there is, in order
+	phases  []session.Boot // the newest word of each phase that was told of, in order
 	err     error          // why it is of no use
-	changed chan struct{}
+	changed chan struct{}  // closed with the next change
 }
 
 // createSpare makes the sandbox of a spare and starts its runner; setup is Boot.Setup, if it begins from an image. Of one that cannot be made nothing is left.

@@ -8,31 +8,32 @@ import (
 	"openinspect/session"
 )
 
-// takeGrace is how long a session may not know yet what it has taken, as while the disk refuses to store. One that has given its start up never will.
+// takeGrace is how long a session that took a spare may not know it yet, as while the disk refuses to store. A session that gave its start up meanwhile never
+// will.
 const takeGrace = time.Hour
 
-// spareOwners looks through what is written down of sandboxes that are no session's, and returns who knows a sandbox or an image by its name: a spare, or
-// known, which is asked for what sessions have. What a session took is named for the spare that it was.
-func (m *Manager) spareOwners(ctx context.Context, known func(owner session.ID, name string) bool) (func(name string) bool, []session.Spare, error) {
-	all, err := m.c.Spares.Spares(ctx)
-	by := map[session.ID]session.Spare{}
+// spareOwners returns the spares, and what tells whether anybody has the sandbox or the image of a name: its spare, or the session that ofSession is asked
+// about. A sandbox that a session took still has the name of the spare that it was.
+func (m *Manager) spareOwners(ctx context.Context, ofSession func(owner session.ID, name string) bool) (known func(name string) bool, all []session.Spare, err error) {
+	all, err = m.c.Spares.Spares(ctx)
+	byID := map[session.ID]session.Spare{}
 	for _, sp := range all {
-		by[sp.ID] = sp
+		byID[sp.ID] = sp
 	}
 	return func(name string) bool {
 		owner := session.SandboxOwner(name)
-		switch sp, spare := by[owner]; {
+		switch sp, spare := byID[owner]; {
 		case !spare:
-			return known(owner, name)
+			return ofSession(owner, name)
 		case sp.Taken():
-			return known(sp.Session, name) || known(sp.Session, sp.Asked()) && m.c.Clock.Now().Sub(sp.TakenAt) < takeGrace
+			return ofSession(sp.Session, name) || ofSession(sp.Session, sp.Asked()) && m.c.Clock.Now().Sub(sp.TakenAt) < takeGrace
 		}
 		return true
 	}, all, err
 }
 
-// forgetSpares ends spare sandboxes that nobody keeps, as after a failure to end them, and forgets what was taken and is a session's no more. left reports
-// whether something is there under a name, built whether a build that goes on has an id.
+// forgetSpares ends spares that nobody keeps, as after a failure to end them, and forgets those that were taken and are no session's any more. left reports
+// whether there is anything of a name, built whether a build that goes on has the id.
 func (m *Manager) forgetSpares(ctx context.Context, all []session.Spare, known, left func(name string) bool, built func(session.ID) bool) (errs []error) {
 	for _, sp := range all {
 		switch {
@@ -49,8 +50,8 @@ func (m *Manager) forgetSpares(ctx context.Context, all []session.Spare, known, 
 	return errs
 }
 
-// discardUntaken ends a warm sandbox that the pool does not have, unless a session took it since all were looked through: the pool lets go of one only once
-// that is written down.
+// discardUntaken ends a warm sandbox that the pool does not own, unless a session has taken it since the spares were read: that is written down before the
+// pool disowns it.
 func (m *Manager) discardUntaken(ctx context.Context, id session.ID) error {
 	all, err := m.c.Spares.Spares(ctx)
 	i := slices.IndexFunc(all, func(sp session.Spare) bool { return sp.ID == id })

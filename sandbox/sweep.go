@@ -8,10 +8,14 @@ import (
 	"openinspect/session"
 )
 
-// Sweep ends what nobody has: sandboxes, images, and records of spare sandboxes that are gone. ofSession is asked whether a session has a sandbox or an image
-// of a name, or one may come to be its own: with the session that it was made for, or that took it. With no session's id it is asked whether any session's
-// sandbox began from an image. It must know every session's. Everything is listed before anybody is asked, so that what is begun meanwhile is known. Sweep
-// goes on after a failure and returns all of them.
+// Sweep ends and deletes what nobody has: sandboxes, images, and records of spare sandboxes that are gone.
+//
+// ofSession tells what sessions have, and must know all of them. With an owner it is asked whether that session has the sandbox or the image of a name, or
+// may come to have it; the owner is the session that it was made for, or that took it. With "" for the owner it is asked whether the sandbox of any session
+// began from the image of that id.
+//
+// All there is is listed before anything is asked, so that nothing that is begun meanwhile is taken for nobody's. After a failure Sweep goes on where it
+// can; its error joins them all.
 func (m *Manager) Sweep(ctx context.Context, ofSession func(owner session.ID, name string) bool) error {
 	const op = "sandbox.Sweep"
 	list, err := m.c.Provider.List(ctx)
