@@ -42,7 +42,7 @@ func (m *Machine) leaveWhenDue() {
 }
 
 // moveOn goes on with the turn, if there is one, in a new sandbox when the one before has been left. whole: with all of its files; told: what is lost has
-// been said. The turn loses no attempt by it.
+// been said. The turn loses no attempt by it, unless it has to begin again.
 func (m *Machine) moveOn(whole, told bool) {
 	t, p := m.s.Turn, m.turnPrompt()
 	begun := t != nil && t.State == TurnWorking
@@ -52,8 +52,14 @@ func (m *Machine) moveOn(whole, told bool) {
 	case t.Stopping && t.State != TurnAnswered:
 		m.endTurn(t.stopOutcome(), t.stopReason(), "")
 		return
+	case begun && !whole && p.Attempt >= maxAttempts: // it would never come to its end
+		m.endTurn(PromptFailed, "The time of its sandbox was over before the turn was, again, and what it had done could not be kept. Please send your message again in parts that take less time.", "")
+		return
 	case begun:
 		m.endPause("The agent goes on in a new sandbox.")
+		if !whole {
+			p.Attempt++
+		}
 		p.State, p.Moved = PromptQueued, whole
 		m.dirty.prompts[p.ID] = true
 		again := *t
