@@ -13,6 +13,7 @@ import (
 
 	sdk "github.com/modal-labs/libmodal/modal-go"
 
+	"openinspect/sandbox"
 	"openinspect/session"
 )
 
@@ -65,11 +66,23 @@ func (p *Provider) Basis() string {
 	return fmt.Sprintf("%x", sha256.Sum256([]byte(fmt.Sprint(from, all))))[:16]
 }
 
-// base returns the image that sandboxes without one of their own start from. The first call has it built; others wait for that one.
-func (p *Provider) base(ctx context.Context) (*sdk.Image, error) {
+// buildPatience is how long somebody who waits for a sandbox waits without a word while the base image is being built.
+const buildPatience = 10 * time.Second
+
+// base returns the image that sandboxes without one of their own start from. The first call has it built; others wait for that one, or with a limit get
+// sandbox.ErrFull after that.
+func (p *Provider) base(ctx context.Context, limit time.Duration) (*sdk.Image, error) {
+	late := make(<-chan time.Time)
+	if limit > 0 {
+		t := time.NewTimer(limit)
+		defer t.Stop()
+		late = t.C
+	}
 	select {
 	case p.building <- struct{}{}:
 		defer func() { <-p.building }()
+	case <-late:
+		return nil, &session.Error{Code: session.Unavailable, Message: msgBuilding, Err: sandbox.ErrFull}
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}
@@ -127,7 +140,7 @@ func (p *Provider) Check(ctx context.Context) error {
 
 // Prepare has the base image built, so that no session waits for that.
 func (p *Provider) Prepare(ctx context.Context) error {
-	_, err := p.base(ctx)
+	_, err := p.base(ctx, 0)
 	return session.Wrap("modal.Prepare", err)
 }
 

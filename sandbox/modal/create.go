@@ -171,7 +171,11 @@ func (p *Provider) create(ctx context.Context, s sandbox.Spec, port int) (*sdk.S
 	}
 	image := &sdk.Image{ImageID: s.Image}
 	if s.Image == "" {
-		if image, err = p.base(ctx); err != nil {
+		limit := p.patience
+		if s.Boot.Mode == session.BootBuild || s.Boot.Warm { // nobody waits for those
+			limit = 0
+		}
+		if image, err = p.base(ctx, limit); err != nil {
 			return nil, nil, err
 		}
 	}

@@ -1,8 +1,13 @@
 package modal
 
 import (
+	"errors"
+	"strings"
 	"testing"
+	"time"
 
+	"openinspect/sandbox"
+	"openinspect/sandbox/modaltest"
 	"openinspect/session"
 )
 
@@ -14,4 +19,33 @@ func TestImageOfAnotherProvider(t *testing.T) {
 		code(t, "create, "+string(mode), err, session.NotFound)
 	}
 	code(t, "delete", r.DeleteImage(r.ctx, "inspect-aaaaaaaaaa-1"), "")
+}
+
+// While the base image is being built, which is minutes, a session is told so and comes again. What nobody waits for waits for it.
+func TestBaseImageIsBeingBuilt(t *testing.T) {
+	r := newRig(t, false)
+	r.Break("ImageJoinStreaming", modaltest.Held, 1)
+	prepared, warm := make(chan error, 1), make(chan error, 1)
+	go func() { prepared <- r.Prepare(r.ctx) }()
+	if err := r.Wait(r.ctx, "ImageJoinStreaming", 1); err != nil {
+		t.Fatal(err)
+	}
+	r.patience = time.Millisecond
+	_, err := r.Create(r.ctx, spec("one", "s1", "", session.BootFresh))
+	code(t, "create", err, session.Unavailable)
+	if said := session.Sentence(err); !errors.Is(err, sandbox.ErrFull) || !strings.Contains(said, "still builds the image") {
+		t.Errorf("it says %v", err)
+	}
+	go func() {
+		s := spec("two", "s1", "", session.BootFresh)
+		s.Boot.Warm = true
+		_, err := r.Create(r.ctx, s)
+		warm <- err
+	}()
+	r.Mend("ImageJoinStreaming")
+	if err := errors.Join(<-prepared, <-warm); err != nil {
+		t.Error(err)
+	}
+	r.patience = buildPatience
+	r.create("one", "s1")
 }

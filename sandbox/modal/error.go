@@ -19,6 +19,7 @@ const (
 	msgTokenRefused  = "Modal, where sandboxes run, refuses the bot's token. Its operator has to check MODAL_TOKEN_ID and MODAL_TOKEN_SECRET. Please send your message again once that is mended."
 	msgRejected      = "Modal, where sandboxes run, does not take what the bot asks for; the operator's log says what. Please send your message again once that is mended."
 	msgNoEnvironment = "Modal, where sandboxes run, does not have the environment that the bot is set to. Its operator has to check MODAL_ENVIRONMENT. Please send your message again once that is mended."
+	msgBuilding      = "Modal, where sandboxes run, still builds the image that they start from, which takes some minutes the first time."
 	msgGone          = "The sandbox is gone."
 	msgNameTaken     = "A sandbox of that name runs already."
 )

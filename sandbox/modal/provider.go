@@ -67,6 +67,7 @@ type Provider struct {
 	client   *sdk.Client
 	building chan struct{} // held by whoever builds the base image, or reads built
 	built    string        // its id
+	patience time.Duration // of who waits for a sandbox
 	runner   runner
 
 	mu        sync.Mutex
@@ -117,7 +118,7 @@ func New(c Config) (*Provider, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Provider{c: c, client: client, building: make(chan struct{}, 1), runner: runner{path: c.Runner}, sightings: map[string]sighting{}}, nil
+	return &Provider{c: c, client: client, building: make(chan struct{}, 1), patience: buildPatience, runner: runner{path: c.Runner}, sightings: map[string]sighting{}}, nil
 }
 
 // Close lets go of Modal. Sandboxes live on.
