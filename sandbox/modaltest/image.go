@@ -5,7 +5,6 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
-	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -30,43 +29,6 @@ type image struct {
 }
 
 var success = pb.GenericResult_builder{Status: pb.GenericResult_GENERIC_STATUS_SUCCESS}.Build()
-
-// AppGetOrCreate returns the App of a name.
-func (p plane) AppGetOrCreate(_ context.Context, r *pb.AppGetOrCreateRequest) (*pb.AppGetOrCreateResponse, error) {
-	p.s.mu.Lock()
-	defer p.s.mu.Unlock()
-	if e := r.GetEnvironmentName(); e != "" && e != p.s.c.Environment {
-		return nil, status.Errorf(codes.NotFound, "Environment %q not found", e)
-	}
-	id := p.s.apps[r.GetAppName()]
-	if id == "" {
-		if r.GetObjectCreationType() != pb.ObjectCreationType_OBJECT_CREATION_TYPE_CREATE_IF_MISSING {
-			return nil, status.Errorf(codes.NotFound, "App %q not found", r.GetAppName())
-		}
-		id = newID("ap")
-		p.s.apps[r.GetAppName()] = id
-	}
-	return pb.AppGetOrCreateResponse_builder{AppId: id}.Build(), nil
-}
-
-// SecretGetOrCreate keeps an ephemeral secret: what the SDK makes of an environment.
-func (p plane) SecretGetOrCreate(_ context.Context, r *pb.SecretGetOrCreateRequest) (*pb.SecretGetOrCreateResponse, error) {
-	p.s.mu.Lock()
-	defer p.s.mu.Unlock()
-	id := newID("st")
-	p.s.secrets[id] = r.GetEnvDict()
-	return pb.SecretGetOrCreateResponse_builder{SecretId: id}.Build(), nil
-}
-
-// environment returns the variables of some secrets. The lock is held.
-func (s *Server) environment(secrets []string) (env []string) {
-	for _, id := range secrets {
-		for k, v := range s.secrets[id] {
-			env = append(env, k+"="+v)
-		}
-	}
-	return env
-}
 
 // ImageGetOrCreate returns the image that a layer's content makes. One that is not built yet is built when it is joined.
 func (p plane) ImageGetOrCreate(_ context.Context, r *pb.ImageGetOrCreateRequest) (*pb.ImageGetOrCreateResponse, error) {
@@ -239,17 +201,6 @@ func (s *Server) Images() (ids []string, settled bool) {
 		}
 	}
 	return ids, s.making.Load() == 0
-}
-
-// ForgetApps loses every App, as when somebody deletes it; sandboxes in it end.
-func (s *Server) ForgetApps() {
-	s.mu.Lock()
-	clear(s.apps)
-	all := slices.Collect(maps.Values(s.boxes))
-	s.mu.Unlock()
-	for _, b := range all {
-		s.end(b, pb.GenericResult_GENERIC_STATUS_TERMINATED, 0)
-	}
 }
 
 // ForgetImages loses every image, as when they have expired.

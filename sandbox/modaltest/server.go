@@ -3,11 +3,9 @@ package modaltest
 import (
 	"context"
 	"crypto/rand"
-	"encoding/base64"
 	"errors"
 	"fmt"
 	"maps"
-	mathrand "math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
@@ -16,14 +14,12 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"time"
 
 	pb "github.com/modal-labs/libmodal/modal-go/proto/modal_proto"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/keepalive"
-	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 
 	"openinspect/session"
@@ -246,69 +242,5 @@ type faulty struct {
 
 func (f faulty) Context() context.Context { return f.ctx }
 
-// planeToken is what an auth token of the control plane is issued for.
-const planeToken = "plane"
-
-// admit checks who calls. For streams the SDK sends no auth token.
-func (s *Server) admit(ctx context.Context, method string, stream bool) error {
-	md, _ := metadata.FromIncomingContext(ctx)
-	one := func(key string) string { // the SDK asks for an auth token with the headers of the call that needs it, and its own
-		return strings.Join(slices.Compact(md.Get(key)), ",")
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if strings.HasPrefix(method, "/modal.task_command_router.") {
-		if s.tasks[s.issued[strings.TrimPrefix(one("authorization"), "Bearer ")]] == nil {
-			return status.Error(codes.Unauthenticated, "the command router does not know this token")
-		}
-		return nil
-	}
-	switch {
-	case one("x-modal-token-id") != s.c.TokenID || one("x-modal-token-secret") != s.c.TokenSecret:
-		return status.Error(codes.Unauthenticated, "Token validation failed.")
-	case stream, strings.HasSuffix(method, "/AuthTokenGet"):
-	case s.issued[one("x-modal-auth-token")] != planeToken:
-		return status.Error(codes.Unauthenticated, "the auth token is not one of ours")
-	}
-	return nil
-}
-
-// issue makes a JWT. The SDK reads when it expires and nothing else of it. The lock is held.
-func (s *Server) issue(what string) string {
-	claims := fmt.Appendf(nil, `{"exp":%d,"jti":%q}`, time.Now().Add(time.Hour).Unix(), rand.Text())
-	token := "e30." + base64.RawURLEncoding.EncodeToString(claims) + ".e30"
-	s.issued[token] = what
-	return token
-}
-
 // newID makes an id as Modal's are: a prefix and 22 letters or digits.
 func newID(prefix string) string { return prefix + "-" + rand.Text()[:22] }
-
-// AuthTokenGet exchanges the token for one that is good for an hour.
-func (p plane) AuthTokenGet(context.Context, *pb.AuthTokenGetRequest) (*pb.AuthTokenGetResponse, error) {
-	p.s.mu.Lock()
-	defer p.s.mu.Unlock()
-	return pb.AuthTokenGetResponse_builder{Token: p.s.issue(planeToken)}.Build(), nil
-}
-
-// FreePort returns a port for one of the sandboxes that share this computer's network: one on which nobody listens, and below those that the kernel gives
-// to outgoing connections, which could take it before the sandbox does. None is returned twice.
-func FreePort() (int, error) {
-	const first, last = 20_000, 32_000
-	for {
-		port := first + mathrand.IntN(last-first)
-		if _, twice := handedOut.LoadOrStore(port, true); twice {
-			continue
-		}
-		ln, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port))
-		if errors.Is(err, syscall.EADDRINUSE) {
-			continue
-		}
-		if err != nil {
-			return 0, err
-		}
-		return port, ln.Close()
-	}
-}
-
-var handedOut sync.Map // ports
