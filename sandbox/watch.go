@@ -75,7 +75,7 @@ func (a *attachment) watchTurn(ctx context.Context, l *link.Link) {
 			left = stallAfter
 			st, err := a.status(ctx, l)
 			switch moves := err == nil && (st.Tools > 0 || st.Models > 0 || st.Settling || st.Phase != session.PhaseReady); {
-			case ctx.Err() != nil:
+			case ctx.Err() != nil, err != nil && ended(l):
 				return
 			case moves, !a.turnRuns() && st.PromptID == "":
 				a.noteProgress()
@@ -90,6 +90,16 @@ func (a *attachment) watchTurn(ctx context.Context, l *link.Link) {
 	}
 	first, _ := a.stallLeft()
 	after(first, look)
+}
+
+// ended reports whether a link is known to be lost. What is asked over it tells nothing of its runner any more.
+func ended(l *link.Link) bool {
+	select {
+	case <-l.Done():
+		return true
+	default:
+		return false
+	}
 }
 
 // bootPatience is how much longer than its scripts may run a sandbox may take to become ready: to clone, and to start the agent.
