@@ -208,13 +208,13 @@ func (m *Machine) missingPrompts() int {
 }
 
 // lostSince is told when a session goes on with older files.
-const lostSince = "This thread's sandbox was lost. The thread goes on from its files as they were last kept, with the commits that a card shows. Other changes since are lost. " + remembered
+const lostSince = "This thread's sandbox was lost. The thread goes on from its files as they were last kept, with the commits that a card shows. Other changes since, if there were any, are lost. " + remembered
 
 const remembered = "The agent is told what was said here."
 
 // lostFiles says what a session goes on with whose files are gone, and what it does not have any more.
 func (m *Machine) lostFiles() string {
-	begin, lost := "a fresh checkout", "Changes after them are lost."
+	begin, lost := "a fresh checkout", "Changes after them, if there were any, are lost."
 	if m.s.Repo == (Repo{}) {
 		begin = "an empty directory"
 	}
@@ -226,7 +226,7 @@ func (m *Machine) lostFiles() string {
 	case m.patchFits():
 		begin, lost = begin+", with the changes that were made", "What git ignores is lost."
 	default:
-		lost = "What was changed is lost."
+		lost = "What was changed, if anything, is lost."
 	}
 	return fmt.Sprintf("The files of this thread's sandbox are gone, so it starts again from %s. %s %s", begin, lost, remembered)
 }
