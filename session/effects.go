@@ -10,9 +10,12 @@ import (
 // startTries is how often an effect that nobody else can bring forward is tried while the world is Unavailable, before it fails.
 const startTries = 5
 
-// patientTries is how often commits are tried to be collected, and a sandbox to be put away, some ten minutes: one that was lost meanwhile may have
-// to start again, and one that cannot be put away is of more use to whoever waits for it as it is.
+// patientTries is how often commits are tried to be collected, some ten minutes: a sandbox that was lost meanwhile may have to start again.
 const patientTries = 20
+
+// awayFor is for how long a sandbox is tried to be put away, however few tries that are: a snapshot that cannot be made may take a minute to say so, and
+// one that cannot be put away is of more use to whoever waits for it as it is. It is tried again when it has been idle once more.
+const awayFor = 3 * time.Minute
 
 // soonTries is how often an image is tried to be made of a sandbox that will have ended soon.
 const soonTries = 3
@@ -107,7 +110,7 @@ func outcome(ctx context.Context, err error, done Input, failed func(Failure) In
 // try calls f until it returns anything but Unavailable, with growing pauses; tries bounds the calls, 0 does not.
 // An effect without a bound ends otherwise: the machine drops it when it makes no sense any more, which cancels ctx.
 func (a *actor) try(ctx context.Context, e Effect, tries int, f func() error) error {
-	pause := time.Second
+	pause, began := time.Second, a.hub.clock.Now()
 	for n := 1; ; n++ {
 		err := f()
 		if err == nil || ctx.Err() != nil {
@@ -127,7 +130,8 @@ func (a *actor) try(ctx context.Context, e Effect, tries int, f func() error) er
 				a.hub.report(a.id, "delay", e)
 			}
 		}
-		if CodeOf(err) != Unavailable || n == tries || !a.hub.pause(ctx, pause) {
+		late := e.Kind == EffectSuspend && a.hub.clock.Now().Sub(began) >= awayFor
+		if CodeOf(err) != Unavailable || n == tries || late || !a.hub.pause(ctx, pause) {
 			return err
 		}
 		pause = min(2*pause, 30*time.Second)

@@ -50,23 +50,31 @@ func (b *bench) tries(n int) {
 	}
 }
 
-// A place that does not answer when a sandbox is to be put away does not keep its thread waiting for ever.
+// A place that does not answer when a sandbox is to be put away, or takes its time to say that it cannot, does not keep its thread waiting for long.
 func TestPuttingAwayGivesUp(t *testing.T) {
-	b := newBench(t)
-	var tries atomic.Int32
-	b.world.OnSuspend = func(session.Handle) (string, error) {
-		tries.Add(1)
-		return "", session.Errorf(session.Unavailable, "The provider does not answer.")
-	}
-	id := b.open()
-	b.answer(id)
-	b.until(id, ended)
-	b.send(id, session.RoomNeeded{})
-	b.prompt(id, "1.2")
-	b.tries(20)
-	b.until(id, func(e session.Event) bool { return working(e) && e.PromptID == "1.2" })
-	if n := tries.Load(); n != 20 {
-		t.Errorf("%d tries", n)
+	for _, c := range []struct {
+		takes time.Duration
+		tries int32
+	}{{0, 11}, {65 * time.Second, 3}} {
+		t.Run(c.takes.String(), func(t *testing.T) {
+			b := newBench(t)
+			var tries atomic.Int32
+			b.world.OnSuspend = func(session.Handle) (string, error) {
+				b.clock.Advance(c.takes)
+				tries.Add(1)
+				return "", session.Errorf(session.Unavailable, "The provider does not answer.")
+			}
+			id := b.open()
+			b.answer(id)
+			b.until(id, ended)
+			b.send(id, session.RoomNeeded{})
+			b.prompt(id, "1.2")
+			b.tries(int(c.tries))
+			b.until(id, func(e session.Event) bool { return working(e) && e.PromptID == "1.2" })
+			if n := tries.Load(); n != c.tries {
+				t.Errorf("%d tries", n)
+			}
+		})
 	}
 }
 
