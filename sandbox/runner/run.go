@@ -95,15 +95,15 @@ func (c *Config) check() error {
 
 // runner is the process inside a sandbox.
 type runner struct {
-	cfg     Config
-	paths   paths
-	env     []string // of what starts: see environ
-	git     git
-	journal *journal
-	shelf   *shelf
-	bot     *Bot
-	models  *Bot            // the agent's way to its models: as bot, but for a rehearsal
-	life    context.Context // ends when the runner does
+	cfg      Config
+	paths    paths
+	env      []string // of what starts: see environ
+	git      git
+	journal  *journal
+	journals *journalDir
+	bot      *Bot
+	models   *Bot            // the agent's way to its models: as bot, but for a rehearsal
+	life     context.Context // ends when the runner does
 
 	repo sync.Mutex // held by who changes the checkout's refs: a turn's end, a bundle
 
@@ -178,7 +178,7 @@ func open(ctx context.Context, cfg Config) (*runner, error) {
 		return nil, err
 	}
 	id := cfg.Boot.Start + "-" + kernel
-	s, err := openShelf(p.journals, id)
+	s, err := openJournalDir(p.journals, id)
 	if err != nil {
 		return nil, err
 	}
@@ -194,7 +194,7 @@ func open(ctx context.Context, cfg Config) (*runner, error) {
 		}
 		env = append(env, port.environment()...)
 	}
-	r := &runner{cfg: cfg, paths: p, env: env, git: newGit(p.checkout, env, cfg.Clock), journal: j, shelf: s, bot: &Bot{}, models: &Bot{}, accepted: j.seen, phaseNow: session.PhaseSync, life: ctx, taken: make(chan struct{})}
+	r := &runner{cfg: cfg, paths: p, env: env, git: newGit(p.checkout, env, cfg.Clock), journal: j, journals: s, bot: &Bot{}, models: &Bot{}, accepted: j.seen, phaseNow: session.PhaseSync, life: ctx, taken: make(chan struct{})}
 	return r, nil
 }
 

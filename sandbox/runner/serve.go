@@ -104,7 +104,7 @@ func (r *runner) events(w http.ResponseWriter, q *http.Request) {
 		refuse(w, http.StatusBadRequest, session.Errorf(session.Invalid, "The journal has no number %q to go on after.", q.FormValue("after")))
 		return
 	}
-	old, err := r.shelf.after(id, after)
+	old, err := r.journals.after(id, after)
 	if err != nil {
 		refuse(w, http.StatusInternalServerError, session.Wrap("runner.events", err))
 		return
