@@ -82,6 +82,27 @@ func TestBreaker(t *testing.T) {
 	b.start("s1")
 }
 
+// A session whose own files keep the runner from starting stops nobody else, however often it is tried.
+func TestBreakerKnowsNoFiles(t *testing.T) {
+	b := newBench(t)
+	b.provider.Fail("Create", session.Errorf(session.Internal, "the runner did not start"))
+	r := session.StartRequest{Session: id, Name: "inspect-1", Start: "s1", Mode: session.BootSnapshot, Image: "inspect-0"}
+	for range 5 {
+		if _, err := b.Start(b.ctx, r); session.CodeOf(err) != session.Internal {
+			t.Fatalf("got %v", err)
+		}
+	}
+	b.provider.Fail("Create", session.Errorf(session.Forbidden, "wrong token")) // which no files can do
+	for range 3 {
+		if _, err := b.Start(b.ctx, r); session.CodeOf(err) != session.Forbidden {
+			t.Fatalf("got %v", err)
+		}
+	}
+	if _, err := b.Start(b.ctx, r); session.CodeOf(err) != session.Unavailable {
+		t.Errorf("after three refusals: %v", err)
+	}
+}
+
 func TestPromptStopBundle(t *testing.T) {
 	b := newBench(t)
 	if err := b.Prompt(b.ctx, id, session.Delivery{ID: "1.1"}); session.CodeOf(err) != session.Unavailable {

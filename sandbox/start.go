@@ -34,7 +34,10 @@ func (m *Manager) Start(ctx context.Context, r session.StartRequest) (session.Be
 	defer func() { leave(outcome) }()
 	begun, err := m.createBest(ctx, r)
 	if ctx.Err() == nil {
-		outcome = err
+		// What lies in a session's own files can keep a runner from starting in them. That one session cannot, again and again, is no reason to stop all.
+		if r.Mode != session.BootSnapshot || session.CodeOf(err) != session.Internal {
+			outcome = err
+		}
 		err = m.startFailed(ctx, r, err)
 	}
 	if err != nil {
