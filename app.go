@@ -118,11 +118,9 @@ func (a *App) Run(ctx context.Context) (err error) {
 	if err := a.build(ctx); err != nil {
 		return err
 	}
-	listener := a.o.Listener
-	if listener == nil {
-		if listener, err = net.Listen("tcp", a.c.HTTPAddr); err != nil {
-			return &ConfigError{"INSPECT_HTTP_ADDR", "cannot be listened on: " + err.Error()}
-		}
+	listener, err := a.listen()
+	if err != nil {
+		return err
 	}
 	defer listener.Close()
 	stopControl, err := serveControl(ctx, a.c.DataDir, a.db, a.db.Backup)
@@ -173,6 +171,18 @@ func (a *App) Run(ctx context.Context) (err error) {
 		}
 	}
 	return cause
+}
+
+// listen listens for readers of the log pages.
+func (a *App) listen() (net.Listener, error) {
+	if a.o.Listener != nil {
+		return a.o.Listener, nil
+	}
+	l, err := net.Listen("tcp", a.c.HTTPAddr)
+	if err != nil {
+		return nil, &ConfigError{"INSPECT_HTTP_ADDR", "cannot be listened on: " + err.Error()}
+	}
+	return l, nil
 }
 
 // startWork takes up the sessions, and then what is done beside them, until ctx ends.

@@ -129,7 +129,9 @@ func (c *Config) checkSize() error {
 			return &ConfigError{"INSPECT_SANDBOX_LIFETIME", fmt.Sprintf("is %q. Write a time from 10m to 24h, such as 8h or 90m", c.SandboxLifetime)}
 		}
 		if setup, start := c.timeouts(); setup+start > d*3/4 { // the last quarter is for moving to a new one
-			return &ConfigError{"INSPECT_SANDBOX_LIFETIME", fmt.Sprintf("is %s, of which the scripts alone may take %.0f s (SETUP_TIMEOUT_SECONDS and START_TIMEOUT_SECONDS). Make it longer, or them shorter.", c.SandboxLifetime, (setup + start).Seconds())}
+			return &ConfigError{"INSPECT_SANDBOX_LIFETIME", fmt.Sprintf(
+				"is %s, of which the scripts alone may take %.0f s (SETUP_TIMEOUT_SECONDS and START_TIMEOUT_SECONDS). Make it longer, or them shorter.",
+				c.SandboxLifetime, (setup + start).Seconds())}
 		}
 		c.size.lifetime = d
 	} else if setup, start := c.timeouts(); c.Sandbox == onModal && setup+start > maxLifetime*3/4 {

@@ -8,6 +8,7 @@ import (
 	"debug/elf"
 	"encoding/hex"
 	"errors"
+	"fmt"
 	"io"
 	"math"
 	"os"
@@ -43,8 +44,7 @@ func (r *runner) hash() (string, error) {
 	const op = "modal.hash"
 	file, err := os.Open(r.path)
 	if err != nil {
-		return "", &session.Error{Code: session.Invalid, Op: op, Err: err,
-			Message: "The program that sandboxes on Modal are to run, " + r.path + ", cannot be read. Set INSPECT_RUNNER to a build of openinspect for linux/amd64."}
+		return "", session.Wrap(op, badRunner(r.path, "cannot be read. "+setRunner+".", err))
 	}
 	if err = checkPlatform(file); err == nil {
 		r.sum, err = copyHashed(io.Discard, file)
@@ -113,18 +113,23 @@ func (r *runner) close() (err error) {
 func checkPlatform(file *os.File) error {
 	f, err := elf.NewFile(file)
 	if err != nil {
-		return &session.Error{Code: session.Invalid, Op: "modal.checkPlatform", Err: err,
-			Message: "The program that sandboxes on Modal are to run, " + file.Name() + ", is not an executable for Linux. Set INSPECT_RUNNER to a build of openinspect for linux/amd64."}
+		return badRunner(file.Name(), "is not an executable for Linux. "+setRunner+".", err)
 	}
 	if f.Machine != elf.EM_X86_64 {
-		return session.Errorf(session.Invalid, "The program that sandboxes on Modal are to run, %s, is for another processor (%s). Set INSPECT_RUNNER to a build of openinspect for linux/amd64: GOARCH=amd64 go build.", file.Name(), f.Machine)
+		return badRunner(file.Name(), fmt.Sprintf("is for another processor (%s). %s: GOARCH=amd64 go build.", f.Machine, setRunner), nil)
 	}
 	own, ok := debug.ReadBuildInfo()
 	if built, err := buildinfo.Read(file); ok && (err != nil || built.Main.Path != own.Main.Path) {
-		return &session.Error{Code: session.Invalid, Op: "modal.checkPlatform", Err: err,
-			Message: "The program that sandboxes on Modal are to run, " + file.Name() + ", is not openinspect. Set INSPECT_RUNNER to a build of it for linux/amd64."}
+		return badRunner(file.Name(), "is not openinspect. Set INSPECT_RUNNER to a build of it for linux/amd64.", err)
 	}
 	return nil
+}
+
+const setRunner = "Set INSPECT_RUNNER to a build of openinspect for linux/amd64"
+
+// badRunner is the error of a program that cannot be the runner in a sandbox on Modal: why not, and what to do.
+func badRunner(path, why string, err error) error {
+	return &session.Error{Code: session.Invalid, Message: "The program that sandboxes on Modal are to run, " + path + ", " + why, Err: err}
 }
 
 // push sends the program into a sandbox.
@@ -135,7 +140,8 @@ func (p *Provider) push(ctx context.Context, sb *sdk.Sandbox, hash string) error
 	}
 	said, code, err := p.run(ctx, sb, pushLimit, pushScript, in, runnerPath(hash), hash)
 	if err == nil && code != exitDone {
-		err = &session.Error{Code: session.Unavailable, Op: "modal.push", Message: "The runner could not be brought into the sandbox; the operator's log says why. Please send your message again.", Err: scriptError(code, said)}
+		err = &session.Error{Code: session.Unavailable, Op: "modal.push", Err: scriptError(code, said),
+			Message: "The runner could not be brought into the sandbox; the operator's log says why. Please send your message again."}
 	}
 	return err
 }
