@@ -48,6 +48,9 @@ func (p *Provider) Create(ctx context.Context, s sandbox.Spec) (session.Handle, 
 	if p.endedMeanwhile(ctx, sb.SandboxID, err) { // what it was made of is there
 		err = &session.Error{Code: session.Unavailable, Message: "The sandbox ended while it was being started.", Err: err}
 	}
+	if errors.Is(err, errRunner) && s.Image != "" && s.Boot.Mode == session.BootSnapshot && p.unfit(s.Image) {
+		err = &session.Error{Code: session.NotFound, Message: "No runner starts from the snapshot " + s.Image + " any more.", Err: err}
+	}
 	if err != nil && ctx.Err() == nil && (made || s.Boot.Mode != session.BootSnapshot) {
 		// Nobody would know of it, and it costs. One that was there before may have files that nothing else has. If it cannot be ended, the next Create finds it
 		// by its name, or a sweep does.
@@ -97,7 +100,26 @@ func (p *Provider) start(ctx context.Context, sb *sdk.Sandbox, s sandbox.Spec, l
 		return session.Handle{}, err
 	}
 	p.noteSeen(sb.SandboxID, false)
+	p.mu.Lock()
+	p.launched = true
+	delete(p.failed, s.Image)
+	p.mu.Unlock()
 	return handle(s.Name, sb, url), nil
+}
+
+// errRunner is in the chain of an error when a sandbox is there and the runner does not start in it.
+var errRunner = errors.New("the runner did not start")
+
+// maxUnfit is how often a runner may fail to start from a snapshot, where it starts from other images, before that is taken to be the snapshot's fault: an
+// agent can break what its runner needs, and its session would never start again.
+const maxUnfit = 2
+
+// unfit notes that a runner did not start from a snapshot, and reports whether nothing is to be expected of it any more.
+func (p *Provider) unfit(image string) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.failed[image]++
+	return p.launched && p.failed[image] >= maxUnfit
 }
 
 // maxCreateTries is how often a sandbox is tried to be made whose name, image or App turn out to be others than was thought: what has the name may be
@@ -244,6 +266,6 @@ func (p *Provider) launch(ctx context.Context, sb *sdk.Sandbox, boot link.Boot, 
 			continue
 		}
 		return &session.Error{Code: session.Internal, Op: "modal.launch", Message: "The sandbox's runner did not start; the operator's log says why. Please send your message again.",
-			Err: scriptError(code, out)}
+			Err: fmt.Errorf("%w: %w", errRunner, scriptError(code, out))}
 	}
 }

@@ -2,6 +2,8 @@ package modal
 
 import (
 	"errors"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -48,4 +50,33 @@ func TestBaseImageIsBeingBuilt(t *testing.T) {
 	}
 	r.patience = buildPatience
 	r.create("one", "s1")
+}
+
+// An agent can break what its runner needs. Its session then begins without those files, once that is certain to be their fault.
+func TestSnapshotInWhichNoRunnerStarts(t *testing.T) {
+	r := newRig(t, false)
+	h := r.create("one", "s1")
+	run := filepath.Join(r.Root("one"), "sandbox", "run")
+	if err := errors.Join(os.Rename(run, run+"-away"), os.WriteFile(run, nil, 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	image, err := r.Snapshot(r.ctx, h)
+	if err != nil {
+		t.Fatal(err)
+	}
+	again := r.provider()
+	restore := func(want session.Code) {
+		t.Helper()
+		_, err := again.Create(r.ctx, spec("two", "s2", image, session.BootSnapshot))
+		code(t, "restore", err, want)
+		r.live("one")
+	}
+	for range maxUnfit + 1 { // perhaps none starts anywhere
+		restore(session.Internal)
+	}
+	three, err := again.Create(r.ctx, spec("three", "s3", "", session.BootFresh))
+	if err = errors.Join(err, again.Destroy(r.ctx, three)); err != nil {
+		t.Fatal(err)
+	}
+	restore(session.NotFound)
 }

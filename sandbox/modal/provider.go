@@ -72,6 +72,8 @@ type Provider struct {
 
 	mu        sync.Mutex
 	appID     string
+	launched  bool                // a runner has been started
+	failed    map[string]int      // how often none could be, by the snapshot
 	sightings map[string]sighting // by sandbox id
 }
 
@@ -118,7 +120,7 @@ func New(c Config) (*Provider, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Provider{c: c, client: client, building: make(chan struct{}, 1), patience: buildPatience, runner: runner{path: c.Runner}, sightings: map[string]sighting{}}, nil
+	return &Provider{c: c, client: client, building: make(chan struct{}, 1), patience: buildPatience, failed: map[string]int{}, runner: runner{path: c.Runner}, sightings: map[string]sighting{}}, nil
 }
 
 // Close lets go of Modal. Sandboxes live on.
