@@ -75,6 +75,7 @@ func newYard(t *testing.T) *yard {
 	}
 	y.build("1")
 	t.Cleanup(y.stop)
+	y.looked() // or what a test asks for may be seen there first
 	return y
 }
 
@@ -89,10 +90,10 @@ func (y *yard) build(basis string) {
 	y.Builder.Start(ctx)
 }
 
-// later advances the clock to when the repositories are looked at next, and waits until that is done.
-func (y *yard) later() {
+// looked waits until the repositories have been looked at, and the next look is arranged.
+func (y *yard) looked() {
 	y.t.Helper()
-	next := func() bool {
+	eventually(y.bench, "the next look is arranged", func() bool {
 		y.clock.mu.Lock()
 		defer y.clock.mu.Unlock()
 		for t := range y.clock.timers {
@@ -101,10 +102,15 @@ func (y *yard) later() {
 			}
 		}
 		return false
-	}
-	eventually(y.bench, "the next look is arranged", next)
+	})
+}
+
+// later advances the clock to when the repositories are looked at next, and waits until that is done.
+func (y *yard) later() {
+	y.t.Helper()
+	y.looked()
 	y.clock.advance(30 * time.Minute)
-	eventually(y.bench, "the look is over", next)
+	y.looked()
 }
 
 // stop ends the Builder, and what goes on stays as it is.
