@@ -211,6 +211,25 @@ func TestFoundAgain(t *testing.T) {
 	})
 }
 
+// What an agent puts in the place of its sandbox's directories keeps no runner from starting there, and leads the bot nowhere.
+func TestDirectoriesReplaced(t *testing.T) {
+	each(t, func(t *testing.T, c Config) {
+		h := started(t, c)
+		away := t.TempDir()
+		h.sh(`cd .. && mv run was && touch run && mv home gone && ln -s ` + away + `/made home`)
+		s := sandbox.Spec{Name: "one", Boot: link.Boot{Start: "s2", TokenHash: link.HashToken(token), Mode: session.BootSnapshot}}
+		if _, err := h.Create(t.Context(), s); err != nil {
+			t.Fatal(err)
+		}
+		if left, err := os.ReadDir(away); err != nil || len(left) > 0 {
+			t.Errorf("made elsewhere: %v, %v", left, err)
+		}
+		if out := h.sh("ls -d ../home/."); out != "../home/." {
+			t.Errorf("the new runner's home: %q", out)
+		}
+	})
+}
+
 // A tree of processes that detach themselves in every usual way does not outlive its sandbox.
 func TestDestroyLeavesNothing(t *testing.T) {
 	each(t, func(t *testing.T, c Config) {

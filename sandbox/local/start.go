@@ -40,7 +40,13 @@ func (p *Provider) start(ctx context.Context, r *record, boot link.Boot) (err er
 		}
 	}()
 	for _, d := range []string{"checkout", "home", "run"} {
-		if err := os.MkdirAll(filepath.Join(dir, d), 0o700); err != nil {
+		path := filepath.Join(dir, d)
+		if info, err := os.Lstat(path); err == nil && !info.IsDir() { // an agent's doing; its session would never start again
+			if err := os.Remove(path); err != nil {
+				return err
+			}
+		}
+		if err := os.MkdirAll(path, 0o700); err != nil {
 			return err
 		}
 	}
