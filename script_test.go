@@ -170,9 +170,9 @@ func (p *play) end() error {
 	}
 	if p.modal != nil {
 		names, err := owned(filepath.Join(p.dir, "data", "openinspect.db"))
-		return errors.Join(unknown, err, p.modal.Close(names...))
+		unknown = errors.Join(unknown, err, p.modal.Close(names...))
 	}
-	return endSandboxes(p.dir, local.Isolation(p.isolation))
+	return errors.Join(unknown, endSandboxes(p.dir, local.Isolation(p.isolation)))
 }
 
 // usage is the error of a verb that was called wrongly.
