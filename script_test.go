@@ -21,6 +21,7 @@ import (
 	"openinspect/sandbox/local"
 	"openinspect/sandbox/modaltest"
 	"openinspect/sandbox/runner/opencode"
+	"openinspect/session"
 	"openinspect/session/model/modeltest"
 )
 
@@ -117,7 +118,7 @@ func verb(f func(p *play, ctx context.Context, ts *testscript.TestScript, args [
 		case neg && err == nil:
 			ts.Fatalf("this should have failed")
 		case !neg && err != nil:
-			ts.Fatalf("%v\n--- thread\n%s--- bot\n%s", err, p.stage.slack.Render(p.channel, p.thread), p.logTail())
+			ts.Fatalf("%v\n--- thread\n%s--- bot\n%s--- boots that failed\n%s", err, p.stage.slack.Render(p.channel, p.thread), p.logTail(), p.failedBoots(ctx))
 		}
 	}
 }
@@ -153,6 +154,31 @@ func (p *play) logTail() string {
 	}
 	lines := strings.Split(strings.TrimSpace(string(b)), "\n")
 	return strings.Join(lines[max(0, len(lines)-25):], "\n") + "\n"
+}
+
+// failedBoots returns what the sessions' logs say of boots that failed, git's own words too: the thread has only a sentence.
+func (p *play) failedBoots(ctx context.Context) string {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
+	defer cancel()
+	client, ok := dialControl(filepath.Join(p.dir, "data"))
+	if !ok {
+		return "the bot does not run\n"
+	}
+	said := &strings.Builder{}
+	sessions, err := remote{client}.List(ctx, maxListed)
+	for _, s := range sessions {
+		events, e := remote{client}.Events(ctx, s.ID, 0, eventPage)
+		err = errors.Join(err, e)
+		for _, e := range events {
+			if e.Boot != nil && e.Boot.State == session.StepFailed {
+				fmt.Fprintf(said, "%s %+v\n", s.ID, *e.Boot)
+			}
+		}
+	}
+	if err != nil {
+		fmt.Fprintln(said, err)
+	}
+	return said.String()
 }
 
 func (p *play) end() error {
