@@ -119,7 +119,11 @@ func (p *Provider) unfit(image string) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.failed[image]++
-	return p.launched && p.failed[image] >= maxUnfit
+	if !p.launched || p.failed[image] < maxUnfit {
+		return false
+	}
+	delete(p.failed, image) // its session lets go of it
+	return true
 }
 
 // maxCreateTries is how often a sandbox is tried to be made whose name, image or App turn out to be others than was thought: what has the name may be
