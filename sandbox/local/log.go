@@ -130,7 +130,7 @@ func (l *logs) follow(file *os.File) {
 
 // trim cuts a log that became too long down to its newest part. What is printed meanwhile may be lost. Whoever prints goes on at the new end.
 func trim(path string) error {
-	f, err := os.OpenFile(path, os.O_RDWR|os.O_APPEND, 0)
+	f, err := os.OpenFile(path, os.O_RDWR, 0)
 	if err != nil {
 		return err
 	}
@@ -148,9 +148,9 @@ func trim(path string) error {
 	if _, after, ok := bytes.Cut(newest, []byte("\n")); ok {
 		newest = after
 	}
-	if err := f.Truncate(0); err != nil {
+	kept := append([]byte("(what came before was cut off)\n"), newest...)
+	if _, err := f.WriteAt(kept, 0); err != nil { // before the cut, or what is printed in between would come first
 		return err
 	}
-	_, err = f.Write(append([]byte("(what came before was cut off)\n"), newest...))
-	return err
+	return f.Truncate(int64(len(kept)))
 }

@@ -3,8 +3,56 @@ package local
 import (
 	"bytes"
 	"os"
+	"path/filepath"
 	"testing"
 )
+
+// A log that is written to while it is cut begins with the words that say so.
+func TestTrimWhilePrinting(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "one.log")
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	long := bytes.Repeat([]byte("a long line\n"), maxLog/12+1)
+	for range 20 {
+		if _, err := f.Write(long); err != nil {
+			t.Fatal(err)
+		}
+		cut := make(chan struct{})
+		printed := make(chan error, 1)
+		go func() {
+			for {
+				select {
+				case <-cut:
+					printed <- nil
+					return
+				default:
+				}
+				if _, err := f.WriteString("printed meanwhile\n"); err != nil {
+					printed <- err
+					return
+				}
+			}
+		}()
+		err := trim(path)
+		close(cut)
+		if err := <-printed; err != nil {
+			t.Fatal(err)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		b, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !bytes.HasPrefix(b, []byte("(what came before was cut off)\n")) || len(b) > maxLog {
+			t.Fatalf("%d bytes, which begin %.60q", len(b), b)
+		}
+	}
+}
 
 // What a sandbox prints is bounded while it lives, whoever of it prints, also by a bot that was started anew.
 func TestLogIsBounded(t *testing.T) {
