@@ -28,6 +28,7 @@ const (
 type proxyPort struct {
 	socket string
 	clock  session.Clock
+	listen func(network, address string) (net.Listener, error) // net.Listen
 	places chan struct{}
 	url    string
 }
@@ -35,23 +36,28 @@ type proxyPort struct {
 // openProxyPort listens until ctx ends. github is the address that is cloned from: if that is on the loopback of the bot's computer, it is
 // made to be at the same address inside, where programs would look for it in vain without asking any proxy.
 func openProxyPort(ctx context.Context, socket, github string, clock session.Clock) (*proxyPort, error) {
-	p := &proxyPort{socket: socket, clock: clock, places: make(chan struct{}, proxyOpen)}
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return nil, err
-	}
-	p.url = "http://" + ln.Addr().String()
-	p.serve(ctx, ln, p.pass)
+	p := &proxyPort{socket: socket, clock: clock, listen: net.Listen, places: make(chan struct{}, proxyOpen)}
+	return p, p.open(ctx, github)
+}
+
+func (p *proxyPort) open(ctx context.Context, github string) error {
+	// Before any port is taken that is only to be free: the kernel would as well choose GitHub's.
 	target, listen := loopback(github)
 	for _, at := range listen {
-		ln, err := net.Listen("tcp", at)
+		ln, err := p.listen("tcp", at)
 		if err != nil { // git will say that it cannot connect; this says why
 			fmt.Fprintf(os.Stderr, "the loopback address %s cannot be had inside: %v\n", at, err)
 			continue
 		}
 		p.serve(ctx, ln, func(ctx context.Context, c *net.TCPConn) { p.tunnel(ctx, c, target) })
 	}
-	return p, nil
+	ln, err := p.listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return err
+	}
+	p.url = "http://" + ln.Addr().String()
+	p.serve(ctx, ln, p.pass)
+	return nil
 }
 
 // loopback returns host:port of an address on loopback, and where to listen to stand for it; nothing if it is elsewhere.
