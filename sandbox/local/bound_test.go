@@ -35,7 +35,7 @@ func TestCrowdedSandbox(t *testing.T) {
 	if err := os.WriteFile(setup, []byte("exec sh -c '"+crowd+"'"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
 	defer cancel()
 	p := provider(t, c)
 	store := sessiontest.NewStore()
@@ -180,7 +180,7 @@ func asOrdinary(t *testing.T, test string) {
 	if err := errors.Join(os.Chown(dir, uid, uid), os.Chmod(filepath.Dir(dir), 0o755)); err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 6*time.Minute)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, binary, "-test.run="+test, "-test.v")
 	cmd.Dir = dir

@@ -25,7 +25,7 @@ const (
 // logs keeps what living sandboxes print within bounds. A sandbox holds its log open, so nobody but the kernel knows when it writes: inotify(7)
 // tells, and nothing is done while nothing is printed. The zero value is ready.
 type logs struct {
-	mu      sync.Mutex
+	mu      sync.Mutex       // held while a log is cut, too: none is cut twice at once, or once it is forgotten
 	file    *os.File         // the inotify instance; nil while no log is watched
 	paths   map[int32]string // by watch
 	watches map[string]int32 // by path
@@ -89,6 +89,7 @@ func (l *logs) close() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	clear(l.watches)
+	clear(l.paths)
 	l.closeUnused()
 }
 
@@ -114,18 +115,22 @@ func (l *logs) follow(file *os.File) {
 			b = b[min(len(b), unix.SizeofInotifyEvent+int(binary.NativeEndian.Uint32(b[12:]))):]
 		}
 		for w := range written {
-			l.mu.Lock()
-			path := l.paths[w]
-			l.mu.Unlock()
-			if path == "" {
-				continue
-			}
-			if err := trim(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			if path, err := l.cut(w); err != nil && !errors.Is(err, fs.ErrNotExist) {
 				l.report(strings.TrimSuffix(filepath.Base(path), ".log"), err)
 			}
 		}
 		time.Sleep(logPause) // who prints without end must not keep us busy
 	}
+}
+
+// cut trims the log of a watch, unless it was forgotten since it was written to.
+func (l *logs) cut(w int32) (path string, err error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if path = l.paths[w]; path != "" {
+		err = trim(path)
+	}
+	return path, err
 }
 
 // trim cuts a log that became too long down to its newest part. What is printed meanwhile may be lost. Whoever prints goes on at the new end.

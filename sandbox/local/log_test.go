@@ -23,7 +23,7 @@ func TestTrimWhilePrinting(t *testing.T) {
 		cut := make(chan struct{})
 		printed := make(chan error, 1)
 		go func() {
-			for {
+			for range 100_000 { // less than it takes to cut the log again: who cut it may be held up before saying so
 				select {
 				case <-cut:
 					printed <- nil
@@ -35,6 +35,7 @@ func TestTrimWhilePrinting(t *testing.T) {
 					return
 				}
 			}
+			printed <- nil
 		}()
 		err := trim(path)
 		close(cut)
@@ -51,6 +52,33 @@ func TestTrimWhilePrinting(t *testing.T) {
 		if !bytes.HasPrefix(b, []byte("(what came before was cut off)\n")) || len(b) > maxLog {
 			t.Fatalf("%d bytes, which begin %.60q", len(b), b)
 		}
+	}
+}
+
+// A log that is forgotten is left alone from then on, also by who has just read that it was written to.
+func TestForgottenLogIsLeft(t *testing.T) {
+	for name, forget := range map[string]func(l *logs, path string){"forgotten": (*logs).forget, "closed": func(l *logs, _ string) { l.close() }} {
+		t.Run(name, func(t *testing.T) {
+			path := filepath.Join(t.TempDir(), "one.log")
+			if err := os.WriteFile(path, nil, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			l := &logs{report: func(_ string, err error) { t.Error(err) }}
+			if err := l.watch(path); err != nil {
+				t.Fatal(err)
+			}
+			watch := l.watches[path]
+			forget(l, path)
+			if err := os.Truncate(path, maxLog+1); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := l.cut(watch); err != nil {
+				t.Error(err)
+			}
+			if info, err := os.Stat(path); err != nil || info.Size() != maxLog+1 {
+				t.Errorf("it was cut: %v, %v", info, err)
+			}
+		})
 	}
 }
 

@@ -50,7 +50,7 @@ func beDialler(args []string) error {
 
 // talk says text, and nothing more unless it ends with "stay", and returns the answer.
 func talk(network, address, text string) (string, error) {
-	c, err := net.DialTimeout(network, address, 5*time.Second)
+	c, err := net.DialTimeout(network, address, time.Minute)
 	if err != nil {
 		return "", err
 	}
@@ -60,7 +60,7 @@ func talk(network, address, text string) (string, error) {
 		return "", err
 	}
 	if !stay {
-		_ = c.SetReadDeadline(time.Now().Add(10 * time.Second)) // for what is reached and should not be
+		_ = c.SetReadDeadline(time.Now().Add(time.Minute)) // for what is reached and should not be
 	}
 	if h, ok := c.(interface{ CloseWrite() error }); ok && !stay {
 		_ = h.CloseWrite() // it may be closed

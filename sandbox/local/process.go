@@ -169,7 +169,8 @@ func endTree(ctx context.Context, runner process, dir string) error {
 		for _, q := range tree {
 			roots = append(roots, q.PID)
 		}
-		for _, q := range append(below(roots), tree...) {
+		tree = append(below(roots), tree...)
+		for _, q := range tree {
 			if err := q.signal(unix.SIGKILL); err != nil {
 				return err
 			}

@@ -39,7 +39,7 @@ func (nothing) Handler(session.ID, session.Send) http.Handler {
 // The whole way: a manager starts the real runner, follows a turn, comes back as after a restart, puts the sandbox away and brings it back.
 func TestRealRunner(t *testing.T) {
 	each(t, func(t *testing.T, c Config) {
-		ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
+		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
 		defer cancel()
 		store := sessiontest.NewStore()
 		manager := func() *sandbox.Manager {
