@@ -69,6 +69,12 @@ tool task {"description":"Sit","prompt":"sit down","subagent_type":"general"}
 step
 say Never said.
 
+script stubborn
+match be stubborn
+tool bash {"command":"trap '' TERM; echo $$ > stubborn; while :; do sleep 1; done","description":"Be stubborn"}
+step
+say Never said.
+
 script sit
 match sit down
 tool bash {"command":"echo $$ > child; exec sleep 300","description":"Sit"}
@@ -124,8 +130,11 @@ func TestTurns(t *testing.T) {
 			}
 		}
 	})
-	for name, c := range map[string]struct{ text, pipe string }{"stop": {"wait for it", "pid"}, "stop of a sub-agent": {"have somebody sit", "child"}} {
-		t.Run(name, func(t *testing.T) { testStop(t, r, strings.ReplaceAll(name, " ", "-"), c.text, r.fifo(c.pipe)) })
+	for name, c := range map[string]struct{ transcript, text, pipe string }{
+		"stop": {"stop", "wait for it", "pid"}, "stop of a sub-agent": {"stop-of-a-sub-agent", "have somebody sit", "child"},
+		"stop of a command that goes on": {"", "be stubborn", "stubborn"},
+	} {
+		t.Run(name, func(t *testing.T) { testStop(t, r, c.transcript, c.text, r.fifo(c.pipe)) })
 	}
 	t.Run("the conversation goes on in a new server", func(t *testing.T) {
 		before := r.agent

@@ -349,5 +349,8 @@ func (r *rig) fifo(name string) (read func() int) {
 	}
 }
 
-// ended reports whether no process has that id.
-func ended(pid int) bool { return syscall.Kill(pid, 0) == syscall.ESRCH }
+// ended reports whether no process that lives has that id. One that nobody has collected yet does not live.
+func ended(pid int) bool {
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	return err != nil || strings.HasPrefix(string(b[bytes.LastIndexByte(b, ')')+1:]), " Z")
+}

@@ -168,9 +168,11 @@ func (s *server) call(ctx context.Context, method, path string, body, out any) e
 	return session.Wrap("opencode "+path, json.NewDecoder(resp.Body).Decode(out))
 }
 
-// stop ends the process.
+// stop ends the process, and the commands that it runs: they would outlive it.
 func (s *server) stop() {
+	commands := s.shells()
 	_ = syscall.Kill(-s.cmd.Process.Pid, syscall.SIGTERM) // best effort: it may have ended
+	killGroups(commands)
 	select {
 	case <-s.exited:
 	case <-time.After(killGrace):

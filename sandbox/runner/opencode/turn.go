@@ -103,8 +103,8 @@ func (t *turn) outcome(events <-chan event) error {
 	return t.failure.error()
 }
 
-// abort stops the turn and returns when nothing of it runs any more. The agent ends the shells that it started; an agent that does not come to
-// rest is ended itself.
+// abort stops the turn and returns when nothing of it runs any more. The agent ends the shells that it started, but says that it is at rest as soon as it
+// has told them to; an agent that does not come to rest is ended itself.
 func (t *turn) abort(ctx context.Context, events <-chan event) {
 	limit, cancel := context.WithTimeout(ctx, quietLimit)
 	defer cancel()
@@ -117,6 +117,7 @@ func (t *turn) abort(ctx context.Context, events <-chan event) {
 		// A sub-agent's session is in the same list: the server works for this conversation alone.
 		var busy map[string]status
 		if err := t.server.call(limit, "GET", "/session/status", nil, &busy); err == nil && len(busy) == 0 {
+			t.server.endShells(limit)
 			t.drain(events)
 			return
 		}
