@@ -1,7 +1,6 @@
 package runner
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -14,6 +13,7 @@ import (
 	"syscall"
 	"time"
 
+	"openinspect/sandbox/runner/capture"
 	"openinspect/session"
 )
 
@@ -21,6 +21,9 @@ import (
 const (
 	fetchTimeout = 2 * time.Minute // for a question to the remote, or what is little
 	gitTimeout   = time.Minute     // for what touches no network
+
+	// for what git says of a transfer to be read after its end, while something that it started keeps the pipe open
+	keptOpen = 10 * time.Second
 )
 
 // gitFlags go before every command of ours. The checkout belongs to the agent, its configuration too: these keep git from
@@ -110,25 +113,39 @@ func (g git) call(ctx context.Context, c gitCall) (string, error) {
 	// A group of its own, so that a filter or a credential helper that hangs ends with it.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
-	cmd.WaitDelay = time.Second
-	var out bytes.Buffer
-	var stderr tail
-	cmd.Stdout, cmd.Stderr = &out, &stderr
+	out, err := capture.New()
+	if err != nil {
+		return "", session.Wrap("runner.git", err)
+	}
+	defer out.Close()
+	said, err := capture.New()
+	if err != nil {
+		return "", session.Wrap("runner.git", err)
+	}
+	defer said.Close()
+	var stderr tail // of a transfer
+	cmd.Stdout, cmd.Stderr, cmd.WaitDelay = out.File(), said.File(), keptOpen
 	if c.out != nil {
-		cmd.Stdout = c.out
+		cmd.Stdout, cmd.WaitDelay = c.out, c.timeout // who takes it may be slow, and half of it is not to look like all
 	}
 	if c.transfer {
 		p := newPulse(g.clock, cancel)
 		defer p.close()
 		cmd.Stderr = io.MultiWriter(&stderr, p)
 	}
-	err := cmd.Run()
-	if errors.Is(err, exec.ErrWaitDelay) {
-		err = nil // git itself ended well; something it started keeps the pipe
+	err = cmd.Run()
+	if errors.Is(err, exec.ErrWaitDelay) && c.out == nil {
+		err = nil // git itself ended well; something it started keeps the pipe of a transfer
+	}
+	answer, e1 := out.Bytes()
+	words, e2 := said.Bytes()
+	if e := errors.Join(e1, e2); e != nil {
+		return "", session.Wrap("runner.git", e)
 	}
 	if err == nil {
-		return strings.TrimSuffix(out.String(), "\n"), nil
+		return strings.TrimSuffix(string(answer), "\n"), nil
 	}
+	_, _ = stderr.Write(words) // never fails
 	e := &gitError{command: c.args[0], exit: cmd.ProcessState.ExitCode(), err: err}
 	e.stderr = plainWords(string(stderr))
 	if ctx.Err() != nil {
@@ -140,7 +157,7 @@ func (g git) call(ctx context.Context, c gitCall) (string, error) {
 			e.stderr = ""
 		}
 	}
-	return out.String(), e
+	return string(answer), e
 }
 
 // plainWords is the end of what git said, on one line, without its progress.

@@ -1,17 +1,16 @@
 package agenttest
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"os/exec"
 	"strings"
 	"syscall"
-	"time"
 
 	"github.com/modelcontextprotocol/go-sdk/mcp"
 
 	"openinspect/sandbox/runner/bound"
+	"openinspect/sandbox/runner/capture"
 	"openinspect/session"
 )
 
@@ -23,11 +22,18 @@ func (t *turn) bash(ctx context.Context, command string) {
 		bound.Command(cmd, t.config.Processes)
 		cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 		cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
-		cmd.WaitDelay = time.Second
-		var out bytes.Buffer
-		cmd.Stdout, cmd.Stderr = &out, &out
-		err := cmd.Run()
-		tool.Output = out.String()
+		out, err := capture.New()
+		if err != nil {
+			return err
+		}
+		defer out.Close()
+		cmd.Stdout, cmd.Stderr = out.File(), out.File()
+		err = cmd.Run()
+		b, e := out.Bytes()
+		if e != nil {
+			return e
+		}
+		tool.Output = string(b)
 		if exit, ok := errors.AsType[*exec.ExitError](err); ok && ctx.Err() == nil {
 			code := exit.ExitCode()
 			tool.Exit = &code
