@@ -19,8 +19,9 @@ type actor struct {
 	running map[string]context.CancelFunc // effects being carried out, by id
 	timer   func() bool
 	effects sync.WaitGroup
-	held    []request // whose senders wait until the machine lets model calls go on
-	fresh   bool      // the process has just started
+	held    []request     // whose senders wait until the machine lets model calls go on
+	fresh   bool          // the process has just started
+	settled chan struct{} // closed when what the process before left is put right and its deadlines are watched
 }
 
 // request is an input on its way to an actor. answer takes the refusal, or nil once everything is committed.
@@ -64,6 +65,7 @@ func (a *actor) run(ctx context.Context) {
 	select {
 	case <-a.hub.known:
 	case <-ctx.Done():
+		close(a.settled)
 		return
 	}
 	if a.fresh && a.machine.unsettled() { // before a link is up that could bring new calls
@@ -75,6 +77,7 @@ func (a *actor) run(ctx context.Context) {
 		a.carryOut(ctx, e)
 	}
 	a.arm(ctx)
+	close(a.settled)
 	for {
 		select {
 		case <-ctx.Done():

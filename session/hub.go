@@ -82,7 +82,8 @@ func NewHub(c HubConfig) (*Hub, error) {
 	return h, nil
 }
 
-// Start takes up every session that is not at rest. Sends are taken from its return until ctx ends; Wait then returns when all has stopped.
+// Start takes up every session that is not at rest: when it returns, what the process before left is put right in each, so that times that people get anew begin
+// before anything new is heard of them. Sends are taken from then on until ctx ends; Wait then returns when all has stopped.
 func (h *Hub) Start(ctx context.Context) error {
 	h.mu.Lock()
 	h.ctx, h.known = ctx, make(chan struct{})
@@ -91,8 +92,9 @@ func (h *Hub) Start(ctx context.Context) error {
 	if err != nil {
 		return Wrap("session.Hub.Start", err)
 	}
+	var all []*actor
 	for _, id := range ids {
-		_, err := h.actor(id, true)
+		a, err := h.actor(id, true)
 		if _, one := errors.AsType[*Damaged](err); one {
 			h.report(id, "start", err)
 			h.committed(id) // whoever tells its people looks
@@ -101,9 +103,13 @@ func (h *Hub) Start(ctx context.Context) error {
 		if err != nil {
 			return Wrap("session.Hub.Start", err)
 		}
+		all = append(all, a)
 	}
 	h.line.sort()
 	close(h.known)
+	for _, a := range all {
+		<-a.settled
+	}
 	h.wg.Go(func() { h.keepLine(ctx) })
 	return nil
 }
@@ -231,7 +237,7 @@ func (h *Hub) actor(id ID, fresh bool) (*actor, error) {
 	}
 	a := &actor{
 		hub: h, id: id, machine: NewMachine(st).WithBudget(h.budget), fresh: fresh, log: h.logOf(id, st.Session.Seq),
-		inbox: make(chan request), done: make(chan struct{}), running: map[string]context.CancelFunc{},
+		inbox: make(chan request), done: make(chan struct{}), settled: make(chan struct{}), running: map[string]context.CancelFunc{},
 	}
 	h.actors[id] = a
 	h.line.note(st.Session)

@@ -203,6 +203,9 @@ func TestStopOverARestart(t *testing.T) {
 	b.stop()
 	b.clock.Advance(5 * session.StopWithin)
 	b.start()
+	if st, err := b.hub.Load(t.Context(), id); err != nil || !st.Session.Turn.StopAt.Equal(b.clock.Now().Add(session.StopWithin)) {
+		t.Errorf("the time that it has does not begin with the start: %+v %v", st.Session.Turn, err)
+	}
 	b.send(id, session.Tick{})
 	b.journal(id, 2, session.Event{Kind: session.KindTurn, PromptID: "1.1", Turn: &session.TurnChange{State: session.TurnAnswered, Outcome: session.PromptStopped}})
 	log := b.until(id, ended)
