@@ -169,7 +169,7 @@ func (p *play) ownedNow() ([]string, error) {
 	return owned(copied)
 }
 
-// modal live N: waits until N sandboxes run. modal break METHOD FAULT N, modal mend METHOD: see modaltest.Break. modal vanish: takes every sandbox away.
+// modal live N [STEP]: waits until N sandboxes run; with STEP the bot's clock is stepped by so much now and then meanwhile. modal break METHOD FAULT N, modal mend METHOD: see modaltest.Break. modal vanish: takes every sandbox away.
 // modal cut: ends every connection to one. modal forget: loses every image, snapshots too. modal snapshots N: waits until there are N. modal asked METHOD N:
 // waits until a method has been called N times. modal written PATH: waits until the checkout of a sandbox that runs has it.
 func (p *play) cmdModal(ctx context.Context, _ *testscript.TestScript, args []string) error {
@@ -179,6 +179,12 @@ func (p *play) cmdModal(ctx context.Context, _ *testscript.TestScript, args []st
 	switch {
 	case p.modal == nil:
 		return errors.New("there is no Modal: bot modal")
+	case len(args) == 3 && args[0] == "live":
+		err := p.until(ctx, args[2], func() bool { return strconv.Itoa(len(p.modal.Live())) == args[1] })
+		if err != nil {
+			return fmt.Errorf("there are %d, not %s: %w", len(p.modal.Live()), args[1], err)
+		}
+		return nil
 	case len(args) == 2 && args[0] == "live":
 		return counts(ctx, args[1], func() int { return len(p.modal.Live()) })
 	case len(args) == 2 && args[0] == "snapshots":
@@ -224,7 +230,7 @@ func (p *play) cmdModal(ctx context.Context, _ *testscript.TestScript, args []st
 		p.modal.ForgetImages()
 		return nil
 	}
-	return usage("modal live N, modal snapshots N, modal asked METHOD N, modal written PATH, modal break METHOD FAULT N, modal mend METHOD, modal vanish, modal cut, modal forget")
+	return usage("modal live N [STEP], modal snapshots N, modal asked METHOD N, modal written PATH, modal break METHOD FAULT N, modal mend METHOD, modal vanish, modal cut, modal forget")
 }
 
 // counts waits until count returns a number.
