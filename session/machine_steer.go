@@ -114,6 +114,8 @@ func (m *Machine) retried(in Retried) error {
 	}
 	e := m.s.Ended
 	switch {
+	case m.s.Turn != nil && m.s.Turn.Stopping: // whoever reads that it was stopped means this one, not the one before it
+		return Errorf(Conflict, "The turn that was stopped has not ended yet. Write `!retry` again when it has.")
 	case e.PromptID == "":
 		return Errorf(NotFound, "No turn of this thread has ended yet, so there is nothing to run again.")
 	case e.State == PromptWithdrawn || e.Deleted && e.State != PromptDone:
