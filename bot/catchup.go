@@ -211,12 +211,13 @@ func (a *absence) read(ctx context.Context) error {
 			reach = min(reach, root)
 		}
 	}
-	said, reached, err := a.history(ctx, reach)
+	reads, when := timed(ctx)
+	said, reached, err := a.history(reads, reach)
 	if err != nil {
 		return err
 	}
 	for _, m := range said {
-		if err := a.offer(ctx, m, m.Timestamp); err != nil {
+		if err := a.offer(ctx, m, m.Timestamp, when); err != nil {
 			return err
 		}
 	}
@@ -291,13 +292,14 @@ func (a *absence) thread(ctx context.Context, root string) error {
 	for _, ts := range l.prompts {
 		from = min(from, ts)
 	}
-	said, whole, err := a.bot.repliesSince(ctx, a.channel, root, from)
+	reads, when := timed(ctx)
+	said, whole, err := a.bot.repliesSince(reads, a.channel, root, from)
 	if err != nil && refusalOf(err) != "thread_not_found" { // deleted, and with it what it asked for
 		return err
 	}
 	read := whole
 	if !whole && from < a.from { // what waits is older: what is new comes after more than is read
-		newer, all, err := a.bot.repliesSince(ctx, a.channel, root, a.from)
+		newer, all, err := a.bot.repliesSince(reads, a.channel, root, a.from)
 		if err != nil {
 			return err
 		}
@@ -309,7 +311,7 @@ func (a *absence) thread(ctx context.Context, root string) error {
 	there := map[string]bool{}
 	for _, m := range said {
 		there[m.Timestamp] = m.SubType != tombstone
-		if err := a.offer(ctx, m, root); err != nil {
+		if err := a.offer(ctx, m, root, when); err != nil {
 			return err
 		}
 	}
@@ -325,9 +327,9 @@ func (a *absence) thread(ctx context.Context, root string) error {
 }
 
 // offer gives the inbox a message that is newer than the absence began, an edit that is, and what people put on a message of ours.
-func (a *absence) offer(ctx context.Context, m slack.Message, root string) error {
+func (a *absence) offer(ctx context.Context, m slack.Message, root string, when *reading) error {
 	if m.User == a.bot.self.user {
-		return a.reactions(ctx, m.Timestamp, m.Reactions)
+		return a.reactions(ctx, m.Timestamp, m.Reactions, when)
 	}
 	e := asEvent(m, a.channel, root)
 	if m.Edited != nil && m.Edited.Timestamp > a.from {
@@ -379,10 +381,7 @@ func (b *Bot) offer(ctx context.Context, id string, e event, late string) error 
 		return err
 	}
 	r.Late = late
-	if e.Type == "reaction_added" || e.Type == taken {
-		r.At = b.web.now() // Slack's times are compared
-	}
-	r.Since = e.off
+	r.At, r.Since = e.put, e.off
 	return b.keep(ctx, r, lane)
 }
 

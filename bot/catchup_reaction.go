@@ -36,14 +36,15 @@ func (a *absence) cards(ctx context.Context) error {
 			if err != nil {
 				return session.Wrap("bot.cards", err)
 			}
-			on, err := a.bot.api.GetReactionsContext(ctx, slack.NewRefToMessage(m.Channel, m.TS), slack.GetReactionsParameters{Full: true})
+			reads, when := timed(ctx)
+			on, err := a.bot.api.GetReactionsContext(reads, slack.NewRefToMessage(m.Channel, m.TS), slack.GetReactionsParameters{Full: true})
 			if refusalOf(err) == "message_not_found" {
 				continue
 			}
 			if err != nil {
 				return a.bot.outside("reactions.get", err)
 			}
-			if err := a.reactions(ctx, m.TS, on.Reactions); err != nil {
+			if err := a.reactions(ctx, m.TS, on.Reactions, when); err != nil {
 				return err
 			}
 		}
@@ -51,9 +52,9 @@ func (a *absence) cards(ctx context.Context) error {
 	return nil
 }
 
-// reactions gives the inbox what is on a message of ours. It knows those that came while the bot was here, unless they were taken off since: then they
-// have been put there again.
-func (a *absence) reactions(ctx context.Context, ts string, all []slack.ItemReaction) error {
+// reactions gives the inbox what was on a message of ours when it was read. It knows those that came while the bot was here, unless they were taken off
+// between that and the reading: then they have been put there again.
+func (a *absence) reactions(ctx context.Context, ts string, all []slack.ItemReaction, when *reading) error {
 	for _, r := range all {
 		for _, user := range r.Users {
 			e := event{Type: "reaction_added", User: user, Reaction: r.Name, ItemUser: a.bot.self.user}
@@ -66,21 +67,21 @@ func (a *absence) reactions(ctx context.Context, ts string, all []slack.ItemReac
 			if err != nil {
 				return err
 			}
-			if !came.IsZero() && !off.After(came) {
+			if !came.IsZero() && !off.After(came) || !off.Before(when.from) {
 				continue
 			}
-			e.off = off
+			e.off, e.put = off, when.to
 			if err := a.bot.offer(ctx, e.read(off), e, a.name); err != nil {
 				return err
 			}
 		}
 	}
-	return a.takenOff(ctx, ts, all)
+	return a.takenOff(ctx, ts, all, when)
 }
 
 // takenOff tells the inbox of approvals that wait, on a message of ours, and whose reaction is not there any more: they would be carried out. A second
 // one is on the message that asks for it.
-func (a *absence) takenOff(ctx context.Context, ts string, all []slack.ItemReaction) error {
+func (a *absence) takenOff(ctx context.Context, ts string, all []slack.ItemReaction, when *reading) error {
 	for _, l := range a.threads {
 		if len(l.waiting) == 0 {
 			continue
@@ -100,7 +101,7 @@ func (a *absence) takenOff(ctx context.Context, ts string, all []slack.ItemReact
 			if p.Card != m.Subject.Card || p.Seconds != m.Subject.Approval || reacted(all, emoji, p.By.Slack) {
 				continue
 			}
-			e := event{Type: taken, User: p.By.Slack, Reaction: emoji, ItemUser: a.bot.self.user}
+			e := event{Type: taken, User: p.By.Slack, Reaction: emoji, ItemUser: a.bot.self.user, put: when.from}
 			e.Item.Type, e.Item.Channel, e.Item.TS = "message", a.channel, ts
 			if err := a.bot.offer(ctx, "taken/"+string(l.id)+"/"+p.ID, e, a.name); err != nil {
 				return err

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -29,6 +30,16 @@ func (r *rig) away(clock interface{ Advance(time.Duration) }, d time.Duration, m
 func (r *rig) caughtUp(n int) {
 	r.t.Helper()
 	r.logged("caught up with Slack", n)
+}
+
+// settled waits until nothing that Slack sent, and no approval of a session's, is left to be handled.
+func (r *rig) settled(id session.ID) {
+	r.t.Helper()
+	r.until("all to be acknowledged", func(s *slacktest.Snapshot) bool { return s.Unacked() == 0 })
+	r.kept("that all is handled", func() bool {
+		left, err := r.db.Inbox(r.ctx)
+		return err == nil && len(left) == 0 && len(r.load(id).Approvals) == 0
+	})
 }
 
 // What was said and done while the bot was not there is taken up once, and the threads are told that it was late: mentions, replies in a thread
@@ -353,28 +364,71 @@ func TestReactionPutAgainWhileAwayRegression(t *testing.T) {
 	r.ready(id, ts)
 	r.answered(id, ts, "Fixed.")
 	card := r.ours(ts, "Changes ready")
-	taken := func() {
-		t.Helper()
-		r.until("all to be acknowledged", func(s *slacktest.Snapshot) bool { return s.Unacked() == 0 })
-		r.kept("that all is handled", func() bool {
-			left, err := r.db.Inbox(r.ctx)
-			return err == nil && len(left) == 0 && len(r.load(id).Approvals) == 0
-		})
-	}
 	r.react("bob", "white_check_mark", card)
 	r.told("bob", "Not in try 1.")
 	r.unreact("bob", "white_check_mark", card)
-	taken()
+	r.settled(id)
 	r.away(clock, 20*time.Minute, func() { r.react("bob", "white_check_mark", card) })
 	r.told("bob", "Not in try 2.")
 	r.unreact("bob", "white_check_mark", card)
-	taken()
+	r.settled(id)
 	r.away(clock, 20*time.Minute, func() { r.react("bob", "white_check_mark", card) })
 	r.told("bob", "Not in try 3.")
 	r.away(clock, 20*time.Minute, func() { r.reply("alice", ts, "!status") }) // so that the thread is read again
 	r.told("alice", "replies here are prompts")
-	taken()
+	r.settled(id)
 	if tries != 3 {
 		t.Errorf("%d tries to open", tries)
 	}
+}
+
+// A ✅ that is taken off while the bot reads what was put on its messages is no other ✅, though it was still read there; one that is put there again
+// after that is.
+func TestReactionTakenOffWhileItIsReadRegression(t *testing.T) {
+	clock := &sessiontest.Clock{}
+	r := newRig(t, func(r *rig) { r.cfg.Clock = clock })
+	r.link("U0BOB", session.Identity{ID: 7, Login: "bob-gh"})
+	r.world.OnCollect = changes("a")
+	var tries atomic.Int32
+	r.world.OnOpen = func(session.OpenRequest) (session.PullRequest, error) {
+		return session.PullRequest{}, session.Errorf(session.Forbidden, "Not in try %d.", tries.Add(1))
+	}
+	ts := r.mention("alice", "fix acme/web")
+	id := r.id(ts)
+	r.ready(id, ts)
+	r.answered(id, ts, "Fixed.")
+	card := r.ours(ts, "Changes ready")
+	r.react("bob", "white_check_mark", card)
+	r.told("bob", "Not in try 1.")
+	r.settled(id)
+	off := event{User: "U0BOB", Reaction: "white_check_mark"}
+	off.Item.Channel, off.Item.TS = card.Channel, card.TS
+	var once sync.Once
+	r.slack.SetFaults(slacktest.Faults{After: func(c slacktest.Call, _ slacktest.Response) *slacktest.Response {
+		if c.Method == "conversations.replies" && c.Args["ts"] == ts {
+			once.Do(func() { // what was read is on its way to the bot
+				if err := r.slack.As("bob").Unreact(card.Channel, card.TS, "white_check_mark"); err != nil {
+					t.Error(err)
+				}
+				r.eventually("the removal to be heard", func() bool {
+					at, err := r.bot.seen(r.ctx, off.takenOff())
+					return err == nil && !at.IsZero()
+				})
+			})
+		}
+		return nil
+	}})
+	r.away(clock, 20*time.Minute, func() { r.reply("alice", ts, "!status") }) // so that the thread is read
+	r.told("alice", "replies here are prompts")
+	r.caughtUp(1)
+	r.settled(id)
+	if n := tries.Load(); n != 1 {
+		t.Fatalf("%d tries to open", n)
+	}
+	r.slack.SetFaults(slacktest.Faults{})
+	r.away(clock, 20*time.Minute, func() {
+		r.reply("alice", ts, "!status")
+		r.react("bob", "white_check_mark", card)
+	})
+	r.told("bob", "Not in try 2.")
 }

@@ -1,6 +1,7 @@
 package bot
 
 import (
+	"context"
 	"io"
 	"net/http"
 	"path"
@@ -25,29 +26,44 @@ type courtesy struct {
 	mu    sync.Mutex
 	until map[string]time.Time // by method
 	paces paces
-	date  time.Time // of Slack's newest answer
 }
 
-// now is no earlier than when Slack gave its newest answer, and less than a second later: on its clock, which need not be the computer's.
-func (c *courtesy) now() time.Time {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.date.IsZero() { // a proxy left it out
-		return c.clock.Now()
+// reading is when something was read at Slack, which may take several calls: it was as it reads at some time between the two, on Slack's clock, which need
+// not be the computer's. What is said later, or by another call, may be newer than what was read.
+type reading struct{ from, to time.Time }
+
+type readingKey struct{}
+
+// timed returns a context whose calls note when they read.
+func timed(ctx context.Context) (context.Context, *reading) {
+	r := &reading{}
+	return context.WithValue(ctx, readingKey{}, r), r
+}
+
+// note takes a call that took so long, and the whole second in which Slack says it answered.
+func (r *reading) note(took time.Duration, second time.Time) {
+	if from := second.Add(-took); r.from.IsZero() || from.Before(r.from) {
+		r.from = from
 	}
-	return c.date.Add(time.Second - time.Microsecond)
+	if to := second.Add(time.Second - time.Microsecond); to.After(r.to) {
+		r.to = to
+	}
 }
 
 // send makes a call once.
 func (c *courtesy) send(r *http.Request) (*http.Response, error) {
+	began := c.clock.Now()
 	resp, err := c.next.Do(r)
 	if err != nil {
 		return nil, err
 	}
-	if date, err := http.ParseTime(resp.Header.Get("Date")); err == nil {
-		c.mu.Lock()
-		defer c.mu.Unlock()
-		c.date = date
+	if when, ok := r.Context().Value(readingKey{}).(*reading); ok {
+		now := c.clock.Now()
+		date, err := http.ParseTime(resp.Header.Get("Date"))
+		if err != nil { // a proxy left it out
+			date = now.Truncate(time.Second)
+		}
+		when.note(now.Sub(began), date)
 	}
 	return resp, nil
 }
