@@ -320,7 +320,7 @@ func TestAStartIsTakenUp(t *testing.T) {
 // A runner whose place is taken is asked to end, and waited for: it has a journal to close and an agent to stop. What it leaves running is ended without asking.
 func TestAReplacedRunnerEndsInGoodOrder(t *testing.T) {
 	r := newRig(t, false)
-	r.create("one", "s1")
+	r.reach(r.Provider, r.create("one", "s1")) // it listens to signals by now
 	inside := filepath.Join(r.Root("one"), insideDir)
 	sb, err := r.byName(r.ctx, "one")
 	if err != nil {
