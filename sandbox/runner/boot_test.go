@@ -48,27 +48,33 @@ func TestScriptsEnvironment(t *testing.T) {
 // handClock fires when told to.
 type handClock struct {
 	mu    sync.Mutex
-	calls map[time.Duration]func()
+	calls map[time.Duration]chan func() // by when they are due
 }
 
 func (c *handClock) Now() time.Time { return time.Unix(1_700_000_000, 0) }
 
 func (c *handClock) AfterFunc(d time.Duration, f func()) func() bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.calls == nil {
-		c.calls = map[time.Duration]func(){}
+	select {
+	case c.at(d) <- f:
+	default: // nobody asks for it
 	}
-	c.calls[d] = f
 	return func() bool { return true }
 }
 
-func (c *handClock) fire(d time.Duration) {
+func (c *handClock) at(d time.Duration) chan func() {
 	c.mu.Lock()
-	f := c.calls[d]
-	c.mu.Unlock()
-	f()
+	defer c.mu.Unlock()
+	if c.calls == nil {
+		c.calls = map[time.Duration]chan func(){}
+	}
+	if c.calls[d] == nil {
+		c.calls[d] = make(chan func(), 1)
+	}
+	return c.calls[d]
 }
+
+// fire does what is due after d, once somebody has asked for it.
+func (c *handClock) fire(d time.Duration) { (<-c.at(d))() }
 
 // A script that is too late is killed with what it started, also with what left its group, what holds its output, and what nobody is the parent of any more.
 func TestScriptTimeout(t *testing.T) {

@@ -79,8 +79,14 @@ func (r *runner) atRest() bool {
 }
 
 // disperse ends every process but the runner, the agent's with them: it is started anew for the next turn. A script that runs fails, and so does a
-// turn; it reports whether there was one.
+// turn; it reports whether there was one, or another call has done all that. Whoever finds its processes ended that way calls it, too, and so waits for
+// the other, which could go on to end what is begun next.
 func (r *runner) disperse() bool {
+	r.dispersing.Lock()
+	defer r.dispersing.Unlock()
+	if !r.crowded() {
+		return true
+	}
 	r.dispersed.Add(1)
 	r.mu.Lock()
 	t := r.running

@@ -22,6 +22,7 @@ import (
 	"openinspect/sandbox/runner"
 	"openinspect/sandbox/runner/agenttest"
 	"openinspect/session"
+	"openinspect/session/sessiontest"
 )
 
 // TestMain makes the test binary the executable that sandboxes have: started with "runner" it is one of the runner's commands.
@@ -185,6 +186,27 @@ func (b *box) called(w http.ResponseWriter, r *http.Request) {
 // follow reads GET /events until the stream ends; heartbeats are left out.
 func (b *box) follow(journal string, after int64) chan link.Line {
 	b.t.Helper()
+	return b.followed(journal, after, nil)
+}
+
+// live follows all of the journal, and returns when it has caught up, so that deltas are shown: a heartbeat comes then, and not before.
+func (b *box) live(clock *sessiontest.Clock) chan link.Line {
+	b.t.Helper()
+	beats := make(chan bool, 1)
+	lines := b.followed("", 0, beats)
+	for {
+		select {
+		case <-beats:
+			return lines
+		case <-time.After(5 * time.Millisecond):
+			clock.Advance(link.Heartbeat)
+		}
+	}
+}
+
+// followed is follow, and tells of a heartbeat.
+func (b *box) followed(journal string, after int64, beats chan<- bool) chan link.Line {
+	b.t.Helper()
 	resp := b.get(fmt.Sprintf("/events?journal=%s&after=%d", journal, after))
 	lines := make(chan link.Line, 10_000)
 	go func() {
@@ -197,6 +219,11 @@ func (b *box) follow(journal string, after int64) chan link.Line {
 			}
 			if l.Event != nil || l.Delta != nil {
 				lines <- l
+				continue
+			}
+			select {
+			case beats <- true:
+			default:
 			}
 		}
 	}()

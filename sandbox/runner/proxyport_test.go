@@ -162,7 +162,7 @@ func TestProxyPortWhileTheBotIsAway(t *testing.T) {
 // A GitHub on the loopback of the bot's computer is at the same address inside, also where the kernel would give that port to whoever asks for any: both are
 // of the few that it gives.
 func TestLoopbackGitHub(t *testing.T) {
-	free, err := net.Listen("tcp", "127.0.0.1:0")
+	free, err := net.Listen("tcp", "127.9.8.7:0") // where nobody else is who could take the port meanwhile
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -126,7 +126,8 @@ type runner struct {
 
 	hide atomic.Pointer[session.Redactor] // knows the repository's variables; nil: there are none
 
-	dispersed atomic.Int32 // how often all processes were ended, because there were too many
+	dispersing sync.Mutex   // held while all processes are being ended, because there were too many
+	dispersed  atomic.Int32 // how often they were
 }
 
 // Times that an orderly end may take.

@@ -92,7 +92,7 @@ func (r *runner) runScript(ctx context.Context, name string, timeout time.Durati
 		<-ended
 		return failed(path + " was interrupted")
 	}
-	if err != nil && r.crowded() {
+	if err != nil && (r.dispersed.Load() != dispersed || r.crowded()) {
 		r.disperse() // what it left would keep the agent from starting
 	}
 	if err != nil && (r.dispersed.Load() != dispersed || r.bound() > 0 && noFork.MatchString(fileTail(out))) {

@@ -90,7 +90,7 @@ func (r *runner) turn(ctx context.Context, t *turn) {
 	if r.life.Err() != nil {
 		return
 	}
-	if r.crowded() { // nothing could be begun in the next turn
+	if errors.Is(context.Cause(ctx), errCrowded) || r.crowded() { // nothing could be begun in the next turn
 		r.disperse()
 	}
 	answer := &session.TurnChange{State: session.TurnAnswered, Outcome: session.PromptDone}

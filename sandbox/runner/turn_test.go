@@ -15,6 +15,7 @@ import (
 
 	"openinspect/sandbox/link"
 	"openinspect/session"
+	"openinspect/session/sessiontest"
 )
 
 func TestTurnTellsAndCommits(t *testing.T) {
@@ -52,8 +53,11 @@ Please add the greeting
 }
 
 func TestDeltasAreLiveAndNotInTheJournal(t *testing.T) {
-	b := newBox(t, session.BootFresh, "").start().ready()
-	live := b.follow("", 0)
+	b := newBox(t, session.BootFresh, "")
+	clock := &sessiontest.Clock{}
+	b.clock = clock
+	b.start().ready()
+	live := b.live(clock)
 	b.turn(session.Delivery{ID: "1", Text: "!say hello world"})
 	var text string
 	for l := range live {
