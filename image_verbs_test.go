@@ -46,7 +46,7 @@ func (p *play) cmdImage(ctx context.Context, _ *testscript.TestScript, args []st
 				return err
 			}
 			select {
-			case <-time.After(100 * time.Millisecond): // between looks: a build is other processes
+			case <-time.After(300 * time.Millisecond): // between looks: a build is other processes, and takes a few minutes of the clock at most
 			case <-ctx.Done():
 			}
 		}
