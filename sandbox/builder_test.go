@@ -428,7 +428,7 @@ func TestBuildWithoutRoomForItsRecord(t *testing.T) {
 	if _, err := y.Build(y.ctx, repo, sessiontest.Ada); err != nil {
 		t.Fatal(err)
 	}
-	eventually(y.bench, "it is begun", func() bool { return y.tips.questions() > 0 })
+	eventually(y.bench, "it is begun, and over", func() bool { return y.tips.questions() > 0 && y.Idle() })
 	for range 10_000 {
 		y.record()
 	}

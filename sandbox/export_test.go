@@ -70,6 +70,19 @@ func (m *Manager) InHand() bool {
 	return len(m.pool.owned) > 0
 }
 
+// Wait has sessions wait for what the pool has as long as a busy machine may take.
+func (m *Manager) Wait() { m.pool.patient = patience{time.Minute, time.Minute} }
+
+// Hurry has them wait as long as people do.
+func (m *Manager) Hurry() { m.pool.patient = patience{takeLimit, healthLimit} }
+
+// Idle reports whether no build goes on or waits for its turn.
+func (b *Builder) Idle() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return len(b.builds) == 0
+}
+
 const MaxPatches = maxPatches
 
 // TakePatch takes the patch of a session's checkout.

@@ -28,6 +28,7 @@ const (
 type pool struct {
 	m       *Manager
 	limit   int                                // how many may wait
+	patient patience                           // with what waits, once a session asks for it
 	free    func(context.Context) (int, error) // how many may live beside the sandboxes of sessions
 	working sync.WaitGroup                     // goroutines that keep one, or end one
 	warm    map[session.ID]*warmSandbox        // what may be taken
@@ -71,7 +72,7 @@ type warmSandbox struct {
 
 func newPool(m *Manager) *pool {
 	p := &pool{
-		m: m, limit: m.c.MaxWarm, free: m.c.Free, warm: map[session.ID]*warmSandbox{}, owned: map[session.ID]bool{},
+		m: m, limit: m.c.MaxWarm, patient: patience{takeLimit, healthLimit}, free: m.c.Free, warm: map[session.ID]*warmSandbox{}, owned: map[session.ID]bool{},
 		demands: map[branch]*demand{}, paused: map[branch]time.Time{},
 	}
 	if p.free == nil {

@@ -175,6 +175,7 @@ func TestTakenDuringASweep(t *testing.T) {
 // Of one that was ready and cannot be reached any more a start does not wait longer than for any other answer.
 func TestUnreachableSandboxIsNotWaitedFor(t *testing.T) {
 	h := newHarbour(t, 1)
+	h.Hurry()
 	h.Warm(repo, "main")
 	s := h.warm(1)[0]
 	h.boots(s)

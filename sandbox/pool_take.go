@@ -18,6 +18,9 @@ const (
 	madeLimit = 15 * time.Second
 )
 
+// patience is takeLimit and healthLimit, but for tests.
+type patience struct{ take, health time.Duration }
+
 // take hands a warm sandbox over to a session that asks for one, if it can use one and there is one; without one the start goes on by itself. The
 // same start gets the same one again. The error is the store's.
 func (p *pool) take(ctx context.Context, r session.StartRequest) (b session.Begun, ok bool, err error) {
@@ -32,7 +35,7 @@ func (p *pool) take(ctx context.Context, r session.StartRequest) (b session.Begu
 		return b, false, nil
 	}
 	p.awaitCreated(ctx, w)
-	limited, cancel := context.WithTimeout(ctx, takeLimit)
+	limited, cancel := context.WithTimeout(ctx, p.patient.take)
 	defer cancel()
 	for w != nil { // whatever is out of the pool is handed over or ended
 		b, err := p.handOver(limited, w, r)
@@ -101,7 +104,7 @@ func (p *pool) handOver(ctx context.Context, w *warmSandbox, r session.StartRequ
 	if t == nil {
 		return session.Begun{}, session.Errorf(session.NotFound, "It was not made.")
 	}
-	if err := t.healthy(ctx); err != nil {
+	if err := t.healthy(ctx, p.patient.health); err != nil {
 		return session.Begun{}, err
 	}
 	sp := t.spare
@@ -113,8 +116,8 @@ func (p *pool) handOver(ctx context.Context, w *warmSandbox, r session.StartRequ
 }
 
 // healthy asks a runner directly whether it can be a session's. One that still boots can.
-func (t *liveSpare) healthy(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, healthLimit)
+func (t *liveSpare) healthy(ctx context.Context, limit time.Duration) error {
+	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	l, err := t.attachment.linked(ctx)
 	if err != nil {
@@ -162,7 +165,7 @@ func begunFrom(sp session.Spare) session.Begun {
 
 // retake returns what the same start took before: the bot was killed before that was committed.
 func (p *pool) retake(ctx context.Context, r session.StartRequest) (session.Begun, bool, error) {
-	ctx, cancel := context.WithTimeout(ctx, takeLimit)
+	ctx, cancel := context.WithTimeout(ctx, p.patient.take)
 	defer cancel()
 	all, err := p.m.c.Spares.Spares(ctx)
 	i := slices.IndexFunc(all, func(sp session.Spare) bool { return sp.Session == r.Session && sp.For == r.Start })
@@ -201,7 +204,7 @@ func (p *pool) makeRoom(ctx context.Context, r session.StartRequest) {
 	p.schedule()
 	p.mu.Unlock()
 	p.deciding.Unlock()
-	limited, cancel := context.WithTimeout(ctx, takeLimit)
+	limited, cancel := context.WithTimeout(ctx, p.patient.take)
 	defer cancel()
 	for _, w := range ending {
 		select {

@@ -26,6 +26,7 @@ type harbour struct {
 func newHarbour(t *testing.T, warm int) *harbour {
 	h := &harbour{free: 10}
 	h.bench = newBench(t, h.config(warm))
+	h.Wait()
 	h.provider.Runner = h.run
 	h.openPool()
 	return h
@@ -49,6 +50,7 @@ func (h *harbour) restart(warm int) {
 		h.t.Fatal(err)
 	}
 	h.Manager = h.manager(h.config(warm))
+	h.Wait()
 }
 
 func (h *harbour) openPool() {
@@ -73,7 +75,7 @@ func (h *harbour) warm(n int) (all []*sandboxtest.Script) {
 		h.mu.Lock()
 		defer h.mu.Unlock()
 		all = slices.DeleteFunc(slices.Clone(h.runners), func(s *sandboxtest.Script) bool { return !s.Boot().Warm })
-		return len(all) == n && len(h.waits()) > 0 || n == 0
+		return len(all) == n && len(h.waits()) > 0 && h.made() || n == 0
 	})
 	return all
 }
@@ -81,6 +83,11 @@ func (h *harbour) warm(n int) (all []*sandboxtest.Script) {
 // waits are the spares that are written down, nobody's and with a handle.
 func (h *harbour) waits() []session.Spare {
 	return slices.DeleteFunc(h.spares(), func(s session.Spare) bool { return s.Taken() || s.Handle == (session.Handle{}) })
+}
+
+// made reports whether all that is written down as nobody's has its handle.
+func (h *harbour) made() bool {
+	return !slices.ContainsFunc(h.spares(), func(s session.Spare) bool { return !s.Taken() && s.Handle == (session.Handle{}) })
 }
 
 // boots lets runners come as far as they do for nobody.
@@ -231,9 +238,7 @@ func TestWarmSandboxEndsUnused(t *testing.T) {
 	if lived, err := h.store.Lived(h.ctx, h.clock.Now().UTC().Format(time.DateOnly)); err != nil || lived != 9*time.Minute {
 		t.Errorf("lived %s, %v", lived, err)
 	}
-	if h.clock.waits() {
-		t.Error("the pool looks after nothing")
-	}
+	eventually(h.bench, "the pool looks after nothing", func() bool { return !h.clock.waits() })
 }
 
 // demand has so many sessions start on the branch.
@@ -456,6 +461,7 @@ func TestSandboxIsTakenWhileItIsMade(t *testing.T) {
 	}
 	s := &unhurried{h.provider, make(chan struct{}), make(chan struct{})}
 	h.Manager = h.manager(h.config(1), func(c *sandbox.Config) { c.Provider = s })
+	h.Wait()
 	h.openPool()
 	h.Warm(repo, "main")
 	<-s.asked

@@ -15,7 +15,7 @@ import (
 )
 
 // patience is how long the suite waits for what must come; it ends failing tests, and nothing else depends on it.
-const patience = 60 * time.Second
+const patience = 3 * time.Minute
 
 // Conformance checks what every Provider owes its caller. The provider's runner must behave as a Script does.
 func Conformance(t *testing.T, newProvider func(t *testing.T) sandbox.Provider) {

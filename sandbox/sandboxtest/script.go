@@ -324,6 +324,9 @@ func (s *Script) Call(ctx context.Context, path string, body any) (status int, a
 	}
 	for {
 		s.mu.Lock()
+		if s.changed == nil { // it has not begun
+			s.changed = make(chan struct{})
+		}
 		l, changed := s.cur, s.changed
 		s.mu.Unlock()
 		if l != nil {
