@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -95,16 +96,17 @@ func TestPrograms(t *testing.T) {
 	}
 
 	// A child that has let go of the output lives on when its parent has ended.
-	if out, _, code := r.run(sb, `sleep 31536001 >/dev/null 2>&1 & echo started`, nil); out != "started\n" || code != 0 {
+	mark := strconv.Itoa(300_000_000 + os.Getpid()) // seconds, and nobody else's on this computer
+	if out, _, code := r.run(sb, `sleep `+mark+` >/dev/null 2>&1 & echo started`, nil); out != "started\n" || code != 0 {
 		t.Errorf("%q, %d", out, code)
 	}
-	if processes(t, "31536001") == 0 {
+	if processes(t, mark) == 0 {
 		t.Error("the child ended with its parent")
 	}
 	if code, err := sb.Terminate(r.ctx, &modal.SandboxTerminateParams{Wait: true}); code != 137 || err != nil {
 		t.Errorf("terminated: %d, %v", code, err)
 	}
-	if n := processes(t, "31536001"); n != 0 {
+	if n := processes(t, mark); n != 0 {
 		t.Errorf("%d processes have survived their sandbox", n)
 	}
 	again, err := r.client.Sandboxes.FromID(r.ctx, sb.SandboxID)
@@ -289,6 +291,18 @@ func TestTunnels(t *testing.T) {
 		t.Error("a connection that was cut gives bytes")
 	}
 	r.echo(sb, port).Close()
+}
+
+// A port is nobody else's, whichever of the processes that run tests at the same time asks for one.
+func TestFreePort(t *testing.T) {
+	port, err := FreePort()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if took, err := reserve(port); err == nil {
+		took.Close()
+		t.Errorf("%d can be had once more", port)
+	}
 }
 
 func TestFaults(t *testing.T) {

@@ -64,7 +64,7 @@ type rig struct {
 }
 
 // patience ends failing tests; nothing else depends on it.
-const patience = time.Minute
+const patience = 3 * time.Minute
 
 func newRig(t *testing.T, change ...func(*Config)) *rig {
 	t.Helper()
@@ -180,7 +180,7 @@ func (r *rig) echo(sb *modal.Sandbox, port int) net.Conn {
 	if _, err := sb.Exec(r.ctx, []string{"sh", "-c", "/opt/echo echo " + strconv.Itoa(port) + " >/dev/null 2>&1 &"}, nil); err != nil {
 		r.t.Fatal(err)
 	}
-	tunnels, err := sb.Tunnels(r.ctx, time.Second)
+	tunnels, err := sb.Tunnels(r.ctx, patience)
 	if err != nil || tunnels[port] == nil {
 		r.t.Fatalf("tunnels %v, %v", tunnels, err)
 	}

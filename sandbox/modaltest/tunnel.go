@@ -107,10 +107,12 @@ func (t *tunnel) hold(c net.Conn) bool {
 
 func (t *tunnel) close() {
 	t.ln.Close()
-	t.cut()
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.conns = nil
+	for c := range t.conns {
+		c.Close()
+	}
+	t.conns = nil // under the same lock: one that comes now is refused
 }
 
 // cut ends the connections that stand.
