@@ -5,6 +5,7 @@ import (
 	"errors"
 	"os"
 	"strconv"
+	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -32,7 +33,8 @@ func endDescendants(grace, limit time.Duration) {
 		if time.Since(begin) > grace {
 			signal = unix.SIGKILL
 		}
-		for _, pid := range pids {
+		// The walk through /proc takes a while, in which a daemon may have moved on. What has lost its parent is our child by then.
+		for _, pid := range append(pids, children()...) {
 			if signal == unix.SIGKILL || !told[pid] {
 				told[pid] = true
 				_ = unix.Kill(pid, signal) // it may have ended meanwhile
@@ -55,6 +57,23 @@ func childless() bool {
 			return false
 		}
 	}
+}
+
+// children lists this process's children, of which the kernel keeps account; none where it does not show that.
+func children() (pids []int) {
+	tasks, err := os.ReadDir("/proc/self/task")
+	if err != nil {
+		return nil
+	}
+	for _, task := range tasks {
+		list, _ := os.ReadFile("/proc/self/task/" + task.Name() + "/children") // the thread may have ended
+		for word := range strings.FieldsSeq(string(list)) {
+			if pid, err := strconv.Atoi(word); err == nil {
+				pids = append(pids, pid)
+			}
+		}
+	}
+	return pids
 }
 
 // descendants lists the living processes below pid. Zombies are left out, their children are not.
