@@ -30,6 +30,7 @@ func TestSecondApproval(t *testing.T) {
 	r.link("U0BOB", session.Identity{ID: 7, Login: "bob-gh"})
 	r.world.OnCollect = namedChanges("a")
 	ts := r.mention("alice", "fix acme/web")
+	r.shown(ts, "Starting on alice") // which is edited later
 	id := r.id(ts)
 	r.ready(id, ts)
 	r.answered(id, ts, "Fixed.")

@@ -20,6 +20,7 @@ func opened12(t *testing.T) (r *rig, ts string, id session.ID, pr session.PullRe
 		return pr, nil
 	}
 	ts = r.mention("alice", "fix the flaky checkout test in acme/web")
+	r.shown(ts, "Starting on alice") // which is edited later
 	id = r.id(ts)
 	r.ready(id, ts)
 	r.answered(id, ts, "Fixed.")

@@ -24,6 +24,7 @@ func (r *rig) asks(id session.ID, prompt, question string, options ...string) {
 func TestQuestionWithButtons(t *testing.T) {
 	r := newRig(t)
 	ts := r.mention("alice", "rename the cart in acme/web")
+	r.shown(ts, "Starting on alice") // which is edited later, like those of the turns to come
 	id := r.id(ts)
 	r.ready(id, ts)
 	r.asks(id, ts, "Which name? <!channel>", "basket", "cart & <b>", strings.Repeat("trolley ", 20))
@@ -45,13 +46,13 @@ func TestQuestionWithButtons(t *testing.T) {
 	r.shown(ts, "And the table?")
 	third := r.reply("alice", ts, "yes, but later")
 	r.called("prompt " + third)
-	r.shown(ts, "alice answered in a message.")
+	r.shown(ts, "alice answered in a message.", "Working for alice")
 
 	r.asks(id, third, "Really?", "yes", "no")
 	r.ours(ts, "Really?")
 	fourth := r.reply("alice", ts, "yes")
 	r.called("prompt " + fourth)
-	r.shown(ts, "alice chose: yes")
+	r.shown(ts, "alice chose: yes", "Working for alice")
 	r.asks(id, fourth, "Sure?", "yes", "no")
 	r.shown(ts, "Sure?")
 	r.reply("alice", ts, "!close")
