@@ -34,6 +34,7 @@ type Options struct {
 	Agent    string            // path of the agent's binary, or local.ScriptAgent; "": found or fetched
 	Progress io.Writer         // takes what fetching the agent says; nil: nobody
 	Starts   int               // of one session's sandbox in an hour; 0: session.DefaultStarts
+	Patient  time.Duration     // with warm sandboxes: see sandbox.Config
 	Ready    func()            // called once everything runs
 	Listener net.Listener      // for the log pages; nil: Config.HTTPAddr is listened on
 

@@ -80,7 +80,7 @@ func (a *App) newManager(provider sandbox.Provider, self session.Author) (*sandb
 		Live:         func(id session.ID, d session.Delta) { a.hub.Live(id, d) },
 		LogURL:       func(id session.ID) string { return a.web.Unsigned(id) },
 		SetupTimeout: setup, StartTimeout: start,
-		MaxWarm: a.c.warm(), Free: func(ctx context.Context) (int, error) { return a.hub.Free(ctx) },
+		MaxWarm: a.c.warm(), Patient: a.o.Patient, Free: func(ctx context.Context) (int, error) { return a.hub.Free(ctx) },
 		LogWarm: func(sp session.Spare, did string) {
 			log := a.log.With("sandbox", sp.Name, "repository", sp.Repo.String(), "branch", sp.Base)
 			if sp.Session != "" {

@@ -37,6 +37,7 @@ const (
 	envClock    = "OPENINSPECT_TEST_CLOCK"    // "pipe": time is stepped through file descriptors 3 and 4; "quick START SKIPPED": see quickClock; "fast START": see fastClock
 	envProvider = "OPENINSPECT_TEST_PROVIDER" // sandboxes are those of the sandboxtest.Handler on this socket
 	envStarts   = "OPENINSPECT_TEST_STARTS"   // how often a session's sandbox may start in an hour
+	envPatient  = "OPENINSPECT_TEST_PATIENT"  // how long warm sandboxes may take to answer
 	envKill     = "OPENINSPECT_TEST_KILL"     // "N": SIGKILL once the Nth commit is durable; "N-": right before it is; "0": never, but commits are counted
 	envForge    = "OPENINSPECT_TEST_FORGE"    // "changed": see changedForge
 )
@@ -45,6 +46,7 @@ const (
 func tuneFromEnvironment(o *Options) {
 	o.Agent = os.Getenv(envAgent)
 	o.Starts, _ = strconv.Atoi(os.Getenv(envStarts)) // the default otherwise
+	o.Patient, _ = time.ParseDuration(os.Getenv(envPatient))
 	switch kind, times, _ := strings.Cut(os.Getenv(envClock), " "); kind {
 	case "pipe":
 		clock := &sessiontest.Clock{}

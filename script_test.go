@@ -235,6 +235,7 @@ func (p *play) cmdBot(ctx context.Context, ts *testscript.TestScript, args []str
 	}
 	env["INSPECT_OPENCODE"], env["INSPECT_LOCAL_ISOLATION"], env["INSPECT_HTTP_ADDR"], env["INSPECT_PUBLIC_URL"] = p.agent, p.isolation, p.web, "http://"+p.web
 	env["PATH"], env["XDG_CACHE_HOME"], env["INSPECT_LOG_LEVEL"] = os.Getenv("PATH"), p.cache, "debug"
+	env[envPatient] = waitLimit.String() // a sandbox may stand for longer on a busy machine than people should wait for it
 	if p.world != nil {
 		env[envWorld] = p.world.environment()
 	}

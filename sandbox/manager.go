@@ -70,6 +70,7 @@ type Config struct {
 
 	MaxWarm int                                // how many sandboxes may wait for sessions; 0: none
 	Free    func(context.Context) (int, error) // how many may live beside those of sessions; nil: any number
+	Patient time.Duration                      // with one that waits and is asked for, in real time; 0: a few seconds, then it is quicker to make another
 	LogWarm func(sp session.Spare, did string) // takes, for the operator's log, what became of a sandbox that waits; nil: nobody does
 
 	Clock    session.Clock                             // default: the computer's

@@ -75,6 +75,9 @@ func newPool(m *Manager) *pool {
 		m: m, limit: m.c.MaxWarm, patient: patience{takeLimit, healthLimit}, free: m.c.Free, warm: map[session.ID]*warmSandbox{}, owned: map[session.ID]bool{},
 		demands: map[branch]*demand{}, paused: map[branch]time.Time{},
 	}
+	if within := m.c.Patient; within > 0 {
+		p.patient = patience{within, within}
+	}
 	if p.free == nil {
 		p.free = func(context.Context) (int, error) { return p.limit, nil }
 	}
