@@ -207,11 +207,9 @@ func (b *Builder) make(ctx context.Context, sp session.Spare) (made builtImage, 
 	if err := t.ready(ctx); err != nil {
 		return made, err
 	}
-	st, err := t.status(ctx)
-	if err != nil {
+	if made.commit, made.setup, err = t.checkout(ctx); err != nil {
 		return made, err
 	}
-	made.commit, made.setup = hexadecimal(st.Head), hexadecimal(st.Setup)
 	t.unfollow()
 	if made.image, err = b.snapshot(ctx, sp); err != nil {
 		return made, err
@@ -221,6 +219,21 @@ func (b *Builder) make(ctx context.Context, sp session.Spare) (made builtImage, 
 		err = errors.Join(err, m.delete(context.WithoutCancel(ctx), made.image))
 	}
 	return made, err
+}
+
+// statusTries is how often a runner is asked what is in its checkout: a busy one may not come to look, and leaves it out of its answer.
+const statusTries = 3
+
+// checkout returns git's ids of the checkout and of its setup.sh.
+func (t *liveSpare) checkout(ctx context.Context) (commit, setup string, err error) {
+	for try := 0; commit == "" && try < statusTries; try++ {
+		st, err := t.status(ctx)
+		if err != nil {
+			return "", "", err
+		}
+		commit, setup = hexadecimal(st.Head), hexadecimal(st.Setup)
+	}
+	return commit, setup, nil
 }
 
 // snapshotTries is how often an image is tried to be made of a sandbox in which all went well.

@@ -229,6 +229,25 @@ func TestImageIsBuiltOnDemand(t *testing.T) {
 	y.clean(p.Image, next.Image) // the sweep deletes the first
 }
 
+// A runner that does not come to look at its checkout is asked again: an image without its commit and its setup.sh would be built anew, and set up again.
+func TestBuildOfABusyRunner(t *testing.T) {
+	y := newYard(t)
+	var asked atomic.Int32
+	y.runner.Claim(func(st *link.Status) {
+		if st.Head = ""; asked.Add(1) > 2 { // the first is the link's own
+			st.Head, st.Setup = "aaa1", "5e70"
+		}
+	})
+	if _, err := y.Build(y.ctx, repo, sessiontest.Ada); err != nil {
+		t.Fatal(err)
+	}
+	y.begun("")
+	if p := y.ready(); p.Commit != "aaa1" || p.Setup != "5e70" {
+		t.Errorf("got %+v", p)
+	}
+	<-y.told
+}
+
 // A build that fails leaves the image of before where it is, and is not tried again before the branch moves.
 func TestBuildFails(t *testing.T) {
 	y := newYard(t)

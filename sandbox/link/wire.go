@@ -104,7 +104,7 @@ type Status struct {
 	Agent    string        `json:"agent"`               // name and version
 	Head     string        `json:"head,omitempty"`
 	Branch   string        `json:"branch,omitempty"`
-	Setup    string        `json:"setup,omitempty"`   // git's id of Head's setup.sh; empty: there is none
+	Setup    string        `json:"setup,omitempty"`   // git's id of Head's setup.sh; empty: there is none, or Head is empty
 	Warm     bool          `json:"warm,omitempty"`    // booted as far as it goes for nobody
 	Claimed  session.ID    `json:"claimed,omitempty"` // whose it is, of one that was nobody's
 }

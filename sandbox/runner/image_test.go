@@ -16,7 +16,11 @@ func built(t *testing.T, files ...string) (b *box, remote string) {
 	remote = newRemote(t, files...)
 	b = newBox(t, session.BootBuild, remote).start().ready()
 	equal(t, "prompt in a build", b.prompt(session.Delivery{ID: "1", Text: "x"}), 409)
-	b.boot.Setup = b.status().Setup
+	st := b.status()
+	for st.Head == "" { // it did not come to look
+		st = b.status()
+	}
+	b.boot.Setup = st.Setup
 	b.stop()
 	b.boot.Mode, b.boot.Start, b.events = session.BootImage, "start2", nil
 	return b, remote

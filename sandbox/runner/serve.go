@@ -152,9 +152,13 @@ func (r *runner) status(w http.ResponseWriter, q *http.Request) {
 	st.N = r.journal.newest()
 	ctx, cancel := context.WithTimeout(q.Context(), statusLimit)
 	defer cancel()
-	st.Head, st.Setup = r.git.resolve(ctx, "HEAD"), r.blob(ctx, setupScript)
-	if branch, err := r.git.run(ctx, "symbolic-ref", "--short", "--quiet", "HEAD"); err == nil {
-		st.Branch = branch
+	head, setup := r.git.resolve(ctx, "HEAD"), r.blob(ctx, setupScript)
+	branch, err := r.git.run(ctx, "symbolic-ref", "--short", "--quiet", "HEAD")
+	if err != nil {
+		branch = ""
+	}
+	if ctx.Err() == nil { // else git did not come to all of it, and what it has not said must not look like nothing
+		st.Head, st.Setup, st.Branch = head, setup, branch
 	}
 	w.Header().Set("Content-Type", "application/json")
 	_ = json.NewEncoder(w).Encode(st) // the caller may be gone
