@@ -381,7 +381,7 @@ func (b *Bot) offer(ctx context.Context, id string, e event, late string) error 
 		return err
 	}
 	r.Late = late
-	r.At, r.Since = e.put, e.off
+	r.At, r.Since, r.Stood = e.put, e.off, e.stood
 	return b.keep(ctx, r, lane)
 }
 

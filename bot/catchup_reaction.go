@@ -70,7 +70,7 @@ func (a *absence) reactions(ctx context.Context, ts string, all []slack.ItemReac
 			if !came.IsZero() && !off.After(came) || !off.Before(when.from) {
 				continue
 			}
-			e.off, e.put = off, when.to
+			e.off, e.stood, e.put = off, when.from, when.to
 			if err := a.bot.offer(ctx, e.read(off), e, a.name); err != nil {
 				return err
 			}
@@ -111,15 +111,20 @@ func (a *absence) takenOff(ctx context.Context, ts string, all []slack.ItemReact
 	return nil
 }
 
-// isNew reports whether a reaction that Slack sends was not read on a message already. What was taken off and put on again since is new: it is
-// later than the reading was, by Slack's clock.
+// isNew reports whether a reaction that Slack sends is to be heeded: it was neither read on its message already nor taken off since, which may have been
+// heard of first. What was taken off and put on again is new: it is later than the reading was, by Slack's clock.
 func (b *Bot) isNew(ctx context.Context, e event) (bool, error) {
+	put := momentOf(e.EventTS)
 	off, err := b.seen(ctx, e.takenOff())
-	if err != nil {
+	if err != nil || off.After(put) {
+		return false, err
+	}
+	stood, err := b.seen(ctx, session.Stood(e.trace()))
+	if err != nil || !stood.Before(put) { // what was read then is this one, or came after it
 		return false, err
 	}
 	at, err := b.seen(ctx, e.read(off))
-	return err == nil && (at.IsZero() || timeOf(e.EventTS).After(at)), err
+	return err == nil && at.Before(put), err
 }
 
 // seen is when an event came; zero if none did.

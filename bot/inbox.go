@@ -50,6 +50,7 @@ type event struct {
 	redacted bool      // a secret was in the text
 	edit     string    // Slack's time of the edit that made it read like this, if an edit brought it
 	off      time.Time // of a reaction that was read: when it was taken off before; zero: never, as far as is known
+	stood    time.Time // of a reaction that was read: a time at which it was there
 	put      time.Time // of a reaction: when it was put there or taken off, or seen to be so, by Slack's clock
 	late     string    // it was read after the bot was away, which this names
 }

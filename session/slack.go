@@ -18,6 +18,7 @@ type Received struct {
 	Payload json.RawMessage `json:"payload"`         // as received, without secrets
 	Trace   string          `json:"trace,omitempty"` // a third, which is remembered and makes no later event a duplicate, but as its Key
 	Since   time.Time       `json:"since,omitzero"`  // of a reaction that was read: when it was taken off last. What its Trace left before is no repeat
+	Stood   time.Time       `json:"stood,omitzero"`  // of a reaction that was read: a time at which it was there
 	Late    string          `json:"late,omitempty"`  // it was read after the bot was away, and not received: names the absence
 
 	Redacted bool      `json:"redacted,omitempty"` // the message's text had one
@@ -32,27 +33,54 @@ const ReactionTrace = "reacted/"
 // merge today what its person was refused then.
 const TraceKept = 365 * 24 * time.Hour
 
-// Identities are those by which an event is known again. A reaction that was read on its message may have been sent in the same moment: its Trace
-// tells.
+// Identities are those by which an event is known again. A reaction that was read on its message may have been sent in the same moment, or read before what
+// was older was heard of: what those left tells.
 func (r Received) Identities() []string {
 	all := []string{r.Key}
 	if r.Also != "" {
 		all = append(all, r.Also)
 	}
-	if strings.HasPrefix(r.Key, ReactionTrace) && r.Trace != "" {
-		all = append(all, r.Trace)
+	if r.read() {
+		all = append(all, r.Trace, Stood(r.Trace))
 	}
 	return all
 }
 
+// read reports whether it is a reaction that was read on its message.
+func (r Received) read() bool { return strings.HasPrefix(r.Key, ReactionTrace) && r.Trace != "" }
+
 // Repeats reports whether an event is one of before, because something left this identity of it at that time.
 func (r Received) Repeats(identity string, at time.Time) bool {
-	return identity == r.Key || identity != r.Trace || at.After(r.Since)
+	return identity == r.Key || identity == r.Also || at.After(r.Since)
 }
 
-// Traced is when the Trace was left: of a reaction that was read again, when it may have been put there at the earliest, so that whatever comes after the
+// Stood names when a reaction of a trace was read last: it was there then.
+func Stood(trace string) string {
+	return ReactionTrace + "stood/" + strings.TrimPrefix(trace, ReactionTrace)
+}
+
+// Marks are the identities that a fresh event leaves, and when. Slack sends things out of order: none replaces a later one.
+func (r Received) Marks(now time.Time) map[string]time.Time {
+	marks := map[string]time.Time{}
+	if r.Trace != "" {
+		marks[r.Trace] = r.traced()
+	}
+	if r.read() && !r.Stood.IsZero() {
+		marks[Stood(r.Trace)] = r.Stood
+	}
+	if r.Also != "" {
+		marks[r.Also] = now
+	}
+	marks[r.Key] = now
+	if strings.HasPrefix(r.Key, ReactionTrace) {
+		marks[r.Key] = r.At
+	}
+	return marks
+}
+
+// traced is when the Trace was left: of a reaction that was read again, when it may have been put there at the earliest, so that whatever comes after the
 // reading is later.
-func (r Received) Traced() time.Time {
+func (r Received) traced() time.Time {
 	if r.Since.IsZero() {
 		return r.At
 	}

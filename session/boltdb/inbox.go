@@ -54,18 +54,9 @@ func (db *DB) Receive(ctx context.Context, r session.Received) (fresh bool, err 
 		if err := inbox.Put(number(n), stamp(now, body)); err != nil {
 			return err
 		}
-		for _, identity := range []string{r.Key, r.Also, r.Trace} {
-			if identity == "" {
+		for identity, at := range r.Marks(now) {
+			if v := tx.Bucket(bSeen).Get([]byte(identity)); v != nil && stamped(v).After(at) {
 				continue
-			}
-			at := now
-			switch v := tx.Bucket(bSeen).Get([]byte(identity)); {
-			case identity == r.Trace && identity != r.Key:
-				if at = r.Traced(); v != nil && stamped(v).After(at) {
-					continue // Slack sends things out of order
-				}
-			case strings.HasPrefix(identity, session.ReactionTrace):
-				at = r.At
 			}
 			if err := tx.Bucket(bSeen).Put([]byte(identity), stamp(at, number(n))); err != nil {
 				return err

@@ -36,25 +36,14 @@ func (m *Memory) Receive(ctx context.Context, r session.Received) (bool, error) 
 	if r.At.IsZero() {
 		r.At = now
 	}
-	identities := r.Identities()
-	for _, i := range identities {
+	for _, i := range r.Identities() {
 		if at, ok := m.seen[i]; ok && now.Sub(at) < known(i) && r.Repeats(i, at) {
 			return false, nil
 		}
 	}
-	if r.Trace != "" {
-		identities = append(identities, r.Trace)
-	}
-	for _, i := range identities {
-		switch {
-		case i == r.Trace && i != r.Key:
-			if at := r.Traced(); at.After(m.seen[i]) {
-				m.seen[i] = at // Slack sends things out of order
-			}
-		case strings.HasPrefix(i, session.ReactionTrace):
-			m.seen[i] = r.At
-		default:
-			m.seen[i] = now
+	for i, at := range r.Marks(now) {
+		if at.After(m.seen[i]) {
+			m.seen[i] = at
 		}
 	}
 	m.inbox = append(m.inbox, clone(r))

@@ -128,7 +128,22 @@ func testInbox(s *suite) {
 	if fresh := must(s.Receive(s.ctx, session.Received{Key: "Ev11", Trace: trace + "Ev9", Kind: "events_api", Payload: json.RawMessage(`{}`), At: read}))(s); !fresh {
 		s.Error("a trace makes a repeat")
 	}
-	read = again.Traced()
+	// One that was read twice is one, though it was heard only in between that it had been taken off before that.
+	older := session.Received{Key: session.ReactionTrace + "read/4", Trace: trace + "Ev12", Kind: "events_api", Payload: json.RawMessage(`{}`), At: came, Stood: came}
+	if fresh := must(s.Receive(s.ctx, older))(s); !fresh {
+		s.Error("a reaction that was read is not fresh")
+	}
+	for since, want := range map[time.Time]bool{came.Add(-time.Hour): false, came.Add(time.Second): true} {
+		again := older
+		again.Key, again.Since = session.ReactionTrace+"read/5/"+since.String(), since
+		if fresh := must(s.Receive(s.ctx, again))(s); fresh != want {
+			s.Errorf("a reaction that was taken off %v after it was read, and read again: fresh is %v", since.Sub(came), fresh)
+		}
+	}
+	if at := must(s.Seen(s.ctx, session.Stood(trace+"Ev12")))(s); !at.Equal(came) {
+		s.Errorf("it stood at %v, want %v", at, came)
+	}
+	read = came.Add(-time.Second + time.Microsecond)
 	s.clock.Advance(session.TraceKept - 2*time.Minute)
 	for key, want := range map[string]time.Time{"Ev8": came, "Ev9": read} {
 		if at := must(s.Seen(s.ctx, trace+key))(s); !at.Equal(want) {
