@@ -97,14 +97,7 @@ func (e *evening) playReal(ctx context.Context) (*outcome, error) {
 	if err := e.sees(ctx, "Opened as #1 by Bob", "Pull request #1"); err != nil {
 		return nil, err
 	}
-	if err := e.settled(ctx); err != nil {
-		return nil, err
-	}
-	e.ending()
-	if err := e.running().stop(ctx); err != nil {
-		return nil, err
-	}
-	o, err := e.outcome(ctx)
+	o, err := e.ends(ctx, false)
 	if err != nil {
 		return nil, err
 	}

@@ -41,7 +41,7 @@ func run(ctx context.Context, perish bool, k kill) (e *evening, o *outcome, err 
 	ctx, cancel := context.WithTimeout(ctx, 2*waitLimit)
 	defer cancel()
 	if err = e.play(ctx); err == nil {
-		o, err = e.ends(ctx)
+		o, err = e.ends(ctx, true)
 	}
 	if err != nil {
 		e.ending()

@@ -352,8 +352,8 @@ func (e *evening) settled(ctx context.Context) error {
 	})
 }
 
-// ends stops the bot in good order, again if it has something left to say, and returns what the evening came to.
-func (e *evening) ends(ctx context.Context) (*outcome, error) {
+// ends stops the bot in good order, again if it has something left to say, or to do if the session is idle, and returns what the evening came to.
+func (e *evening) ends(ctx context.Context, idle bool) (*outcome, error) {
 	if err := e.settled(ctx); err != nil {
 		return nil, err
 	}
@@ -374,7 +374,10 @@ func (e *evening) ends(ctx context.Context) (*outcome, error) {
 			inbox, inboxErr := db.Inbox(ctx)
 			open, openErr := db.Open(ctx)
 			unpresented, unpresentedErr := db.Unpresented(ctx)
-			left = len(pending) + len(inbox) + len(open) + len(unpresented)
+			left = len(pending) + len(inbox) + len(unpresented)
+			if idle {
+				left += len(open)
+			}
 			return errors.Join(err, inboxErr, openErr, unpresentedErr)
 		})
 		if err != nil || left == 0 && !dead || ctx.Err() != nil {
