@@ -90,6 +90,7 @@ func TestControlsThatAreNone(t *testing.T) {
 	r.reply("bob", ts, "`stop`")
 	r.stopped(id, ts)
 	r.shown(ts, "Stopped by bob")
+	r.kept("the turn is over", func() bool { return r.load(id).Session.Turn == nil })
 	r.handled()
 	if st := r.load(id); len(st.Prompts) != 0 || st.Session.Closed {
 		t.Errorf("%+v", st.Prompts)
@@ -131,6 +132,7 @@ func TestWhatRunsAgainRegression(t *testing.T) {
 		t.Helper()
 		r.called("prompt " + prompt)
 		r.journal(id, session.Event{Kind: session.KindTurn, PromptID: prompt, Turn: &session.TurnChange{State: session.TurnAnswered, Outcome: session.PromptFailed, Reason: "The model broke."}})
+		r.kept("the turn is over", func() bool { turn := r.load(id).Session.Turn; return turn == nil || turn.PromptID != prompt })
 	}
 	ts := r.mention("alice", "look at acme/web")
 	id := r.id(ts)

@@ -417,7 +417,7 @@ func (r *rig) journal(id session.ID, events ...session.Event) {
 // ready boots the session's sandbox and waits until the prompt is delivered.
 func (r *rig) ready(id session.ID, prompt string) {
 	r.t.Helper()
-	r.called("attach")
+	r.called("attach " + string(id))
 	r.journal(id, session.Event{Kind: session.KindBoot, Boot: &session.Boot{Phase: session.PhaseReady, State: session.StepDone}})
 	r.called("prompt " + prompt)
 }

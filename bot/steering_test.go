@@ -313,9 +313,9 @@ func TestDeletions(t *testing.T) {
 	r.delete("bob", fourth)
 	r.stopped(id, fourth)
 	r.shown(ts, "Stopped: bob deleted the message")
+	r.kept("a session without a turn", func() bool { return r.load(id).Session.Turn == nil })
 	r.reply("alice", ts, "!retry")
 	r.told("alice", "The message of the last turn was deleted")
-	r.kept("a session without a turn", func() bool { return r.load(id).Session.Turn == nil })
 	r.handled()
 	golden(t, "deletions.txt", r.seen(ts, "alice", "bob"))
 }

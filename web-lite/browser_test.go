@@ -85,7 +85,7 @@ func (w *tab) run(statement string) {
 // until waits until an expression is true in the page.
 func (w *tab) until(expression string) {
 	w.r.t.Helper()
-	if err := chromedp.Do(w.ctx, chromedp.Poll[chromedp.Void](expression, chromedp.WithPollingTimeout(30*time.Second))); err != nil {
+	if err := chromedp.Do(w.ctx, chromedp.Poll[chromedp.Void](expression, chromedp.WithPollingTimeout(2*time.Minute))); err != nil {
 		text, _ := chromedp.Run(w.ctx, chromedp.Evaluate[string](`location.href + "\n" + document.body.innerText`))
 		w.r.t.Fatalf("%s: %v\n%s", expression, err, text)
 	}

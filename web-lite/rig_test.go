@@ -53,7 +53,7 @@ func (s *safeBuffer) String() string {
 // newRig starts everything; change may alter the configuration, whose public URL is the server's own address.
 func newRig(t *testing.T, change func(*Config)) *rig {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute) // a browser can take long to start on a machine that is busy
 	t.Cleanup(cancel)
 	r := &rig{t: t, ctx: ctx, store: sessiontest.NewStore(), clock: &sessiontest.Clock{}, log: &safeBuffer{}}
 	r.store.Clock = r.clock
