@@ -5,6 +5,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -14,7 +15,7 @@ import (
 	"openinspect/github/githubtest"
 )
 
-// github wait N: waits for N pull requests. github pulls, github log (of the newest one, or of a branch that is named), github tokens, github usage: print what there is. github repo NAME [BRANCH|empty]:
+// github wait N: waits for N pull requests. github pulls, github log (of the newest one, or of a branch that is named), github tokens (once none that may write is left, which bots that were killed leave to the next), github usage: print what there is. github repo NAME [BRANCH|empty]:
 // another repository, with that default branch. github rename NAME NEW: gives one another name. github write PATH TEXT: a commit on main. github fail FAULT [TIMES]: GitHub's next
 // calls of a kind go wrong. github mend: no more of them do. github webhook SECRET: from now on webhooks go to the bot, signed with it; github deliveries:
 // prints them with their answers, once all have one; github redeliver: sends all once more. github kill push|pull|text|review|merge before|after: the bot is killed when it next asks for
@@ -51,10 +52,18 @@ func (p *play) cmdGitHub(ctx context.Context, ts *testscript.TestScript, args []
 		}
 		return err
 	case "tokens":
+		err := p.until(ctx, "", func() bool {
+			return !slices.ContainsFunc(g.Tokens(), func(t githubtest.Token) bool {
+				return t.Login == "" && t.Permissions["contents"] == "write" && t.Revoked.IsZero()
+			})
+		})
 		for _, t := range g.Tokens() {
 			if t.Login == "" {
 				fmt.Fprintf(ts.Stdout(), "%v %v revoked=%v\n", t.Repositories, t.Permissions, !t.Revoked.IsZero())
 			}
+		}
+		if err != nil {
+			return fmt.Errorf("a token that may write is left: %w", err)
 		}
 		return nil
 	case "usage":
