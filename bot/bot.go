@@ -200,10 +200,9 @@ type Bot struct {
 	self  identity      // set by the preflight, which then closes ready
 	ready chan struct{}
 
-	answerWithin time.Duration   // on a connection that is silent
-	maxRead      int             // messages of one thread
-	running      context.Context // of Run
-	fail         func(error)     // ends Run
+	maxRead int             // messages of one thread
+	running context.Context // of Run
+	fail    func(error)     // ends Run
 
 	people    cache[person]
 	rooms     cache[room]
@@ -252,7 +251,7 @@ func New(cfg Config) (*Bot, error) {
 	if cfg.ModelAvailable == nil {
 		cfg.ModelAvailable = func(string) bool { return true }
 	}
-	b := &Bot{cfg: cfg, store: cfg.Store, clock: cfg.Clock, logger: cfg.Logger, ready: make(chan struct{}), fail: func(error) {}, answerWithin: answerWithin, maxRead: maxRead}
+	b := &Bot{cfg: cfg, store: cfg.Store, clock: cfg.Clock, logger: cfg.Logger, ready: make(chan struct{}), fail: func(error) {}, maxRead: maxRead}
 	b.web = &courtesy{next: &http.Client{Timeout: callWithin}, clock: cfg.Clock}
 	b.api = slack.New(cfg.BotToken, slack.OptionAppLevelToken(cfg.AppToken), slack.OptionAPIURL(cfg.APIURL), slack.OptionHTTPClient(b.web))
 	b.people.clock, b.rooms.clock, b.guests.clock = b.clock, b.clock, b.clock

@@ -222,7 +222,7 @@ func (c *connection) watch(ctx context.Context) {
 		if c.heard.Load() != before {
 			continue
 		}
-		asked, cancel := context.WithTimeout(ctx, c.bot.answerWithin)
+		asked, cancel := context.WithTimeout(ctx, answerWithin)
 		err := c.ws.Ping(asked)
 		cancel()
 		if ctx.Err() != nil {

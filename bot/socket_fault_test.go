@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"strings"
 	"testing"
-	"time"
 
 	"openinspect/bot/slacktest"
 	"openinspect/session"
@@ -34,7 +33,7 @@ func TestDisconnects(t *testing.T) {
 
 // What was sent before Slack asked for another connection is taken from the old one.
 func TestEnvelopesBehindDisconnect(t *testing.T) {
-	r := newRig(t)
+	r := newRig(t, func(r *rig) { r.cfg.Clock = &sessiontest.Clock{} }) // stands: the old ones are drained for as long as it takes
 	r.slack.SetFaults(slacktest.Faults{Deliver: func(e slacktest.Envelope, send func(slacktest.Envelope)) {
 		if e.RetryAttempt == 0 {
 			r.slack.SendFrame([]byte(`{"type":"disconnect","reason":"refresh_requested"}`))
@@ -54,10 +53,7 @@ func TestEnvelopesBehindDisconnect(t *testing.T) {
 // A connection that is open and silent is found out and replaced; one on which Slack answers is not, however long nothing is said.
 func TestHalfOpenSocket(t *testing.T) {
 	clock := &sessiontest.Clock{}
-	r := newRig(t, func(r *rig) {
-		r.cfg.Clock = clock
-		r.tune = func(b *Bot) { b.answerWithin = 2 * time.Second }
-	})
+	r := newRig(t, func(r *rig) { r.cfg.Clock = clock })
 	r.second(clock)
 	openings := func() int { return len(r.slack.Calls("apps.connections.open")) }
 	for range 3 {
