@@ -134,15 +134,17 @@ func (s *Server) runPostOffice() {
 		some := len(s.outgoing) > 0
 		if some {
 			next, s.outgoing = s.outgoing[0], s.outgoing[1:]
-			if d := s.deliveries[next.ID]; d != nil {
-				d.inOffice = false
-			}
 		}
 		hook := s.faults.Deliver
 		s.mu.Unlock()
 		switch {
 		case some && hook != nil:
 			hook(next, s.send)
+			s.mu.Lock()
+			if d := s.deliveries[next.ID]; d != nil && !slices.ContainsFunc(s.outgoing, func(e Envelope) bool { return e.ID == next.ID }) {
+				d.inOffice = false // also if it was kept back
+			}
+			s.mu.Unlock()
 			continue
 		case some:
 			s.send(next)
@@ -161,6 +163,9 @@ func (s *Server) send(e Envelope) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	d := s.deliveries[e.ID]
+	if d != nil {
+		d.inOffice = false // and not before: a connection that opens meanwhile takes what waits for one
+	}
 	sock := s.pickSocket()
 	if sock == nil {
 		if d != nil && d.env.Type != EventsAPI {

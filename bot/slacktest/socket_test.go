@@ -1,12 +1,31 @@
 package slacktest
 
 import (
+	"sync"
 	"testing"
 
 	"github.com/slack-go/slack"
 	"github.com/slack-go/slack/slackevents"
 	"github.com/slack-go/slack/socketmode"
 )
+
+// A connection that opens while an event is on its way to another does not bring it a second time.
+func TestNothingIsRepeatedThatIsOnItsWayRegression(t *testing.T) {
+	s := start(t, Config{})
+	connect(t, s, nil)
+	var once sync.Once
+	s.SetFaults(Faults{Deliver: func(e Envelope, send func(Envelope)) {
+		once.Do(func() { connect(t, s, nil) })
+		send(e)
+	}})
+	must[Message](t)(s.As("alice").Post("general", "@inspect fix this"))
+	settled(t, s)
+	for _, d := range s.Snapshot().Deliveries() {
+		if d.Sends != 1 {
+			t.Errorf("%s was sent %d times", d.Type, d.Sends)
+		}
+	}
+}
 
 func TestMentionArrivesTwiceAndIsAcked(t *testing.T) {
 	s := start(t, Config{})
