@@ -49,8 +49,16 @@ func TestPulse(t *testing.T) {
 	ts := r.mention("alice", "fix acme/web")
 	id := r.id(ts)
 	r.pulsing(ts, "is getting ready…")
+	works := func(prompt string) {
+		t.Helper()
+		r.kept("the turn works", func() bool {
+			turn := r.load(id).Session.Turn
+			return turn != nil && turn.PromptID == prompt && turn.State == session.TurnWorking
+		})
+		r.flush(id, clock)
+	}
 	r.ready(id, ts)
-	r.flush(id, clock)
+	works(ts)
 	r.pulsing(ts, "is working…")
 	if err := r.hub.Send(r.ctx, id, session.Asked{Call: "1", Question: "Which one?"}); err != nil {
 		t.Fatal(err)
@@ -87,12 +95,11 @@ func TestPulse(t *testing.T) {
 	}
 
 	second := r.reply("bob", ts, "and the docs") // stopped, which leaves no message
-	r.called("prompt " + second)
-	r.flush(id, clock)
+	works(second)
 	r.pulsing(ts, "is working…")
 	r.reply("bob", ts, "stop")
-	r.called("stop " + second)
-	r.journal(id, session.Event{Kind: session.KindTurn, PromptID: second, Turn: &session.TurnChange{State: session.TurnAnswered, Outcome: session.PromptStopped}})
+	r.stopped(id, second)
+	r.kept("the turn is over", func() bool { return r.load(id).Session.Turn == nil })
 	r.flush(id, clock)
 	r.pulsing(ts, "")
 }
