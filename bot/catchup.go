@@ -381,7 +381,7 @@ func (b *Bot) offer(ctx context.Context, id string, e event, late string) error 
 		return err
 	}
 	r.Late = late
-	r.At, r.Since, r.Stood = e.put, e.off, e.stood
+	r.At, r.Since, r.Asked = e.put, e.off, e.asked
 	return b.keep(ctx, r, lane)
 }
 

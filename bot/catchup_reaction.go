@@ -70,7 +70,7 @@ func (a *absence) reactions(ctx context.Context, ts string, all []slack.ItemReac
 			if !came.IsZero() && !off.After(came) || !off.Before(when.from) {
 				continue
 			}
-			e.off, e.stood, e.put = off, when.from, when.to
+			e.off, e.asked, e.put = off, when.from, when.to
 			if err := a.bot.offer(ctx, e.read(off), e, a.name); err != nil {
 				return err
 			}
@@ -103,7 +103,7 @@ func (a *absence) takenOff(ctx context.Context, ts string, all []slack.ItemReact
 			}
 			e := event{Type: taken, User: p.By.Slack, Reaction: emoji, ItemUser: a.bot.self.user, put: when.from}
 			e.Item.Type, e.Item.Channel, e.Item.TS = "message", a.channel, ts
-			if err := a.bot.offer(ctx, "taken/"+string(l.id)+"/"+p.ID, e, a.name); err != nil {
+			if err := a.bot.offer(ctx, "taken/"+string(l.id)+"/"+p.ID+"/"+slackTime(when.from), e, a.name); err != nil {
 				return err
 			}
 		}
@@ -111,16 +111,21 @@ func (a *absence) takenOff(ctx context.Context, ts string, all []slack.ItemReact
 	return nil
 }
 
-// isNew reports whether a reaction that Slack sends is to be heeded: it was neither read on its message already nor taken off since, which may have been
-// heard of first. What was taken off and put on again is new: it is later than the reading was, by Slack's clock.
+// isNew reports whether a reaction is to be heeded: it was not taken off since, which may have been heard of first, and one that Slack sends was not read on
+// its message already. What was taken off and put on again is new: it is later than the reading was, by Slack's clock.
 func (b *Bot) isNew(ctx context.Context, e event) (bool, error) {
 	put := momentOf(e.EventTS)
 	off, err := b.seen(ctx, e.takenOff())
-	if err != nil || off.After(put) {
+	switch {
+	case err != nil:
 		return false, err
+	case e.EventTS == "": // it was read
+		return off.IsZero() || off.Before(e.asked), nil
+	case off.After(put):
+		return false, nil
 	}
-	stood, err := b.seen(ctx, session.Stood(e.trace()))
-	if err != nil || !stood.Before(put) { // what was read then is this one, or came after it
+	asked, err := b.seen(ctx, session.LastAsked(e.trace()))
+	if err != nil || !asked.Before(put) { // what was read is this one, or came after it
 		return false, err
 	}
 	at, err := b.seen(ctx, e.read(off))

@@ -1,6 +1,7 @@
 package bot
 
 import (
+	"fmt"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -250,4 +251,42 @@ func TestReactionHeardAfterItWasReadRegression(t *testing.T) {
 	if n := tries.Load(); n != 1 {
 		t.Errorf("%d tries to open", n)
 	}
+}
+
+// A ✅ that was read on its card, and taken off before it was come to, is not carried out: it is no different from one that was sent.
+func TestReactionTakenOffAfterItWasReadRegression(t *testing.T) {
+	r, clock, id, card, tries := proposes(t)
+	off := clock.Now().Add(time.Minute)
+	e := event{Type: taken, User: "U0BOB", Reaction: "white_check_mark", ItemUser: r.slack.Bot().ID}
+	e.Item.Type, e.Item.Channel, e.Item.TS = "message", card.Channel, card.TS
+	if _, err := r.db.Receive(r.ctx, session.Received{Key: "Ev1", Trace: e.takenOff(), Kind: eventsAPI, Payload: marshal(payload{ID: "Ev1", Event: e}), At: off}); err != nil {
+		t.Fatal(err)
+	}
+	if err := r.db.Handled(r.ctx, "Ev1"); err != nil {
+		t.Fatal(err)
+	}
+	e.Type = "reaction_added"
+	for n, asked := range []time.Time{off.Add(-time.Second), off.Add(time.Second)} {
+		r.bot.handle(r.ctx, session.Received{Key: fmt.Sprint(n), Trace: e.trace(), Kind: eventsAPI, Payload: marshal(payload{Event: e}), At: asked, Asked: asked})
+		r.settled(id)
+		if tried := tries.Load(); tried != int32(n) {
+			t.Errorf("read %v after it was taken off: %d tries to open", asked.Sub(off), tried)
+		}
+	}
+}
+
+// A ✅ that waits for its person's account is taken back by whoever takes it off in the very second in which it was read.
+func TestReactionTakenOffAsItIsReadRegression(t *testing.T) {
+	clock := &sessiontest.Clock{}
+	r := newRig(t, func(r *rig) { r.cfg.Clock = clock })
+	r.world.OnCollect = changes("a")
+	ts := r.mention("alice", "fix acme/web")
+	id := r.id(ts)
+	r.ready(id, ts)
+	r.answered(id, ts, "Fixed.")
+	card := r.ours(ts, "Changes ready")
+	r.away(clock, 20*time.Minute, func() { r.react("bob", "white_check_mark", card) })
+	r.kept("an approval", func() bool { return len(r.load(id).Approvals) == 1 })
+	r.unreact("bob", "white_check_mark", card)
+	r.settled(id)
 }

@@ -57,7 +57,7 @@ func (c *courtesy) send(r *http.Request) (*http.Response, error) {
 	if err != nil {
 		return nil, err
 	}
-	if when, ok := r.Context().Value(readingKey{}).(*reading); ok {
+	if when, ok := r.Context().Value(readingKey{}).(*reading); ok && resp.StatusCode != http.StatusTooManyRequests {
 		now := c.clock.Now()
 		date, err := http.ParseTime(resp.Header.Get("Date"))
 		if err != nil { // a proxy left it out

@@ -50,7 +50,7 @@ type event struct {
 	redacted bool      // a secret was in the text
 	edit     string    // Slack's time of the edit that made it read like this, if an edit brought it
 	off      time.Time // of a reaction that was read: when it was taken off before; zero: never, as far as is known
-	stood    time.Time // of a reaction that was read: a time at which it was there
+	asked    time.Time // of a reaction that was read: when Slack was asked for it, by its clock
 	put      time.Time // of a reaction: when it was put there or taken off, or seen to be so, by Slack's clock
 	late     string    // it was read after the bot was away, which this names
 }
@@ -194,8 +194,11 @@ func (b *Bot) process(ctx context.Context, r session.Received) error {
 		return nil
 	}
 	p.Event.redacted, p.Event.late, p.Event.put = r.Redacted, r.Late, r.At
-	if p.Event.EventTS != "" {
+	switch {
+	case p.Event.EventTS != "":
 		p.Event.put = momentOf(p.Event.EventTS)
+	case !r.Asked.IsZero(): // a removal that is later may be of this very one
+		p.Event.asked, p.Event.put = r.Asked, r.Asked
 	}
 	switch p.Event.Type {
 	case requested:

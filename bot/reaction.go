@@ -122,10 +122,8 @@ func (b *Bot) reaction(ctx context.Context, e event) error {
 		return err
 	}
 	key := "reaction/" + m.Channel + "/" + e.Item.TS + "/" + e.User + "/" + emojiName(e.Reaction) + "/" + cmp.Or(e.EventTS, slackTime(e.put))
-	if e.EventTS != "" { // it may have been read while it was being stored
-		if fresh, err := b.isNew(ctx, e); err != nil || !fresh {
-			return err
-		}
+	if fresh, err := b.isNew(ctx, e); err != nil || !fresh { // what decides it may have come while it was being stored, or waited
+		return err
 	}
 	if told, err := b.told(ctx, key); told || err != nil {
 		return err

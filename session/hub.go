@@ -82,8 +82,8 @@ func NewHub(c HubConfig) (*Hub, error) {
 	return h, nil
 }
 
-// Start takes up every session that is not at rest: when it returns, what the process before left is put right in each, so that times that people get anew begin
-// before anything new is heard of them. Sends are taken from then on until ctx ends; Wait then returns when all has stopped.
+// Start takes up every session that is not at rest: when it returns, what the process before left is put right in each, if the store lets it, so that times that
+// people get anew begin before anything new is heard of them. Sends are taken from then on until ctx ends; Wait then returns when all has stopped.
 func (h *Hub) Start(ctx context.Context) error {
 	h.mu.Lock()
 	h.ctx, h.known = ctx, make(chan struct{})

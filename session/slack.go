@@ -18,7 +18,7 @@ type Received struct {
 	Payload json.RawMessage `json:"payload"`         // as received, without secrets
 	Trace   string          `json:"trace,omitempty"` // a third, which is remembered and makes no later event a duplicate, but as its Key
 	Since   time.Time       `json:"since,omitzero"`  // of a reaction that was read: when it was taken off last. What its Trace left before is no repeat
-	Stood   time.Time       `json:"stood,omitzero"`  // of a reaction that was read: a time at which it was there
+	Asked   time.Time       `json:"asked,omitzero"`  // of a reaction that was read: when Slack was asked for it, by its clock
 	Late    string          `json:"late,omitempty"`  // it was read after the bot was away, and not received: names the absence
 
 	Redacted bool      `json:"redacted,omitempty"` // the message's text had one
@@ -28,6 +28,14 @@ type Received struct {
 
 // ReactionTrace begins the traces of reactions, and the keys of those that were read on their message.
 const ReactionTrace = "reacted/"
+
+// Known is how long an identity of a Slack event is remembered.
+func Known(identity string) time.Duration {
+	if strings.HasPrefix(identity, ReactionTrace) {
+		return TraceKept
+	}
+	return 24 * time.Hour
+}
 
 // TraceKept is how long traces are remembered. A reaction stays where it is: one that is forgotten would be taken for a new one when it is read again, and
 // merge today what its person was refused then.
@@ -41,7 +49,7 @@ func (r Received) Identities() []string {
 		all = append(all, r.Also)
 	}
 	if r.read() {
-		all = append(all, r.Trace, Stood(r.Trace))
+		all = append(all, r.Trace, LastAsked(r.Trace))
 	}
 	return all
 }
@@ -54,9 +62,9 @@ func (r Received) Repeats(identity string, at time.Time) bool {
 	return identity == r.Key || identity == r.Also || at.After(r.Since)
 }
 
-// Stood names when a reaction of a trace was read last: it was there then.
-func Stood(trace string) string {
-	return ReactionTrace + "stood/" + strings.TrimPrefix(trace, ReactionTrace)
+// LastAsked names when Slack was last asked for a reaction of a trace that was there.
+func LastAsked(trace string) string {
+	return ReactionTrace + "asked/" + strings.TrimPrefix(trace, ReactionTrace)
 }
 
 // Marks are the identities that a fresh event leaves, and when. Slack sends things out of order: none replaces a later one.
@@ -65,8 +73,8 @@ func (r Received) Marks(now time.Time) map[string]time.Time {
 	if r.Trace != "" {
 		marks[r.Trace] = r.traced()
 	}
-	if r.read() && !r.Stood.IsZero() {
-		marks[Stood(r.Trace)] = r.Stood
+	if r.read() && !r.Asked.IsZero() {
+		marks[LastAsked(r.Trace)] = r.Asked
 	}
 	if r.Also != "" {
 		marks[r.Also] = now

@@ -3,7 +3,6 @@ package boltdb
 import (
 	"bytes"
 	"context"
-	"strings"
 	"time"
 
 	"go.etcd.io/bbolt"
@@ -11,18 +10,10 @@ import (
 	"openinspect/session"
 )
 
-// day is how long identities of Slack events are remembered, and how old an unhandled event may become.
+// day is how old an unhandled Slack event may become.
 const day = 24 * time.Hour
 
-// known is how long an identity is remembered.
-func known(identity string) time.Duration {
-	if strings.HasPrefix(identity, session.ReactionTrace) {
-		return session.TraceKept
-	}
-	return day
-}
-
-// Receive stores a Slack event unless one of its identities, as whichever of them, was seen within a day. It reports whether the
+// Receive stores a Slack event unless one of its identities, as whichever of them, is known. It reports whether the
 // event is fresh. A zero At becomes now.
 func (db *DB) Receive(ctx context.Context, r session.Received) (fresh bool, err error) {
 	const op = "boltdb.Receive"
@@ -55,7 +46,7 @@ func (db *DB) Receive(ctx context.Context, r session.Received) (fresh bool, err 
 			return err
 		}
 		for identity, at := range r.Marks(now) {
-			if v := tx.Bucket(bSeen).Get([]byte(identity)); v != nil && stamped(v).After(at) {
+			if v := tx.Bucket(bSeen).Get([]byte(identity)); v != nil && stamped(v).After(at) && identity != r.Key {
 				continue
 			}
 			if err := tx.Bucket(bSeen).Put([]byte(identity), stamp(at, number(n))); err != nil {
@@ -69,19 +60,19 @@ func (db *DB) Receive(ctx context.Context, r session.Received) (fresh bool, err 
 
 func seen(tx *bbolt.Tx, r session.Received, now time.Time) bool {
 	for _, identity := range r.Identities() {
-		if v := tx.Bucket(bSeen).Get([]byte(identity)); v != nil && now.Sub(stamped(v)) < known(identity) && r.Repeats(identity, stamped(v)) {
+		if v := tx.Bucket(bSeen).Get([]byte(identity)); v != nil && now.Sub(stamped(v)) < session.Known(identity) && r.Repeats(identity, stamped(v)) {
 			return true
 		}
 	}
 	return false
 }
 
-// Seen returns when an event with an identity was stored, within a day; NotFound if none was.
+// Seen returns when an event left an identity; NotFound if none did, or it is not known any more.
 func (db *DB) Seen(ctx context.Context, identity string) (at time.Time, err error) {
 	now := db.clock.Now()
 	err = db.view(ctx, func(tx *bbolt.Tx) error {
 		v := tx.Bucket(bSeen).Get([]byte(identity))
-		if v == nil || now.Sub(stamped(v)) >= known(identity) {
+		if v == nil || now.Sub(stamped(v)) >= session.Known(identity) {
 			return session.Errorf(session.NotFound, "no event %q", identity)
 		}
 		at = stamped(v)
@@ -136,7 +127,7 @@ func prune(tx *bbolt.Tx, now time.Time) error {
 		bucket := tx.Bucket(name)
 		var keys [][]byte
 		err := bucket.ForEach(func(k, v []byte) error {
-			if now.Sub(stamped(v)) >= known(string(k)) {
+			if now.Sub(stamped(v)) >= session.Known(string(k)) {
 				keys = append(keys, bytes.Clone(k))
 			}
 			return nil

@@ -6,21 +6,12 @@ import (
 	"maps"
 	"reflect"
 	"slices"
-	"strings"
 	"time"
 
 	"openinspect/session"
 )
 
 const day = 24 * time.Hour
-
-// known is how long an identity is remembered.
-func known(identity string) time.Duration {
-	if strings.HasPrefix(identity, session.ReactionTrace) {
-		return session.TraceKept
-	}
-	return day
-}
 
 // Receive implements Inbox.
 func (m *Memory) Receive(ctx context.Context, r session.Received) (bool, error) {
@@ -37,7 +28,7 @@ func (m *Memory) Receive(ctx context.Context, r session.Received) (bool, error) 
 		r.At = now
 	}
 	for _, i := range r.Identities() {
-		if at, ok := m.seen[i]; ok && now.Sub(at) < known(i) && r.Repeats(i, at) {
+		if at, ok := m.seen[i]; ok && now.Sub(at) < session.Known(i) && r.Repeats(i, at) {
 			return false, nil
 		}
 	}
@@ -57,7 +48,7 @@ func (m *Memory) Seen(ctx context.Context, identity string) (time.Time, error) {
 		return time.Time{}, err
 	}
 	defer end()
-	if at, ok := m.seen[identity]; ok && m.Clock.Now().Sub(at) < known(identity) {
+	if at, ok := m.seen[identity]; ok && m.Clock.Now().Sub(at) < session.Known(identity) {
 		return at, nil
 	}
 	return time.Time{}, session.Errorf(session.NotFound, "no event %q", identity)
@@ -93,7 +84,7 @@ func (m *Memory) Prune(ctx context.Context) error {
 	defer end()
 	now := m.Clock.Now()
 	m.inbox = slices.DeleteFunc(m.inbox, func(r session.Received) bool { return now.Sub(m.seen[r.Key]) >= day })
-	maps.DeleteFunc(m.seen, func(_ string, at time.Time) bool { return now.Sub(at) >= day })
+	maps.DeleteFunc(m.seen, func(identity string, at time.Time) bool { return now.Sub(at) >= session.Known(identity) })
 	return nil
 }
 

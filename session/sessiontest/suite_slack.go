@@ -129,7 +129,7 @@ func testInbox(s *suite) {
 		s.Error("a trace makes a repeat")
 	}
 	// One that was read twice is one, though it was heard only in between that it had been taken off before that.
-	older := session.Received{Key: session.ReactionTrace + "read/4", Trace: trace + "Ev12", Kind: "events_api", Payload: json.RawMessage(`{}`), At: came, Stood: came}
+	older := session.Received{Key: session.ReactionTrace + "read/4", Trace: trace + "Ev12", Kind: "events_api", Payload: json.RawMessage(`{}`), At: came, Asked: came}
 	if fresh := must(s.Receive(s.ctx, older))(s); !fresh {
 		s.Error("a reaction that was read is not fresh")
 	}
@@ -140,8 +140,8 @@ func testInbox(s *suite) {
 			s.Errorf("a reaction that was taken off %v after it was read, and read again: fresh is %v", since.Sub(came), fresh)
 		}
 	}
-	if at := must(s.Seen(s.ctx, session.Stood(trace+"Ev12")))(s); !at.Equal(came) {
-		s.Errorf("it stood at %v, want %v", at, came)
+	if at := must(s.Seen(s.ctx, session.LastAsked(trace+"Ev12")))(s); !at.Equal(came) {
+		s.Errorf("it was asked for at %v, want %v", at, came)
 	}
 	read = came.Add(-time.Second + time.Microsecond)
 	s.clock.Advance(session.TraceKept - 2*time.Minute)
