@@ -20,6 +20,7 @@ import (
 	"openinspect/sandbox"
 	"openinspect/sandbox/link"
 	"openinspect/sandbox/proxy"
+	"openinspect/sandbox/runner/proc"
 	"openinspect/sandbox/sandboxtest"
 	"openinspect/session"
 )
@@ -250,9 +251,9 @@ func TestDestroyLeavesNothing(t *testing.T) {
 // count returns how many living processes have mark in their arguments.
 func count(mark string) int {
 	n := 0
-	for _, pid := range pids() {
+	for _, pid := range proc.IDs() {
 		args, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/cmdline")
-		if err == nil && bytes.Contains(args, []byte("sleep")) && bytes.Contains(args, []byte(mark)) && readStat(pid).began != "" {
+		if err == nil && bytes.Contains(args, []byte("sleep")) && bytes.Contains(args, []byte(mark)) && !proc.Read(pid).Ended() {
 			n++
 		}
 	}

@@ -12,24 +12,33 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"openinspect/sandbox/runner/proc"
 )
 
 // process is how a process is found again: process ids are used again, and all begin anew when the computer starts.
 type process struct {
 	PID   int    `json:"pid,omitempty"`
-	Began string `json:"began,omitempty"` // start time in clock ticks: field 22 of /proc/PID/stat, proc_pid_stat(5)
+	Began string `json:"began,omitempty"` // see proc.Process
 	Boot  string `json:"boot,omitempty"`  // the kernel's boot id
 }
 
 // identify returns the identity of a living process, with no Began if there is none.
 func identify(pid int) process {
-	s := readStat(pid)
-	return process{PID: pid, Began: s.began, Boot: bootID()}
+	id := process{PID: pid, Boot: bootID()}
+	if p := proc.Read(pid); !p.Ended() {
+		id.Began = p.Began
+	}
+	return id
 }
 
 // alive reports whether that very process lives. A zombie does not.
 func (p process) alive() bool {
-	return p.PID > 0 && p.Began != "" && p.Boot == bootID() && readStat(p.PID).began == p.Began
+	if p.PID <= 0 || p.Began == "" || p.Boot != bootID() {
+		return false
+	}
+	q := proc.Read(p.PID)
+	return !q.Ended() && q.Began == p.Began
 }
 
 // signal sends a signal to that very process; it is no error when it has ended.
@@ -83,30 +92,6 @@ func (p process) wait(ctx context.Context) error {
 			return err
 		}
 	}
-}
-
-// stat is what is read from /proc/PID/stat.
-type stat struct {
-	parent int
-	began  string // empty if there is no such process, or only a zombie
-}
-
-func readStat(pid int) stat {
-	b, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
-	if err != nil {
-		return stat{}
-	}
-	// pid (comm) state ppid …; comm may hold anything, a parenthesis too.
-	f := bytes.Fields(b[bytes.LastIndexByte(b, ')')+1:])
-	if len(f) < 20 {
-		return stat{}
-	}
-	s := stat{began: string(f[19])}
-	s.parent, _ = strconv.Atoi(string(f[1]))
-	if f[0][0] == 'Z' || f[0][0] == 'X' {
-		s.began = ""
-	}
-	return s
 }
 
 func bootID() string {
@@ -186,9 +171,8 @@ func endTree(ctx context.Context, runner process, dir string) error {
 // below returns the living descendants of some processes.
 func below(roots []int) []process {
 	children := map[int][]int{}
-	for _, pid := range pids() {
-		s := readStat(pid)
-		children[s.parent] = append(children[s.parent], pid)
+	for _, p := range proc.All() {
+		children[p.Parent] = append(children[p.Parent], p.ID)
 	}
 	var found []process
 	seen := map[int]bool{}
@@ -212,7 +196,7 @@ const Marker = "OPENINSPECT_SANDBOX"
 // marked returns the living processes that carry a sandbox's mark in their environment, or have its home as theirs.
 func marked(dir string) []process {
 	var found []process
-	for _, pid := range pids() {
+	for _, pid := range proc.IDs() {
 		env, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/environ")
 		if err != nil || pid == os.Getpid() {
 			continue
@@ -227,18 +211,4 @@ func marked(dir string) []process {
 		}
 	}
 	return found
-}
-
-func pids() []int {
-	entries, err := os.ReadDir("/proc")
-	if err != nil {
-		return nil
-	}
-	var list []int
-	for _, e := range entries {
-		if pid, err := strconv.Atoi(e.Name()); err == nil {
-			list = append(list, pid)
-		}
-	}
-	return list
 }

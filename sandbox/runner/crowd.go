@@ -6,11 +6,11 @@ import (
 	"fmt"
 	"os"
 	"slices"
-	"strconv"
 	"time"
 
 	"golang.org/x/sys/unix"
 
+	"openinspect/sandbox/runner/proc"
 	"openinspect/session"
 )
 
@@ -53,22 +53,11 @@ func (r *runner) crowded() bool {
 }
 
 // others lists the processes of the sandbox but the runner and process 1, whose end would be the runner's.
-func (r *runner) others() (pids []int) {
+func (r *runner) others() []int {
 	if !r.cfg.Boot.Alone {
 		return nil
 	}
-	proc, err := os.Open("/proc")
-	if err != nil {
-		return nil
-	}
-	defer proc.Close()
-	names, _ := proc.Readdirnames(-1) // what there is of them
-	for _, name := range names {
-		if pid, err := strconv.Atoi(name); err == nil && pid != 1 && pid != os.Getpid() {
-			pids = append(pids, pid)
-		}
-	}
-	return pids
+	return slices.DeleteFunc(proc.IDs(), func(pid int) bool { return pid == 1 || pid == os.Getpid() })
 }
 
 // atRest reports whether the crowd is nobody's that runs now, who would tell of it.

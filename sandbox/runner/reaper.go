@@ -1,7 +1,6 @@
 package runner
 
 import (
-	"bytes"
 	"errors"
 	"os"
 	"strconv"
@@ -9,6 +8,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"openinspect/sandbox/runner/proc"
 )
 
 // becomeReaper makes this process the parent of every descendant that loses its own, so that none escapes by a double fork.
@@ -78,39 +79,16 @@ func children() (pids []int) {
 
 // descendants lists the living processes below pid. Zombies are left out, their children are not.
 func descendants(pid int) []int {
-	entries, err := os.ReadDir("/proc")
-	if err != nil {
-		return nil
-	}
-	children := map[int][]int{}
-	zombie := map[int]bool{}
-	for _, entry := range entries {
-		child, err := strconv.Atoi(entry.Name())
-		if err != nil {
-			continue
-		}
-		stat, err := os.ReadFile("/proc/" + entry.Name() + "/stat")
-		if err != nil {
-			continue
-		}
-		// pid (comm) state ppid …; comm may hold anything, a parenthesis too (proc(5)).
-		fields := bytes.Fields(stat[bytes.LastIndexByte(stat, ')')+1:])
-		if len(fields) < 2 {
-			continue
-		}
-		parent, err := strconv.Atoi(string(fields[1]))
-		if err != nil {
-			continue
-		}
-		children[parent] = append(children[parent], child)
-		zombie[child] = fields[0][0] == 'Z' || fields[0][0] == 'X'
+	below := map[int][]proc.Process{}
+	for _, p := range proc.All() {
+		below[p.Parent] = append(below[p.Parent], p)
 	}
 	var found []int
-	for queue := children[pid]; len(queue) > 0; queue = queue[1:] {
-		if !zombie[queue[0]] {
-			found = append(found, queue[0])
+	for queue := below[pid]; len(queue) > 0; queue = queue[1:] {
+		if !queue[0].Ended() {
+			found = append(found, queue[0].ID)
 		}
-		queue = append(queue, children[queue[0]]...)
+		queue = append(queue, below[queue[0].ID]...)
 	}
 	return found
 }

@@ -14,6 +14,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"openinspect/sandbox/runner/proc"
 	"openinspect/session"
 )
 
@@ -48,18 +49,11 @@ func gone(t *testing.T, pid string) {
 
 func alive(t *testing.T, pid string) {
 	t.Helper()
-	if s := state(pid); s == "" || s == "Z" {
+	n, err := strconv.Atoi(pid)
+	check(t, err)
+	if proc.Read(n).Ended() {
 		t.Errorf("process %s does not live", pid)
 	}
-}
-
-func state(pid string) string {
-	stat, err := os.ReadFile("/proc/" + pid + "/stat")
-	if err != nil {
-		return ""
-	}
-	_, rest, _ := strings.Cut(string(stat), ") ")
-	return rest[:1]
 }
 
 func kill(t *testing.T, pid string) {

@@ -19,6 +19,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"openinspect/sandbox/runner/bound"
+	"openinspect/sandbox/runner/proc"
 	"openinspect/session"
 )
 
@@ -144,16 +145,11 @@ func killScript(pid int, mark string) {
 
 // marked lists the processes, this one aside, that were started with a variable and run.
 func marked(kv string) (pids []int) {
-	entries, err := os.ReadDir("/proc")
-	if err != nil {
-		return nil
-	}
-	for _, e := range entries {
-		pid, err := strconv.Atoi(e.Name())
-		if err != nil || pid == os.Getpid() {
+	for _, pid := range proc.IDs() {
+		if pid == os.Getpid() {
 			continue
 		}
-		env, _ := os.ReadFile("/proc/" + e.Name() + "/environ") // empty for one that has ended, or is another user's
+		env, _ := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/environ") // empty for one that has ended, or is another user's
 		if slices.Contains(strings.Split(string(env), "\x00"), kv) {
 			pids = append(pids, pid)
 		}
