@@ -18,7 +18,7 @@ const (
 	madeLimit = 15 * time.Second
 )
 
-// patience is takeLimit and healthLimit, but for tests.
+// patience is how long that is in one pool: takeLimit and healthLimit, unless Config.Patient says otherwise, as it does in tests.
 type patience struct{ take, health time.Duration }
 
 // take hands a warm sandbox over to a session that asks for one, if it can use one and there is one; without one the start goes on by itself. The

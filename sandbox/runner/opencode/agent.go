@@ -67,7 +67,7 @@ func (a *Agent) launch(ctx context.Context, c runner.AgentConfig) (*server, erro
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if a.closed {
-		s.stop()
+		s.stop(shells{})
 		return nil, errClosed
 	}
 	a.agent, a.server, a.version, a.session = c, s, s.version, ""
@@ -111,7 +111,7 @@ func (a *Agent) Words() string {
 	return s.log.words()
 }
 
-// Close implements runner.Agent. The agent's shells are in process groups of their own; an abort is what ends them.
+// Close implements runner.Agent. An abort has the agent write down that its turn was stopped; what the turn runs ends with the server.
 func (a *Agent) Close() error {
 	a.mu.Lock()
 	s, id := a.server, a.session
@@ -120,12 +120,14 @@ func (a *Agent) Close() error {
 	if s == nil {
 		return nil
 	}
+	commands := shells{}
+	commands.look(s)
 	if id != "" {
 		ctx, cancel := context.WithTimeout(context.Background(), killGrace)
 		_ = s.call(ctx, "POST", "/session/"+id+"/abort", nil, nil) // best effort: the process is ended next
 		cancel()
 	}
-	s.stop()
+	s.stop(commands)
 	return nil
 }
 

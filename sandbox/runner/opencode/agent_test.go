@@ -9,6 +9,7 @@ import (
 	"syscall"
 	"testing"
 
+	"openinspect/sandbox/runner/proc"
 	"openinspect/session"
 	"openinspect/session/model/modeltest"
 )
@@ -75,6 +76,18 @@ tool bash {"command":"trap '' TERM; echo $$ > stubborn; while :; do sleep 1; don
 step
 say Never said.
 
+script deaf
+match be deaf
+tool bash {"command":"bash -c 'trap \"\" TERM; echo $$ > deaf; sleep 300'; echo done","description":"Be deaf"}
+step
+say Never said.
+
+script timed
+match take your time
+tool bash {"command":"timeout 300 bash -c 'echo $$ > timed; sleep 300; true' 2>&1 | cat","description":"Take time"}
+step
+say Never said.
+
 script sit
 match sit down
 tool bash {"command":"echo $$ > child; exec sleep 300","description":"Sit"}
@@ -132,7 +145,8 @@ func TestTurns(t *testing.T) {
 	})
 	for name, c := range map[string]struct{ transcript, text, pipe string }{
 		"stop": {"stop", "wait for it", "pid"}, "stop of a sub-agent": {"stop-of-a-sub-agent", "have somebody sit", "child"},
-		"stop of a command that goes on": {"", "be stubborn", "stubborn"},
+		"stop of a command that goes on":        {"", "be stubborn", "stubborn"},
+		"stop of a command's part that goes on": {"", "be deaf", "deaf"}, "stop of a command in groups of its own": {"", "take your time", "timed"},
 	} {
 		t.Run(name, func(t *testing.T) { testStop(t, r, c.transcript, c.text, r.fifo(c.pipe)) })
 	}
@@ -328,14 +342,14 @@ func testStop(t *testing.T, r *rig, name, text string, pid func() int) {
 		done <- err
 	}()
 	command := pid()
-	if ended(command) {
+	if proc.Read(command).Ended() {
 		t.Errorf("process %d does not run", command)
 	}
 	cancel()
 	if err := <-done; err != context.Canceled {
 		t.Errorf("%v", err)
 	}
-	if !ended(command) {
+	if !proc.Read(command).Ended() {
 		t.Errorf("process %d runs on after the stop", command)
 	}
 	for _, e := range out.events {

@@ -348,9 +348,3 @@ func (r *rig) fifo(name string) (read func() int) {
 		return pid
 	}
 }
-
-// ended reports whether no process that lives has that id. One that nobody has collected yet does not live.
-func ended(pid int) bool {
-	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
-	return err != nil || strings.HasPrefix(string(b[bytes.LastIndexByte(b, ')')+1:]), " Z")
-}

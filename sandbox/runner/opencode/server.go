@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"openinspect/sandbox/runner/bound"
+	"openinspect/sandbox/runner/proc"
 	"openinspect/session"
 )
 
@@ -25,6 +26,7 @@ const (
 	startLimit   = 90 * time.Second // until the server is healthy; 1 s on a quiet machine
 	requestLimit = 30 * time.Second
 	killGrace    = 3 * time.Second
+	haltLimit    = time.Second
 	logLines     = 20
 )
 
@@ -78,11 +80,11 @@ func start(ctx context.Context, binary, workdir, checkout, password string, env 
 	case <-s.exited:
 		return nil, s.died()
 	case <-ctx.Done():
-		s.stop()
+		s.stop(shells{})
 		return nil, &session.Error{Code: session.Unavailable, Op: "opencode.start", Message: "the agent's server did not start in time", Err: ctx.Err()}
 	}
 	if err := s.healthy(ctx); err != nil {
-		s.stop()
+		s.stop(shells{})
 		return nil, err
 	}
 	return s, nil
@@ -168,16 +170,41 @@ func (s *server) call(ctx context.Context, method, path string, body, out any) e
 	return session.Wrap("opencode "+path, json.NewDecoder(resp.Body).Decode(out))
 }
 
-// stop ends the process, and the commands that it runs: they would outlive it.
-func (s *server) stop() {
-	commands := s.shells()
-	_ = syscall.Kill(-s.cmd.Process.Pid, syscall.SIGTERM) // best effort: it may have ended
-	killGroups(commands)
+// stop ends the process, and the commands that it runs: they would outlive it. Of those that were asked to end before, it may know nothing any more; they
+// are given.
+func (s *server) stop(commands shells) {
+	limit, cancel := context.WithTimeout(context.Background(), killGrace)
+	defer cancel()
+	select {
+	case <-s.exited:
+	default:
+		s.halt() // it could begin another while they are looked for
+		commands.look(s)
+	}
+	commands.end(limit, 0)
+	_ = syscall.Kill(-s.cmd.Process.Pid, syscall.SIGTERM) // best effort, like the next: it may have ended
+	_ = syscall.Kill(-s.cmd.Process.Pid, syscall.SIGCONT)
 	select {
 	case <-s.exited:
 	case <-time.After(killGrace):
 		_ = syscall.Kill(-s.cmd.Process.Pid, syscall.SIGKILL)
 		<-s.exited
+	}
+}
+
+// halt has the server stand still, and returns when it does, or after haltLimit.
+func (s *server) halt() {
+	_ = syscall.Kill(-s.cmd.Process.Pid, syscall.SIGSTOP) // it may have ended
+	limit := time.After(haltLimit)
+	for {
+		if p := proc.Read(s.cmd.Process.Pid); p.State == 'T' || p.Ended() {
+			return
+		}
+		select {
+		case <-time.After(time.Millisecond):
+		case <-limit:
+			return
+		}
 	}
 }
 

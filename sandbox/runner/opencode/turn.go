@@ -103,21 +103,24 @@ func (t *turn) outcome(events <-chan event) error {
 	return t.failure.error()
 }
 
-// abort stops the turn and returns when nothing of it runs any more. The agent ends the shells that it started, but says that it is at rest as soon as it
-// has told them to; an agent that does not come to rest is ended itself.
+// abort stops the turn and returns when nothing of it runs any more. The agent tells the commands that it runs to end, but says that it is at rest while they
+// still do; an agent that does not come to rest is ended itself.
 func (t *turn) abort(ctx context.Context, events <-chan event) {
 	limit, cancel := context.WithTimeout(ctx, quietLimit)
 	defer cancel()
+	commands := shells{}
+	commands.look(t.server)
 	if err := t.server.call(limit, "POST", "/session/"+t.id+"/abort", nil, nil); err != nil {
-		t.server.stop()
+		t.server.stop(commands)
 		return
 	}
 	stopped := map[string]bool{}
 	for {
+		commands.look(t.server) // sub-agents go on, and begin some
 		// A sub-agent's session is in the same list: the server works for this conversation alone.
 		var busy map[string]status
 		if err := t.server.call(limit, "GET", "/session/status", nil, &busy); err == nil && len(busy) == 0 {
-			t.server.endShells(limit)
+			commands.end(limit, shellGrace)
 			t.drain(events)
 			return
 		}
@@ -136,9 +139,10 @@ func (t *turn) abort(ctx context.Context, events <-chan event) {
 			}
 		case <-time.After(quietPoll):
 		case <-t.server.exited:
+			t.server.stop(commands)
 			return
 		case <-limit.Done():
-			t.server.stop()
+			t.server.stop(commands)
 			return
 		}
 	}
