@@ -46,15 +46,26 @@ func (r *runner) bundle(w http.ResponseWriter, q *http.Request) {
 		return
 	}
 	w.Header().Set("Content-Type", "application/x-git-bundle")
-	sent := &counter{w: w}
-	_, err = r.git.call(ctx, gitCall{args: append([]string{"bundle", "create", "--quiet", "-"}, args...), out: sent, timeout: bundleTimeout})
+	sent, err := r.git.sendBundle(ctx, w, args)
 	switch {
 	case err == nil:
-	case sent.n == 0:
+	case sent == 0:
 		refuse(w, http.StatusInternalServerError, gitFailed("The commits could not be packed.", err))
 	default:
 		panic(http.ErrAbortHandler) // half a bundle must not look like one
 	}
+}
+
+// sendBundle makes a bundle and writes it as the answer while it is made; it returns how much of it was written. Who takes it has as much time as ctx.
+func (g git) sendBundle(ctx context.Context, w http.ResponseWriter, args []string) (sent int64, err error) {
+	if end, ok := ctx.Deadline(); ok { // ctx ends git, but no write to somebody who takes nothing
+		if err := http.NewResponseController(w).SetWriteDeadline(end); err != nil {
+			return 0, err
+		}
+	}
+	out := &counter{w: w}
+	_, err = g.call(ctx, gitCall{args: append([]string{"bundle", "create", "--quiet", "-"}, args...), out: out, timeout: bundleTimeout})
+	return out.n, err
 }
 
 type counter struct {

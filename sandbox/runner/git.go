@@ -90,7 +90,7 @@ func exitOf(err error) int {
 	return -1
 }
 
-// run runs a command and returns its output without the last newline.
+// run runs a command and returns its output without the last newline; none if it failed.
 func (g git) run(ctx context.Context, args ...string) (string, error) {
 	return g.call(ctx, gitCall{args: args})
 }
@@ -113,51 +113,62 @@ func (g git) call(ctx context.Context, c gitCall) (string, error) {
 	// A group of its own, so that a filter or a credential helper that hangs ends with it.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
-	out, err := capture.New()
-	if err != nil {
-		return "", session.Wrap("runner.git", err)
-	}
-	defer out.Close()
-	said, err := capture.New()
-	if err != nil {
-		return "", session.Wrap("runner.git", err)
-	}
-	defer said.Close()
-	var stderr tail // of a transfer
-	cmd.Stdout, cmd.Stderr, cmd.WaitDelay = out.File(), said.File(), keptOpen
+	cmd.WaitDelay = keptOpen
+	var out, said capture.Output // a file each, where nobody reads along
+	var err error
 	if c.out != nil {
 		cmd.Stdout, cmd.WaitDelay = c.out, c.timeout // who takes it may be slow, and half of it is not to look like all
+	} else {
+		if out, err = capture.New(); err != nil {
+			return "", session.Wrap("runner.git", err)
+		}
+		defer out.Close()
+		cmd.Stdout = out.File()
 	}
+	var heard tail // the end of what it says
 	if c.transfer {
 		p := newPulse(g.clock, cancel)
 		defer p.close()
-		cmd.Stderr = io.MultiWriter(&stderr, p)
+		cmd.Stderr = io.MultiWriter(&heard, p)
+	} else {
+		if said, err = capture.New(); err != nil {
+			return "", session.Wrap("runner.git", err)
+		}
+		defer said.Close()
+		cmd.Stderr = said.File()
 	}
 	err = cmd.Run()
 	if errors.Is(err, exec.ErrWaitDelay) && c.out == nil {
 		err = nil // git itself ended well; something it started keeps the pipe of a transfer
 	}
-	answer, e1 := out.Bytes()
-	words, e2 := said.Bytes()
-	if e := errors.Join(e1, e2); e != nil {
-		return "", session.Wrap("runner.git", e)
+	var answer []byte
+	if err == nil && c.out == nil {
+		answer, err = out.Bytes()
 	}
 	if err == nil {
 		return strings.TrimSuffix(string(answer), "\n"), nil
 	}
-	_, _ = stderr.Write(words) // never fails
-	e := &gitError{command: c.args[0], exit: cmd.ProcessState.ExitCode(), err: err}
-	e.stderr = plainWords(string(stderr))
-	if ctx.Err() != nil {
-		e.err, e.stderr = context.Cause(ctx), fmt.Sprintf("it did not end within %g s", c.timeout.Seconds())
-		switch {
-		case errors.Is(e.err, errSilent):
-			e.stderr = fmt.Sprintf("nothing came from the remote for %g s", transferSilence.Seconds())
-		case errors.Is(e.err, context.Canceled):
-			e.stderr = ""
-		}
+	if !c.transfer {
+		heard, _ = said.Tail(tailSize) // what can be had of it
 	}
-	return string(answer), e
+	return "", c.failure(ctx, cmd, err, string(heard))
+}
+
+// failure is the error of a command that failed.
+func (c gitCall) failure(ctx context.Context, cmd *exec.Cmd, err error, said string) error {
+	e := &gitError{command: c.args[0], exit: cmd.ProcessState.ExitCode(), err: err, stderr: plainWords(said)}
+	switch cause := context.Cause(ctx); {
+	case cause == nil && errors.Is(err, capture.ErrLimit):
+		e.stderr = err.Error()
+	case cause == nil:
+	case errors.Is(cause, errSilent):
+		e.err, e.stderr = cause, fmt.Sprintf("nothing came from the remote for %g s", transferSilence.Seconds())
+	case errors.Is(cause, context.Canceled):
+		e.err, e.stderr = cause, ""
+	default:
+		e.err, e.stderr = cause, fmt.Sprintf("it did not end within %g s", c.timeout.Seconds())
+	}
+	return e
 }
 
 // plainWords is the end of what git said, on one line, without its progress.
@@ -166,14 +177,16 @@ func plainWords(said string) string {
 	return strings.Join(strings.Fields(strings.ToValidUTF8(lastLines(said, 5), "\uFFFD")), " ")
 }
 
-// tail keeps the last bytes that are written to it.
+// tailSize is how many bytes of what git says are looked at when it has failed.
+const tailSize = 16 << 10
+
+// tail keeps the last bytes that are written to it, at least half of tailSize.
 type tail []byte
 
 func (t *tail) Write(p []byte) (int, error) {
-	const keep = 8 << 10
 	*t = append(*t, p...)
-	if len(*t) > 2*keep {
-		*t = append(tail(nil), (*t)[len(*t)-keep:]...)
+	if len(*t) > tailSize {
+		*t = append(tail(nil), (*t)[len(*t)-tailSize/2:]...)
 	}
 	return len(p), nil
 }
