@@ -253,6 +253,12 @@ func (c *crowd) tally(now *slacktest.Snapshot, hub *githubtest.Server, crew *cre
 			owe("command", c.asked[d], 0, 1)
 		}
 	}
+	for at, o := range owed["stop"] { // one that overtook the mention that opened its thread is told that nothing runs there
+		for private["stop"][at] < o[0] && private["control"][at] > owed["control"][at][1] {
+			private["stop"][at]++
+			private["control"][at]--
+		}
+	}
 	for _, kind := range slices.Sorted(maps.Keys(answers)) {
 		places := maps.Clone(private[kind])
 		for at := range owed[kind] {

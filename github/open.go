@@ -38,6 +38,9 @@ func (g *GitHub) openAs(ctx context.Context, r session.OpenRequest, person *gh.C
 		if err := g.push(ctx, r); err != nil {
 			return none, err
 		}
+		if err := g.reached(ctx, person, r); err != nil {
+			return none, err
+		}
 		g.describe(ctx, person, r, pr)
 		return g.pullRequest(r, pr, true), nil
 	}
@@ -104,6 +107,23 @@ func (g *GitHub) expected(ctx context.Context, c *gh.Client, r session.OpenReque
 		return nil, session.Errorf(session.Conflict, "#%d is of another branch by now, so nothing was pushed: %s", r.Expect, pr.GetHTMLURL())
 	}
 	return nil, session.Errorf(session.Conflict, "#%d was closed on GitHub meanwhile, so nothing was pushed. In a moment the card says that it opens another pull request. If that is what you want, take your reaction off and react again; else reopen #%d first.", r.Expect, r.Expect)
+}
+
+// reached refuses a push that came too late for its pull request: it was merged or closed between the look at it and the push, without the commit.
+func (g *GitHub) reached(ctx context.Context, c *gh.Client, r session.OpenRequest) error {
+	pr, _, err := c.PullRequests.Get(ctx, r.Repo.Owner, r.Repo.Name, r.Expect)
+	if err != nil {
+		return opens(r).personal(err, "")
+	}
+	if pr.GetState() == "open" || pr.GetHead().GetSHA() == r.Commit {
+		return nil
+	}
+	g.watch.Follow(session.Followed{Session: r.Session, Repo: r.Repo, Number: r.Expect})
+	ended, next := "closed", "In a moment the card says that it opens another pull request: react again then."
+	if pr.GetMerged() {
+		ended, next = "merged", "Ask for what is left of it in a message here: it begins a new branch."
+	}
+	return session.Errorf(session.Conflict, "#%d was %s in the moment in which %s was pushed, without it. %s", r.Expect, ended, r.Commit[:7], next)
 }
 
 // find returns the open pull request that brings the branch to its base, if there is one: to other bases people may bring it, too.

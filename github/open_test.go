@@ -3,6 +3,7 @@ package github
 import (
 	"context"
 	"strings"
+	"sync"
 	"testing"
 	"unicode/utf8"
 
@@ -220,5 +221,33 @@ func TestExpectedPullRequestIsGone(t *testing.T) {
 	}
 	if _, err := w.github.Open(t.Context(), third); session.CodeOf(err) != session.Conflict || !strings.Contains(session.Sentence(err), "#2 was merged meanwhile, so nothing was pushed.") {
 		t.Errorf("%v", err)
+	}
+}
+
+// A pull request that comes to its end between the look at it and the push does not have what was pushed, and nobody says so.
+func TestPullRequestEndsDuringThePushRegression(t *testing.T) {
+	for ended, end := range map[string]func(w *world) error{
+		"merged": func(w *world) error { return w.server.Merge("acme/web", 1, "ada", "") },
+		"closed": func(w *world) error { return w.server.ClosePull("acme/web", 1, "ada") },
+	} {
+		t.Run(ended, func(t *testing.T) {
+			w, next := followed(t)
+			r := next("second")
+			var once sync.Once
+			w.server.SetFault(func(c githubtest.Call) *githubtest.Response {
+				if c.Route == "git git-receive-pack" && !c.After {
+					once.Do(func() {
+						if err := end(w); err != nil {
+							t.Error(err)
+						}
+					})
+				}
+				return nil
+			})
+			_, err := w.github.Open(t.Context(), r)
+			if want := "#1 was " + ended + " in the moment in which " + r.Commit[:7] + " was pushed, without it."; session.CodeOf(err) != session.Conflict || !strings.Contains(session.Sentence(err), want) {
+				t.Errorf("%v", err)
+			}
+		})
 	}
 }
