@@ -29,6 +29,19 @@ func proposes(t *testing.T) (r *rig, clock *sessiontest.Clock, id session.ID, ca
 	return r, clock, id, r.ours(ts, "Changes ready"), tries
 }
 
+// holdBack has Slack keep back the events that have some text, and returns what sends each.
+func (r *rig) holdBack(text string) <-chan func() {
+	held := make(chan func(), 10)
+	r.slack.SetFaults(slacktest.Faults{Deliver: func(e slacktest.Envelope, send func(slacktest.Envelope)) {
+		if strings.Contains(string(e.Payload), text) {
+			held <- func() { send(e) }
+		} else {
+			send(e)
+		}
+	}})
+	return held
+}
+
 // removalHeard waits until the bot knows that bob took his ✅ off a card.
 func (r *rig) removalHeard(card slacktest.Message) {
 	r.t.Helper()
@@ -198,14 +211,7 @@ func TestReactionTakenOffWhileItIsReadRegression(t *testing.T) {
 // Slack sends things out of order: a ✅ that comes after its removal is not carried out, and one that was put there again is.
 func TestReactionHeardAfterItWasTakenOffRegression(t *testing.T) {
 	r, _, id, card, tries := proposes(t)
-	held := make(chan func(), 10)
-	r.slack.SetFaults(slacktest.Faults{Deliver: func(e slacktest.Envelope, send func(slacktest.Envelope)) {
-		if strings.Contains(string(e.Payload), `"reaction_added"`) {
-			held <- func() { send(e) }
-		} else {
-			send(e)
-		}
-	}})
+	held := r.holdBack(`"reaction_added"`)
 	r.react("bob", "white_check_mark", card)
 	late := <-held
 	r.slack.SetFaults(slacktest.Faults{})
@@ -223,14 +229,7 @@ func TestReactionHeardAfterItWasTakenOffRegression(t *testing.T) {
 // A ✅ that was read on its card is one, whatever of it and of one before it is heard of afterwards, and in which order.
 func TestReactionHeardAfterItWasReadRegression(t *testing.T) {
 	r, clock, id, card, tries := proposes(t)
-	held := make(chan func(), 10)
-	r.slack.SetFaults(slacktest.Faults{Deliver: func(e slacktest.Envelope, send func(slacktest.Envelope)) {
-		if strings.Contains(string(e.Payload), `"reaction_`) {
-			held <- func() { send(e) }
-		} else {
-			send(e)
-		}
-	}})
+	held := r.holdBack(`"reaction_`)
 	r.stop()
 	r.react("bob", "white_check_mark", card)
 	r.unreact("bob", "white_check_mark", card)
