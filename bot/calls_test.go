@@ -100,9 +100,7 @@ func (r *rig) flush(id session.ID, clock *sessiontest.Clock) {
 		if len(pending) == 0 {
 			return
 		}
-		if d, ok := clock.Next(); ok && r.bot.sender.resting() {
-			clock.Advance(min(d, time.Second))
-		}
+		r.bot.sender.atRest(func() { toNext(clock) })
 		select {
 		case <-changed:
 		case <-time.After(time.Millisecond): // a call that is due may not have begun
@@ -112,11 +110,22 @@ func (r *rig) flush(id session.ID, clock *sessiontest.Clock) {
 	}
 }
 
-// resting reports whether no call is under way or about to be.
-func (s *sender) resting() bool {
+// atRest calls f while no call is under way or about to be, and none can begin: Slack would see it later than it was begun. Else it returns false.
+func (s *sender) atRest(f func()) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return len(s.busy) == 0 && len(s.awake) == 0
+	resting := len(s.busy) == 0 && len(s.awake) == 0
+	if resting {
+		f()
+	}
+	return resting
+}
+
+// toNext steps a clock to its next timer, or a second towards it.
+func toNext(clock *sessiontest.Clock) {
+	if d, ok := clock.Next(); ok {
+		clock.Advance(min(d, time.Second))
+	}
 }
 
 // quietly waits until everything that a session's log says is in the outbox.

@@ -241,9 +241,7 @@ func TestStatusAfterAnAbsence(t *testing.T) {
 			now.MatchString(r.slack.Render("general", ts)))
 	})
 	r.eventually("what is so now", func() bool {
-		if d, ok := clock.Next(); ok && r.bot.sender.resting() { // messages have their pace
-			clock.Advance(min(d, time.Second))
-		}
+		r.bot.sender.atRest(func() { toNext(clock) }) // messages have their pace
 		return now.MatchString(r.slack.Render("general", ts))
 	})
 }

@@ -52,8 +52,7 @@ func TestFiftyThreads(t *testing.T) {
 			r.quietly(id)
 		}
 		for range 4 {
-			clock.Advance(time.Second / 4)
-			r.rest()
+			r.advance(clock, time.Second/4)
 		}
 	}
 	for n, id := range ids {
@@ -104,8 +103,7 @@ func (r *rig) meanwhile(what string, clock *sessiontest.Clock, holds func() bool
 		select {
 		case <-r.db.changed():
 		case <-time.After(10 * time.Millisecond):
-			r.rest() // else Slack would see what was called before as called now
-			clock.Advance(time.Second)
+			r.advance(clock, time.Second)
 		case <-r.ctx.Done():
 			r.t.Fatalf("waiting for %s", what)
 		}
@@ -119,10 +117,10 @@ func total(counts map[string]int) (n int) {
 	return n
 }
 
-// rest waits until no call is under way, so that the next step of the clock finds none.
-func (r *rig) rest() {
+// advance steps the clock once no call is under way.
+func (r *rig) advance(clock *sessiontest.Clock, d time.Duration) {
 	r.t.Helper()
-	for !r.bot.sender.resting() {
+	for !r.bot.sender.atRest(func() { clock.Advance(d) }) {
 		select {
 		case <-r.db.changed():
 		case <-time.After(time.Millisecond):

@@ -127,9 +127,7 @@ func (r *rig) stepped(clock *sessiontest.Clock, ts, part string) {
 	r.t.Helper()
 	for !strings.Contains(r.slack.Render("general", ts), part) {
 		changed := r.db.changed()
-		if d, ok := clock.Next(); ok && r.bot.sender.resting() {
-			clock.Advance(min(d, time.Second))
-		}
+		r.bot.sender.atRest(func() { toNext(clock) })
 		select {
 		case <-changed:
 		case <-time.After(time.Millisecond): // a call that is due may not have begun
