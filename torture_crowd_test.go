@@ -41,7 +41,7 @@ var answers = map[string]string{
 	"card": "is being opened already|Already opened as|there are newer commits|cannot see " + stageRepo +
 		"|If it should not be, close it on GitHub|If the pull request should not be there, close it on GitHub" + // to whoever took their ✅ off again
 		"|stands. Dismiss it on GitHub|is being submitted|That was too late: #|That may be too late: #" + // likewise
-		"|Ask for it again|is closed|is merged already|is merging it already|cannot be merged|It needs one approving review|You prompted some|You opened #|has newer commits|so nothing was pushed|was pushed, without it",
+		"|Ask for it again|is closed|is merged already|is merging it already|cannot be merged|It needs one approving review|You prompted some|You opened #|has newer commits|so nothing was pushed|meanwhile, without ",
 }
 
 // talk is a thread that people write in.

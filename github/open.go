@@ -35,10 +35,13 @@ func (g *GitHub) openAs(ctx context.Context, r session.OpenRequest, person *gh.C
 		if err != nil {
 			return none, err
 		}
+		if !isOpen(pr) { // it has what an attempt before a crash pushed
+			return g.pullRequest(r, pr, true), nil
+		}
 		if err := g.push(ctx, r); err != nil {
 			return none, err
 		}
-		if err := g.reached(ctx, person, r); err != nil {
+		if _, err := g.expected(ctx, person, r); err != nil { // it came to its end just before that
 			return none, err
 		}
 		g.describe(ctx, person, r, pr)
@@ -90,41 +93,27 @@ func opens(r session.OpenRequest) act {
 	return act{op: "github.Open", repo: r.Repo, by: r.By, what: "no pull request can be opened in it", may: "open pull requests"}
 }
 
-// expected returns the pull request that a push goes to. If it is not open any more nothing is pushed: the card proposed no other.
+// expected returns the pull request that a push goes to. If it came to its end without the commit that is an error: the card proposed no other.
 func (g *GitHub) expected(ctx context.Context, c *gh.Client, r session.OpenRequest) (*gh.PullRequest, error) {
 	pr, _, err := c.PullRequests.Get(ctx, r.Repo.Owner, r.Repo.Name, r.Expect)
 	switch {
 	case err != nil:
 		return nil, opens(r).personal(err, "")
-	case pr.GetState() == "open" && pr.GetHead().GetRef() == r.Branch:
+	case pr.GetHead().GetRef() == r.Branch && (isOpen(pr) || pr.GetHead().GetSHA() == r.Commit):
 		return pr, nil
 	}
 	g.watch.Follow(session.Followed{Session: r.Session, Repo: r.Repo, Number: r.Expect}) // which tells the thread
+	commit := r.Commit[:7]
 	switch {
 	case pr.GetMerged():
-		return nil, session.Errorf(session.Conflict, "#%d was merged meanwhile, so nothing was pushed. Ask for what is left of it in a message here: it begins a new branch.", r.Expect)
-	case pr.GetState() == "open":
-		return nil, session.Errorf(session.Conflict, "#%d is of another branch by now, so nothing was pushed: %s", r.Expect, pr.GetHTMLURL())
+		return nil, session.Errorf(session.Conflict, "#%d was merged meanwhile, without %s. Ask for what is left of it in a message here: it begins a new branch.", r.Expect, commit)
+	case isOpen(pr):
+		return nil, session.Errorf(session.Conflict, "#%d is of another branch by now, so it is without %s: %s", r.Expect, commit, pr.GetHTMLURL())
 	}
-	return nil, session.Errorf(session.Conflict, "#%d was closed on GitHub meanwhile, so nothing was pushed. In a moment the card says that it opens another pull request. If that is what you want, take your reaction off and react again; else reopen #%d first.", r.Expect, r.Expect)
+	return nil, session.Errorf(session.Conflict, "#%d was closed on GitHub meanwhile, without %s. In a moment the card says that it opens another pull request. If that is what you want, take your reaction off and react again; else reopen #%d first.", r.Expect, commit, r.Expect)
 }
 
-// reached refuses a push that came too late for its pull request: it was merged or closed between the look at it and the push, without the commit.
-func (g *GitHub) reached(ctx context.Context, c *gh.Client, r session.OpenRequest) error {
-	pr, _, err := c.PullRequests.Get(ctx, r.Repo.Owner, r.Repo.Name, r.Expect)
-	if err != nil {
-		return opens(r).personal(err, "")
-	}
-	if pr.GetState() == "open" || pr.GetHead().GetSHA() == r.Commit {
-		return nil
-	}
-	g.watch.Follow(session.Followed{Session: r.Session, Repo: r.Repo, Number: r.Expect})
-	ended, next := "closed", "In a moment the card says that it opens another pull request: react again then."
-	if pr.GetMerged() {
-		ended, next = "merged", "Ask for what is left of it in a message here: it begins a new branch."
-	}
-	return session.Errorf(session.Conflict, "#%d was %s in the moment in which %s was pushed, without it. %s", r.Expect, ended, r.Commit[:7], next)
-}
+func isOpen(pr *gh.PullRequest) bool { return pr.GetState() == "open" }
 
 // find returns the open pull request that brings the branch to its base, if there is one: to other bases people may bring it, too.
 func (g *GitHub) find(ctx context.Context, c *gh.Client, r session.OpenRequest) (*gh.PullRequest, error) {

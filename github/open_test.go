@@ -2,6 +2,7 @@ package github
 
 import (
 	"context"
+	"errors"
 	"strings"
 	"sync"
 	"testing"
@@ -204,7 +205,7 @@ func TestExpectedPullRequestIsGone(t *testing.T) {
 	if err := w.server.ClosePull("acme/web", 1, "ada"); err != nil {
 		t.Fatal(err)
 	}
-	refused(r, "#1 was closed on GitHub meanwhile, so nothing was pushed. In a moment the card says that it opens another")
+	refused(r, "#1 was closed on GitHub meanwhile, without "+r.Commit[:7]+". In a moment the card says that it opens another")
 	// Once it does, its ✅ brings the branch back if that was deleted.
 	if err := w.server.DeleteBranch("acme/web", w.branch, "ada"); err != nil {
 		t.Fatal(err)
@@ -219,7 +220,7 @@ func TestExpectedPullRequestIsGone(t *testing.T) {
 	if err := w.server.Merge("acme/web", 2, "ada", ""); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := w.github.Open(t.Context(), third); session.CodeOf(err) != session.Conflict || !strings.Contains(session.Sentence(err), "#2 was merged meanwhile, so nothing was pushed.") {
+	if _, err := w.github.Open(t.Context(), third); session.CodeOf(err) != session.Conflict || !strings.Contains(session.Sentence(err), "#2 was merged meanwhile, without "+third.Commit[:7]+".") {
 		t.Errorf("%v", err)
 	}
 }
@@ -227,8 +228,8 @@ func TestExpectedPullRequestIsGone(t *testing.T) {
 // A pull request that comes to its end between the look at it and the push does not have what was pushed, and nobody says so.
 func TestPullRequestEndsDuringThePushRegression(t *testing.T) {
 	for ended, end := range map[string]func(w *world) error{
-		"merged": func(w *world) error { return w.server.Merge("acme/web", 1, "ada", "") },
-		"closed": func(w *world) error { return w.server.ClosePull("acme/web", 1, "ada") },
+		"merged":           func(w *world) error { return w.server.Merge("acme/web", 1, "ada", "") },
+		"closed on GitHub": func(w *world) error { return w.server.ClosePull("acme/web", 1, "ada") },
 	} {
 		t.Run(ended, func(t *testing.T) {
 			w, next := followed(t)
@@ -245,9 +246,28 @@ func TestPullRequestEndsDuringThePushRegression(t *testing.T) {
 				return nil
 			})
 			_, err := w.github.Open(t.Context(), r)
-			if want := "#1 was " + ended + " in the moment in which " + r.Commit[:7] + " was pushed, without it."; session.CodeOf(err) != session.Conflict || !strings.Contains(session.Sentence(err), want) {
+			if want := "#1 was " + ended + " meanwhile, without " + r.Commit[:7] + "."; session.CodeOf(err) != session.Conflict || !strings.Contains(session.Sentence(err), want) {
 				t.Errorf("%v", err)
 			}
 		})
+	}
+}
+
+// A push whose bot was killed right after it, and which was merged before the next one came, is what it is: the pull request has it.
+func TestPushThatWasMergedBeforeItWasKnownRegression(t *testing.T) {
+	w, next := followed(t)
+	r := next("second")
+	if _, err := w.github.Open(t.Context(), r); err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(w.server.Merge("acme/web", 1, "ada", ""), w.server.DeleteBranch("acme/web", w.branch, "ada")); err != nil {
+		t.Fatal(err)
+	}
+	pr, err := w.github.Open(t.Context(), r)
+	if err != nil || pr.Number != 1 || pr.Commit != r.Commit {
+		t.Errorf("%+v %v", pr, err)
+	}
+	if at, there := w.server.Refs("acme/web")["refs/heads/"+w.branch]; there {
+		t.Errorf("its branch is there again: %s", at)
 	}
 }
