@@ -120,16 +120,16 @@ func (b *Bot) isNew(ctx context.Context, e event) (bool, error) {
 	case err != nil:
 		return false, err
 	case e.EventTS == "": // it was read
-		return off.IsZero() || off.Before(e.asked), nil
+		return off.IsZero() || off.Before(e.put), nil
 	case off.After(put):
 		return false, nil
 	}
 	asked, err := b.seen(ctx, session.LastAsked(e.trace()))
-	if err != nil || !asked.Before(put) { // what was read is this one, or came after it
+	if err != nil || !asked.IsZero() && !asked.Before(put) { // what was read is this one, or came after it
 		return false, err
 	}
 	at, err := b.seen(ctx, e.read(off))
-	return err == nil && at.Before(put), err
+	return err == nil && (at.IsZero() || at.Before(put)), err
 }
 
 // seen is when an event came; zero if none did.

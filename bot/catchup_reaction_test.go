@@ -289,3 +289,13 @@ func TestReactionTakenOffAsItIsReadRegression(t *testing.T) {
 	r.unreact("bob", "white_check_mark", card)
 	r.settled(id)
 }
+
+// A reaction counts though Slack says its time in a way that nobody can read.
+func TestReactionOfNoTime(t *testing.T) {
+	r := newRig(t)
+	e := event{Type: "reaction_added", User: "U0BOB", Reaction: "white_check_mark", EventTS: "just now"}
+	e.Item.Type, e.Item.Channel, e.Item.TS = "message", "C0GENERAL", "1795510800.000100"
+	if fresh, err := r.bot.isNew(r.ctx, e); !fresh || err != nil {
+		t.Errorf("%v %v", fresh, err)
+	}
+}

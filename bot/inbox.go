@@ -198,7 +198,7 @@ func (b *Bot) process(ctx context.Context, r session.Received) error {
 	case p.Event.EventTS != "":
 		p.Event.put = momentOf(p.Event.EventTS)
 	case !r.Asked.IsZero(): // a removal that is later may be of this very one
-		p.Event.asked, p.Event.put = r.Asked, r.Asked
+		p.Event.put = r.Asked
 	}
 	switch p.Event.Type {
 	case requested:
