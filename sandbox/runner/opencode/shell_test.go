@@ -10,6 +10,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"openinspect/sandbox/runner/proc"
 )
 
@@ -45,10 +47,26 @@ func standIn(t *testing.T, command string) (s *server, pid int) {
 	return s, pid
 }
 
-// awaitEnd waits for the end of a process that is about to end.
-func awaitEnd(pid int) {
-	for !proc.Read(pid).Ended() {
-		time.Sleep(time.Millisecond)
+// awaitEnd waits for the end of a process that is about to end, for a minute.
+func awaitEnd(t *testing.T, pid int) {
+	t.Helper()
+	fd, err := unix.PidfdOpen(pid, 0)
+	if err == unix.ESRCH {
+		return // it has, and was collected
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(fd)
+	for { // pidfd_open(2): it can be read once the process has ended
+		n, err := unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, int(time.Minute.Milliseconds()))
+		switch {
+		case err == unix.EINTR:
+		case err != nil || n == 0:
+			t.Fatalf("process %d does not end: %v", pid, err)
+		default:
+			return
+		}
 	}
 }
 
@@ -64,7 +82,7 @@ func TestStop(t *testing.T) {
 		commands.look(s)
 		first := proc.Read(pid).Session
 		_ = syscall.Kill(-first, syscall.SIGTERM)
-		awaitEnd(first)
+		awaitEnd(t, first)
 		return commands
 	}
 	for name, c := range map[string]struct {
@@ -81,7 +99,7 @@ func TestStop(t *testing.T) {
 			return commands
 		}, false},
 		"what a command left": {`sleep 1000 & echo $! > $pid`, func(_ *server, pid int) shells {
-			awaitEnd(proc.Read(pid).Session)
+			awaitEnd(t, proc.Read(pid).Session)
 			return shells{}
 		}, true},
 	} {
@@ -106,5 +124,5 @@ func TestShellsOutOfTime(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	commands.end(ctx, time.Hour)
-	awaitEnd(pid)
+	awaitEnd(t, pid)
 }
